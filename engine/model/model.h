@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model on a device: its weights in the backend's layout, its KV pool, and one ragged forward step.
+ *
+ *	sk_model_plan (headers only) -> sk_model_open -> sk_model_load (minutes or milliseconds, any one thread) -> sk_model_forward ...
+ *
+ * owner: the loader until load returns, the engine thread after.
+ */
+#ifndef SK_MODEL_H
+#define SK_MODEL_H
+
+#include <stdatomic.h>
+
+#include "engine/model/arch.h"
+#include "kernels/backend.h"
+
+struct sk_model;
+
+struct sk_model_opts {
+	const struct sk_backend *backend;
+	struct sk_dev_opts dev;
+	enum sk_dtype kv_dtype;                 /* SK_BF16 or SK_F32 */
+	bool quantise;                          /* activations rounded as the weight format says (dtype auto) */
+	int32_t tokens_max, sequences_max;      /* T and S of a step */
+	int32_t logits_max;                     /* rows of logits a step may ask for, at most */
+	int32_t context_max;                    /* tokens of one sequence */
+	int32_t kv_blocks;
+};
+
+struct sk_model_plan { uint64_t weights_bytes, scratch_bytes, kv_bytes, kv_bytes_per_token, params; char quant[32]; };
+
+/* Find the architecture, check every tensor the rules name (presence, shape, type). */
+sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims, struct sk_err *err);
+/* Bytes for these options. kv_blocks may be 0. */
+sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model_plan *ret_plan, struct sk_err *err);
+
+sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model **ret_m, struct sk_err *err);
+/* Repack all weights; counts bytes into *done as it goes; stops with SK_ECANCELED once *stop is set. Drops source pages. */
+sk_status sk_model_load(struct sk_model *m, const struct sk_weights *w, _Atomic uint64_t *done, _Atomic bool *stop, struct sk_err *err);
+uint64_t sk_model_load_bytes(const struct sk_model *m);
+void sk_model_close(struct sk_model **m);
+
+struct sk_dev *sk_model_dev(struct sk_model *m);
+const struct sk_dims *sk_model_dims(const struct sk_model *m);
+void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
+
+/*
+ * One ragged step: embeds step->ids, runs all layers, writes KV, and computes logits for the rows (indices of tokens in
+ * the step) asked for. rows_len <= logits_max. *ret_logits: host float32 [rows_len][V], valid until the next call.
+ * Allocates nothing. SK_EENGINE: the device failed.
+ */
+sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
+			   const float **ret_logits, struct sk_err *err);
+
+/*
+ * Log-probabilities of prompt rows, after a forward of the same step: for each row r in [row, row + len) of the step the
+ * head runs in tiles of 64 rows; calls take(arg, r, logits) for each row in order. (rows' hidden states are kept until the next step.)
+ */
+void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len, void (*take)(void *arg, int32_t r, const float *logits), void *arg);
+
+#endif

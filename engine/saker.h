@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's public face: a model that answers many requests at once.
+ *
+ * The engine runs on threads of its own. A caller submits a request (any thread), gets a generation, and
+ * reads its events when the engine's doorbell rings. Nothing here blocks, except open, drain and close.
+ *
+ *	sk_engine_open -> (LOADING -> READY) -> sk_engine_submit -> sk_gen_next ... -> sk_gen_close -> sk_engine_close
+ */
+#ifndef SAKER_H
+#define SAKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+
+struct sk_engine;
+struct sk_gen;
+
+/* ---- options ------------------------------------------------------------------------------------------------ */
+
+/* All zero is the default of everything but `model`. Strings are lent until sk_engine_open returns. */
+struct sk_engine_opts {
+	const char *model;              /* a .gguf file, or a directory that holds one model */
+	const char *backend;            /* a name from kernels/backends.def; NULL or "auto": the best score */
+	const char *dtype;              /* "auto" (NULL), "float32", "bfloat16", "float16": activations and KV */
+	const char *kv_dtype;           /* NULL: as dtype says; "float32", "bfloat16" */
+	int threads;                    /* 0: one per core this process may run on */
+	uint32_t input_tokens_max;      /* 0: total_tokens_max - 1 */
+	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */
+	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
+	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
+	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
+	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
+	uint32_t top_n_max;             /* 0: 5 */
+	int look_ahead;                 /* depth of planning before commit: 0 or 1; -1: the default (0 on the CPU) */
+	const char *cpu_isa;            /* NULL/"auto", "portable", "avx2", "avx512": for tests and for bug hunts */
+	bool no_step_down;              /* keep all threads although a neighbour is busy (benchmarks) */
+};
+
+/* ---- what is loaded ----------------------------------------------------------------------------------------- */
+
+enum sk_engine_state { SK_STATE_LOADING, SK_STATE_READY, SK_STATE_DRAINING, SK_STATE_FAILED };
+
+struct sk_info_backend {
+	char name[16];
+	int score;                      /* 0: not usable here */
+	bool chosen;
+	char why[160];                  /* one sentence: why it was or was not chosen */
+};
+
+struct sk_info {
+	char model_id[256];             /* base name of the file or directory */
+	char model_name[128];           /* general.name of the file, or "" */
+	char arch[32], format[16], quant[32];
+	char backend[16], isa[32], dtype[16], kv_dtype[16], device[64];
+	uint64_t params;                /* number of weights */
+	uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, context_max;
+	uint32_t input_tokens_max, total_tokens_max, batch_prefill_tokens, sequences_max, top_n_max;
+	uint32_t block_tokens, blocks;  /* KV pool */
+	int threads;
+	int32_t bos_id, eos_id;         /* -1: none */
+	bool has_chat_template;
+	/* the memory plan, bytes */
+	uint64_t file_bytes, weights_bytes, kv_bytes, scratch_bytes, tokenizer_bytes, kv_bytes_per_token;
+	struct sk_info_backend backends[8];
+	int backends_len;
+};
+
+/* A snapshot for metrics and /readyz. Counters only grow. */
+struct sk_stats {
+	enum sk_engine_state state;
+	uint64_t load_done_bytes, load_total_bytes;
+	char load_phase[32];            /* "weights", "tokenizer", "warm-up" */
+	uint32_t waiting, running;      /* requests */
+	uint32_t blocks_free, blocks_total;
+	uint64_t steps, prompt_tokens, generated_tokens, preemptions, cancelled, failed, finished;
+	uint64_t step_us;               /* time spent in steps */
+};
+
+/*
+ * Check the model and plan its memory (a second at most), start loading on the engine's own threads, return in
+ * state LOADING. On failure nothing is left behind and err says why.
+ *   SK_ENOENT SK_EIO SK_EFORMAT SK_ENOTSUP SK_ENOMEM SK_ETOOBIG SK_EINVAL
+ */
+sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_engine, struct sk_err *err);
+
+/* The same checks and plan, from headers only: loads no weights, starts no thread. */
+sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err);
+
+void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info);       /* any thread */
+void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats);    /* any thread, lock-free */
+
+/* Wait until the state is no longer LOADING. SK_OK: READY. Else why loading failed. */
+sk_status sk_engine_wait_ready(struct sk_engine *e, struct sk_err *err);
+
+/* Refuse new requests (SK_EDRAINING) and wait until all running ones ended; cancel the rest after timeout_ms (-1: never). */
+void sk_engine_drain(struct sk_engine *e, int timeout_ms);
+
+/* Refuse new requests from now on, without waiting. Any thread. */
+void sk_engine_refuse(struct sk_engine *e);
+
+/* Ends all generations (their readers get FAIL with SK_ECANCELED), joins the threads, frees. Generations must
+ * still be closed, before or after. */
+void sk_engine_close(struct sk_engine **e);
+
+/* ---- text --------------------------------------------------------------------------------------------------- */
+
+struct sk_token_text {
+	int32_t id;
+	const char *text;               /* what the token adds; may be half a character's bytes replaced by U+FFFD */
+	size_t text_len;
+	uint32_t start, stop;           /* byte offsets into the input */
+	bool special;
+};
+
+/*
+ * Text to ids. add_special: the model's BOS (and such) where its tokenizer says so; parse_special: "<|im_end|>"
+ * in the text is that token, not its characters. *ret_ids is malloc'ed, free() it. Any thread, READY or not
+ * (SK_ELOADING until the tokenizer is there).
+ */
+sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t len, bool add_special,
+			     bool parse_special, int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
+
+/* Ids to text; *ret_text is malloc'ed and NUL-terminated. Ill-formed bytes become U+FFFD. SK_EINVAL: an id out of range. */
+sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special,
+			       char **ret_text, size_t *ret_len, struct sk_err *err);
+
+/* The embedded chat template (Jinja), lent until close; NULL when there is none. Rendering comes with the chat issue. */
+const char *sk_engine_chat_template(const struct sk_engine *e);
+
+/* ---- requests ----------------------------------------------------------------------------------------------- */
+
+/*
+ * One request. SK_GEN_PARAMS_INIT gives "unset" values. Pointers are lent until submit returns.
+ * Ranges are the caller's business (fcgi validates with TGI's texts); submit checks what needs the model.
+ */
+struct sk_gen_params {
+	const char *prompt;             /* UTF-8, or NULL and ids */
+	size_t prompt_len;
+	const int32_t *ids;
+	size_t ids_len;
+	bool no_special;                /* do not add BOS to the prompt */
+	uint32_t max_new_tokens;        /* > 0 */
+	uint32_t n;                     /* sequences, > 0; (n > 1: SK_ENOTSUP until best_of is built) */
+	bool do_sample;
+	float temperature;              /* 1: off */
+	float repetition_penalty;       /* 1: off */
+	float frequency_penalty;        /* 0: off */
+	int32_t top_k;                  /* 0: off */
+	float top_p, typical_p;         /* 1: off */
+	uint64_t seed;
+	bool has_seed;                  /* false: a random one is drawn if the request samples */
+	const char *const *stop;        /* stop strings, each not empty */
+	const size_t *stop_bytes;
+	size_t stop_len;
+	uint32_t truncate;              /* keep the last n prompt tokens; 0: all */
+	uint32_t top_n_tokens;          /* alternatives reported with each token */
+	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
+	bool ignore_eos;                /* go on to max_new_tokens */
+};
+#define SK_GEN_PARAMS_INIT { .n = 1, .max_new_tokens = 20, .temperature = 1.0f, .repetition_penalty = 1.0f, \
+			     .top_p = 1.0f, .typical_p = 1.0f }
+
+/* Whether a token is drawn rather than the likeliest taken: TGI's rule (do_sample, or any warper not at rest). */
+bool sk_gen_params_samples(const struct sk_gen_params *p);
+
+enum sk_event_type {
+	SK_EVENT_PREFILL,       /* the prompt is computed; with prompt_logprobs: its tokens. Comes once, first. */
+	SK_EVENT_TOKEN,         /* one token */
+	SK_EVENT_FINISH,        /* the last event of a good generation; follows the TOKEN marked `last` */
+	SK_EVENT_FAIL,          /* the last event of a failed or cancelled one */
+};
+
+enum sk_finish_reason { SK_FINISH_LENGTH, SK_FINISH_EOS, SK_FINISH_STOP };
+
+struct sk_event_token {
+	int32_t id;
+	const char *text;       /* valid UTF-8; "" while a character is unfinished */
+	size_t text_len;
+	float logprob;          /* NaN: none (first prompt token) */
+	bool special;
+};
+
+struct sk_event {
+	enum sk_event_type type;
+	uint32_t seq;                                   /* which of the n sequences */
+	union {
+		struct {
+			const struct sk_event_token *tokens;    /* empty unless prompt_logprobs */
+			size_t tokens_len;
+			uint32_t prompt_tokens;
+		} prefill;
+		struct {
+			struct sk_event_token t;
+			const struct sk_event_token *top;       /* top_n_tokens, likeliest first, ties included */
+			size_t top_len;
+			uint32_t index;                         /* counts from 0 */
+			bool last;                              /* FINISH is already in the ring behind it */
+		} token;
+		struct {
+			enum sk_finish_reason reason;
+			uint32_t generated_tokens, prompt_tokens;
+			const char *text;                       /* all generated text, specials skipped, ends right after a stop string */
+			size_t text_len;
+			size_t stop_bytes;                      /* bytes of the matched stop string at the end of text; 0: none */
+			uint64_t seed;
+			bool has_seed;                          /* false when greedy */
+			int64_t queue_us, inference_us;         /* submit -> first step; first step -> end */
+		} finish;
+		struct {
+			sk_status status;                       /* SK_ECANCELED, SK_EENGINE ... */
+			const char *text;                       /* fit for a client */
+		} fail;
+	};
+};
+
+/*
+ * Tokenise, check lengths, queue. Any thread. On success *ret_gen belongs to the caller, who ends it with
+ * sk_gen_close(). `err` holds TGI's words for what a client did wrong (without the "Input validation error: " prefix).
+ *   SK_EINVAL       the request breaks a rule that needs the model (lengths, ids, budget)
+ *   SK_ELOADING     not ready;  SK_EDRAINING  shutting down;  SK_EOVERLOADED  the queue is full
+ *   SK_ENOTSUP      n > 1;  SK_ENOMEM;  SK_EENGINE  the engine has failed for good
+ */
+sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
+			   struct sk_err *err);
+
+/* One eventfd for all generations: readable when sk_engine_next_ready() may have something. read() 8 bytes first, then drain. */
+int sk_engine_doorbell(const struct sk_engine *e);
+
+/*
+ * The next generation whose ring has news since it was last returned; NULL when none. One thread only: the one
+ * that reads events. A returned generation is reported again only after new events came. A generation that was
+ * closed is never returned.
+ */
+struct sk_gen *sk_engine_next_ready(struct sk_engine *e);
+
+/* One word of the caller's, for finding its request again. Set before or after; reader thread only. */
+void sk_gen_set_user(struct sk_gen *g, void *user);
+void *sk_gen_user(const struct sk_gen *g);
+uint64_t sk_gen_id(const struct sk_gen *g);             /* unique in this process, from 1 */
+uint32_t sk_gen_prompt_tokens(const struct sk_gen *g);
+
+/*
+ * Copy the next event to *ret_event. Never blocks. Reader thread.
+ *   SK_OK       copied; what it points to stays valid until the next call or close
+ *   SK_EAGAIN   nothing yet; the doorbell will ring
+ *   SK_ENDED    the last event was already read
+ */
+sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event);
+
+/* For programs without a loop: wait for the next event. SK_OK or SK_ENDED. Not together with the doorbell. */
+sk_status sk_gen_wait(struct sk_gen *g, struct sk_event *ret_event);
+
+/* Stop early. Any thread, any number of times. The reader still gets a last event. Blocks are free within one step. */
+void sk_gen_cancel(struct sk_gen *g);
+
+/* Cancels if still running. Any time; reader thread. */
+void sk_gen_close(struct sk_gen **g);
+
+/* ---- measuring ---------------------------------------------------------------------------------------------- */
+
+struct sk_bench_result { double prompt_tok_s, decode_tok_s; };
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From logits to a token: rules (warp.def) in TGI's order, then the likeliest or a draw.
+ *
+ *	watermark(later), repetition penalty, frequency penalty, mask(later), temperature, top-k, top-p, typical-p, choose
+ *
+ * A pure function of (logits row, params, history, seed, sequence, index): a row's answer depends on nothing else.
+ * Any thread, one row a call; scratch is the caller's.
+ */
+#ifndef SK_SAMPLE_H
+#define SK_SAMPLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sk_sample_params {
+	bool draw;                              /* sk_gen_params_samples() */
+	float temperature, repetition_penalty, frequency_penalty, top_p, typical_p;
+	int32_t top_k;
+	uint32_t top_n;
+	uint64_t seed;
+};
+
+struct sk_sample_alt { int32_t id; float logprob; };
+
+struct sk_sample_in {
+	const float *logits;                    /* [V], not written */
+	int32_t V;
+	const struct sk_sample_params *p;
+	const int32_t *ids;                     /* prompt and generated so far: the penalties' set */
+	int32_t ids_len, prompt_len;
+	uint32_t seq, index;                    /* the draw's counter */
+	/* From row_stats over the raw logits, so that plain greedy costs nothing more. */
+	int32_t argmax; float max, logsumexp;
+};
+
+struct sk_sample_out {
+	int32_t id;
+	float logprob;                          /* log-softmax of the processed scores at id */
+	struct sk_sample_alt *top;              /* room for top_max; filled: likeliest first, ties of the last one included */
+	uint32_t top_len, top_max;
+};
+
+size_t sk_sample_scratch_bytes(int32_t V);
+void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *scratch);
+
+#endif

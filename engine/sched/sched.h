@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner: which tokens of which sequences are in the next step.
+ *
+ * A plain function of its input: no clock, no thread, no allocation after init, no text, no tensor. Time comes in as data.
+ * The same queue gives the same batch; tests/sim/ runs ten thousand random ones.
+ *
+ * owner: engine thread.
+ *
+ * Life of a sequence here:   add -> WAITING -> RUNNING (prefill in chunks, then decode) -> finished by commit or dropped
+ *                                      ^           |
+ *                                      +- preempt -+   (its blocks are given back, its tokens are computed again)
+ *
+ * plan(n+1) may be called before commit(n) (look-ahead, depth 1): a sequence whose next token is still unknown then
+ * takes part with id SK_TOKEN_PENDING, and commit drops at most one surplus token of a sequence that has ended.
+ */
+#ifndef SK_SCHED_H
+#define SK_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+
+#define SK_TOKEN_PENDING (-1)
+
+struct sk_sched;
+
+struct sk_sched_limits {
+	int32_t tokens_max;             /* T of a step */
+	int32_t sequences_max;          /* S of a step */
+	int32_t blocks;                 /* KV blocks in the pool */
+	int32_t block_tokens;           /* 16 */
+	int32_t context_max;            /* tokens of one sequence, prompt and generated */
+	int32_t waiting_max;            /* requests held at all (waiting and running) */
+	int look_ahead;                 /* 0 or 1 */
+};
+
+sk_status sk_sched_open(const struct sk_sched_limits *l, struct sk_sched **ret_s, struct sk_err *err);
+void sk_sched_close(struct sk_sched **s);
+
+/* What a request brings. `ids` is lent until the sequence is gone (finished, dropped). */
+struct sk_sched_req {
+	uint64_t id;
+	const int32_t *ids;             /* room for prompt_len + max_new_tokens; the caller appends generated ids */
+	int32_t prompt_len, max_new_tokens;
+	bool prompt_rows;               /* the head runs over every prompt row (prompt log-probabilities): no prefix reuse */
+	void *user;
+};
+
+/* SK_EOVERLOADED: waiting_max. SK_EINVAL: can never fit the pool or the context. */
+sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t now_us);
+
+/* Forget a request at the next safe moment; its blocks are free before the next plan. SK_ENOENT: not here. */
+sk_status sk_sched_drop(struct sk_sched *s, uint64_t id);
+
+/* One sequence's part of a step. */
+struct sk_batch_seq {
+	uint64_t id;
+	void *user;
+	int32_t first_pos, len;         /* tokens [first_pos, first_pos + len) of the sequence are computed */
+	bool sample;                    /* the last of them gives a next token */
+	bool prefill;                   /* positions of the prompt (or recomputed ones), not a decode step */
+	bool pending;                   /* the token at first_pos is not known on the host yet (look-ahead) */
+	const int32_t *blocks;          /* block table, valid until the next plan */
+	int32_t blocks_len;
+};
+
+struct sk_batch {
+	const struct sk_batch_seq *seqs;
+	int32_t S, T;                   /* 0: nothing to do */
+	const uint64_t *preempted;      /* ids given back to the queue by this plan */
+	int32_t preempted_len;
+	uint64_t number;                /* counts plans; commits come in the same order */
+};
+
+/* Decode tokens of all running sequences first, then prompt chunks in order of age, within tokens_max and sequences_max. */
+void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batch);
+
+/* What the engine decided about each sequence of a batch after sampling. */
+struct sk_fate {
+	int32_t next;                   /* the token, where `sample` was set; ignored for the surplus of an ended sequence */
+	bool end;                       /* finished: EOS, stop string or length; blocks are freed */
+};
+void sk_sched_commit(struct sk_sched *s, const struct sk_batch *b, const struct sk_fate *fates);
+
+struct sk_sched_stats { int32_t waiting, running, blocks_free, blocks_total; uint64_t preemptions; };
+void sk_sched_stats(const struct sk_sched *s, struct sk_sched_stats *ret_stats);
+
+/* Every invariant, for tests and debug builds: SK_OK or SK_EBUG with words. */
+sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tokenizers: text to ids and back.
+ *
+ * Immutable after open; any thread. A kind (byte-level BPE now; unigram, wordpiece later) is one file and one line in
+ * kinds.def. The output equals the Hugging Face library's on every input that is UTF-8; ill-formed bytes are tokenised
+ * as U+FFFD.
+ */
+#ifndef SK_TEXT_H
+#define SK_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/buf.h"
+#include "engine/base/err.h"
+#include "engine/weights/weights.h"
+
+struct sk_text;
+
+/* From the metadata of a GGUF (tokenizer.ggml.*). The strings are copied: the weights may be closed afterwards. */
+sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err);
+void sk_text_close(struct sk_text **t);
+
+struct sk_text_info { int32_t vocab, bos, eos, unk, pad; bool add_bos, add_eos; const char *kind, *pre; size_t bytes; };
+void sk_text_info(const struct sk_text *t, struct sk_text_info *ret_info);
+const char *sk_text_chat_template(const struct sk_text *t);             /* NULL: none */
+
+/* All ids that end a generation (eos, eot ... of the metadata). */
+bool sk_text_is_eos(const struct sk_text *t, int32_t id);
+bool sk_text_is_special(const struct sk_text *t, int32_t id);           /* a control token: skipped in generated_text */
+
+/*
+ * ids are appended to a malloc'ed vector; offsets (byte starts and stops into the input), when wanted, beside them.
+ * SK_ETOOBIG: more than ids_max tokens (0: no limit). SK_ENOMEM.
+ */
+struct sk_ids { int32_t *ids; uint32_t *start, *stop; size_t len, cap; bool offsets; };
+void sk_ids_fini(struct sk_ids *v);
+sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, bool add_special, bool parse_special,
+			 size_t ids_max, struct sk_ids *io, struct sk_err *err);
+
+/* The raw bytes of one token (a piece may be part of a character). Lent. id in range, else "". */
+const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);
+
+/* Append the decoded text; ill-formed parts as U+FFFD, as the Hugging Face library does. */
+sk_status sk_text_decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, struct sk_buf *b);
+
+/*
+ * Incremental detokenising: what each token adds, never half a character. An unfinished character is held until its
+ * last byte comes ("" until then); one that can no longer become valid is given as U+FFFD. Specials are given as text.
+ * The pieces put together equal sk_text_decode of all ids, but for an unfinished end.
+ * All zero is the start. No allocation in push (b has its room).
+ */
+struct sk_detok { char tail[4]; uint8_t tail_len; };
+sk_status sk_detok_push(const struct sk_text *t, struct sk_detok *d, int32_t id, struct sk_buf *b);
+sk_status sk_detok_end(struct sk_detok *d, struct sk_buf *b);           /* U+FFFD for an unfinished end */
+
+/*
+ * Stop strings, matched exactly at byte level in the generated text, across token borders.
+ * Holds lent strings. init: strings and lengths live as long as the matcher. len <= 16 strings, each <= 4096 bytes.
+ */
+struct sk_stop;
+sk_status sk_stop_open(const char *const *stop, const size_t *stop_bytes, size_t stop_len, struct sk_stop **ret_s, struct sk_err *err);
+void sk_stop_close(struct sk_stop **s);
+/*
+ * Feed the next bytes of text. Returns true when a stop string has ended: *ret_used = bytes of `s` up to and including
+ * its end, *ret_match_len = its length. Else *ret_held = bytes at the end of all text so far that may begin a stop string.
+ * The earliest end wins, and of those the longest string. Linear time (Aho-Corasick).
+ */
+bool sk_stop_feed(struct sk_stop *s, const char *bytes, size_t len, size_t *ret_used, size_t *ret_match_len, size_t *ret_held);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settings: made from options.def, filled from defaults, the configuration file, the environment and the command line,
+ * the later winning.
+ */
+#ifndef SK_FCGI_OPTIONS_H
+#define SK_FCGI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "engine/base/err.h"
+#include "engine/saker.h"
+
+struct sk_options {
+#define SK_OPT_T_STR const char *
+#define SK_OPT_T_INT int64_t
+#define SK_OPT_T_U64 uint64_t
+#define SK_OPT_T_BOOL bool
+#define SK_OPT(field, type, flag, env, def, min, max, arg, help) SK_OPT_T_##type field;
+#include "fcgi/options.def"
+#undef SK_OPT
+};
+
+/*
+ * Fill *ret_o. argv[0] is skipped; words that are no settings are left in argv, *argc is their number (argv[0] included).
+ * Strings are lent from argv, the environment, or never freed. SK_EINVAL names setting, value and limit.
+ */
+sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, struct sk_err *err);
+
+/* The engine's share. */
+void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e);
+
+void sk_options_help(FILE *to);                         /* the table, for --help */
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reference: what works on one row at a time. */
+#include "kernels/ref/ref.h"
+
+#include <math.h>
+#include <string.h>
+
+/* y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i] */
+void ref_norm(struct sk_dev *dev, const struct sk_op_norm *a)
+{
+	int32_t D = a->x.dim[1];
+
+	(void)dev;
+	for (int32_t t = 0; t < a->x.dim[0]; t++) {
+		const float *x = ref_row(&a->x, t);
+		float *y = ref_row(&a->y, t);
+		double sum = 0.0, scale;
+
+		for (int32_t i = 0; i < D; i++)
+			sum += (double)x[i] * (double)x[i];
+		scale = 1.0 / sqrt(sum / D + (double)a->eps);
+		for (int32_t i = 0; i < D; i++)
+			y[i] = (float)((double)x[i] * scale * (double)a->w[i]);
+	}
+}
+
+/*
+ * The angle is rounded to float32 (part of the definition: float32 models do so), its cos and sin times `factor` too:
+ * a = pos * inv_freq[i]; (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a)
+ */
+void ref_rope(struct sk_dev *dev, const struct sk_op_rope *a)
+{
+	int32_t half = a->rotary_width / 2;
+
+	(void)dev;
+	for (int32_t t = 0; t < a->x.dim[0]; t++)
+		for (int32_t h = 0; h < a->heads; h++) {
+			float *x = ref_row(&a->x, t) + (int64_t)h * a->head_width;
+
+			for (int32_t i = 0; i < half; i++) {
+				float angle = (float)a->pos[t] * a->inv_freq[i];
+				double c = (float)cos((double)angle) * a->factor, s = (float)sin((double)angle) * a->factor;
+				int32_t i0 = a->interleaved ? 2 * i : i, i1 = a->interleaved ? 2 * i + 1 : i + half;
+				double x0 = x[i0], x1 = x[i1];
+
+				x[i0] = (float)(x0 * c - x1 * s);
+				x[i1] = (float)(x1 * c + x0 * s);
+			}
+		}
+}
+
+/* y = silu(gate) * up, silu(g) = g / (1 + e^-g) */
+void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
+{
+	(void)dev;
+	for (int32_t t = 0; t < a->y.dim[0]; t++) {
+		const float *g = ref_row(&a->gate, t), *u = ref_row(&a->up, t);
+		float *y = ref_row(&a->y, t);
+
+		for (int32_t i = 0; i < a->y.dim[1]; i++)
+			y[i] = (float)((double)g[i] / (1.0 + exp(-(double)g[i])) * (double)u[i]);
+	}
+}
+
+/* y[i] = x[rows[i]] */
+void ref_rows(struct sk_dev *dev, const struct sk_op_rows *a)
+{
+	(void)dev;
+	for (int32_t i = 0; i < a->rows_len; i++)
+		memmove(ref_row(&a->y, i), ref_row(&a->x, a->rows[i]), (size_t)a->y.dim[1] * sizeof(float));
+}
+
+/*
+ * max = the largest, argmax = the first that equals it, logsumexp = max + log(sum exp(x - max)).
+ * A NaN is never the maximum, but makes logsumexp NaN. Where nothing is above -inf: 0, -inf, -inf.
+ */
+void ref_row_stats(struct sk_dev *dev, const struct sk_op_row_stats *a)
+{
+	(void)dev;
+	for (int32_t t = 0; t < a->x.dim[0]; t++) {
+		const float *x = ref_row(&a->x, t);
+		float max = -INFINITY;
+		int32_t best = 0;
+		double sum = 0.0;
+
+		for (int32_t i = 0; i < a->x.dim[1]; i++)
+			if (x[i] > max) {
+				max = x[i];
+				best = i;
+			}
+		for (int32_t i = 0; i < a->x.dim[1]; i++)
+			sum += max > -INFINITY && x[i] != max ? exp((double)x[i] - (double)max) : x[i] == max && max > -INFINITY;
+		if (a->argmax)
+			a->argmax[t] = best;
+		if (a->max)
+			a->max[t] = max;
+		if (a->logsumexp)
+			a->logsumexp[t] = (float)((double)max + log(sum));
+	}
+}

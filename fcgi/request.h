@@ -89,8 +89,14 @@ void sk_reply_error(struct sk_request *r, int status, const char *error_type, co
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
 
 /*
- * Take permits, submit, and hand the request to the loop. stream: the SSE head goes out at once. On failure the error reply
- * is already set (429 with Retry-After, 422, 503 ...).
+ * Take n permits of MAX_CONCURRENT_REQUESTS, all or none (then 429 is answered and false returned). They stay with the
+ * request until the loop ends it. A handler calls this between the checks of types and of ranges. (generate.c)
+ */
+bool sk_request_permits(struct sk_request *r, int n);
+
+/*
+ * Take permits (unless that was done), submit, and hand the request to the loop. stream: the SSE head goes out at once. On failure the error reply
+ * is already set (429 with Retry-After, 422, 503 ...). (generate.c)
  */
 void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
 			 const struct sk_render *render, void *render_state);

@@ -61,9 +61,9 @@ sk_status sk_cpu_kv_open(struct sk_dev *dev, const struct sk_kv_spec *spec, stru
 void sk_cpu_kv_close(struct sk_dev *dev, struct sk_kv **kv);
 void sk_cpu_kv_copy(struct sk_dev *dev, struct sk_kv *kv, int32_t from_block, int32_t to_block);
 
-/* Zeroed memory for weights and KV, aligned to 2 MiB and advised to be huge pages where that pays; NULL when out. */
+/* Zeroed memory for weights and KV: huge pages, aligned to 2 MiB, where that pays; else to a page. NULL when out. */
 void *sk_cpu_pages_take(size_t bytes);
-void sk_cpu_pages_put(void *p);
+void sk_cpu_pages_put(void *p, size_t bytes);
 
 /* ---- the operations ---- */
 

@@ -28,7 +28,7 @@ struct sk_tensor {
 enum sk_meta_type { SK_META_NONE, SK_META_INT, SK_META_FLOAT, SK_META_BOOL, SK_META_STRING, SK_META_ARRAY };
 struct sk_meta_value {
 	enum sk_meta_type type;
-	int64_t i;                      /* INT, BOOL */
+	int64_t i;                      /* INT, BOOL; ARRAY: bytes at raw */
 	double f;                       /* FLOAT */
 	const char *s;                  /* STRING: lent, NOT NUL-terminated */
 	size_t len;                     /* STRING: bytes; ARRAY: elements */

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The native API of text-generation-inference in the saker dialect: request fields, reply objects, server-sent events.
+ *
+ * Order of refusals: body and types (route.c, schema.c), early ranges, what a stream cannot do, permits, ranges, and what
+ * only the engine knows (lengths). Rendering runs on the loop, once a token: it appends to a buffer and nothing else.
+ */
+#include "fcgi/api_tgi.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/utf8.h"
+#include "fcgi/json.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+
+/* ---- the request -------------------------------------------------------------------------------------------- */
+
+struct values {
+	struct sk_field_value inputs, stream;
+	struct sk_field_value best_of, temperature, repetition_penalty, frequency_penalty, top_p, typical_p, top_k;
+	struct sk_field_value max_new_tokens, stop, top_n_tokens, truncate, seed;
+	struct sk_field_value do_sample, return_full_text, details, decoder_input_details, ignore_eos;
+	struct sk_field_value watermark, grammar, adapter_id;
+};
+
+#define PARAMETER(name) "parameters", #name
+#define BODY(name) NULL, #name
+#define AT(name) offsetof(struct values, name)
+
+/* The order of rows is TGI's order of checks. */
+static const struct sk_field fields[] = {
+	{ PARAMETER(best_of), SK_FIELD_U64, false, AT(best_of), SK_RANGE_EARLY, 0, 1, SK_LIMIT_NONE,
+	  "`best_of` > 1 is not supported yet. Given: {n}", "1",
+	  "draw this many answers and return the likeliest; only 1 is supported yet" },
+	{ PARAMETER(watermark), SK_FIELD_BOOL, false, AT(watermark), 0, 0, 0, SK_LIMIT_NONE,
+	  "`watermark` is not supported yet", "false",
+	  "mark the text as made by a machine; not supported yet" },
+	{ PARAMETER(grammar), SK_FIELD_ANY, false, AT(grammar), 0, 0, 0, SK_LIMIT_NONE,
+	  "`grammar` is not supported yet", "null", "constrain the text to a grammar; not supported yet" },
+	{ PARAMETER(adapter_id), SK_FIELD_ANY, false, AT(adapter_id), 0, 0, 0, SK_LIMIT_NONE,
+	  "`adapter_id` is not supported yet", "null", "a LoRA adapter; not supported yet" },
+	{ PARAMETER(temperature), SK_FIELD_F32, false, AT(temperature), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
+	  "`temperature` must be strictly positive", "1.0",
+	  "divides the logits; any value but 1 samples" },
+	{ PARAMETER(repetition_penalty), SK_FIELD_F32, false, AT(repetition_penalty), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
+	  SK_LIMIT_NONE, "`repetition_penalty` must be strictly positive", "1.0",
+	  "divides (if negative: multiplies) the logits of tokens that prompt or answer hold; 1: off" },
+	{ PARAMETER(frequency_penalty), SK_FIELD_F32, false, AT(frequency_penalty), 0, -2, 2, SK_LIMIT_NONE,
+	  "`frequency_penalty` must be >= -2.0 and <= 2.0", "0.0",
+	  "subtracted from a token's logit for each time the answer holds it; 0: off" },
+	{ PARAMETER(top_p), SK_FIELD_F32, false, AT(top_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1, SK_LIMIT_NONE,
+	  "`top_p` must be > 0.0 and < 1.0", "off", "keep the likeliest tokens that together reach this probability" },
+	{ PARAMETER(typical_p), SK_FIELD_F32, false, AT(typical_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1,
+	  SK_LIMIT_NONE, "`typical_p` must be > 0.0 and < 1.0", "off",
+	  "keep the tokens whose surprise is nearest to the expected one, up to this probability" },
+	{ PARAMETER(top_k), SK_FIELD_I32, false, AT(top_k), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
+	  "`top_k` must be strictly positive", "off", "keep the k likeliest tokens" },
+	{ PARAMETER(max_new_tokens), SK_FIELD_U32, false, AT(max_new_tokens), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
+	  SK_LIMIT_NONE, "`max_new_tokens` must be strictly positive", "20", "generate at most this many tokens" },
+	{ PARAMETER(stop), SK_FIELD_STRS, false, AT(stop), 0, 0, 0, SK_LIMIT_STOP,
+	  "`stop` supports up to {max} stop sequences. Given: {n}", "[]",
+	  "end when the text holds one of these strings; the string stays in the text" },
+	{ PARAMETER(seed), SK_FIELD_U64, false, AT(seed), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "random", "the same seed gives the same text" },
+	{ PARAMETER(top_n_tokens), SK_FIELD_U32, false, AT(top_n_tokens), 0, 0, 0, SK_LIMIT_TOP_N,
+	  "`top_n_tokens` must be >= 0 and <= {max}. Given: {n}", "0",
+	  "report the n likeliest tokens of every position" },
+	{ BODY(inputs), SK_FIELD_STR, true, AT(inputs), 0, 1, HUGE_VAL, SK_LIMIT_NONE,
+	  "`inputs` cannot be empty", NULL, "the prompt" },
+	{ PARAMETER(truncate), SK_FIELD_U32, false, AT(truncate), SK_RANGE_OPEN_MIN, 0, 0, SK_LIMIT_INPUT,
+	  "`truncate` must be strictly positive and less than {max}. Given: {n}", "off",
+	  "keep the last n tokens of the prompt" },
+	{ BODY(stream), SK_FIELD_BOOL, false, AT(stream), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "POST / and /invocations: answer with events" },
+	{ PARAMETER(do_sample), SK_FIELD_BOOL, false, AT(do_sample), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "draw tokens instead of taking the likeliest" },
+	{ PARAMETER(return_full_text), SK_FIELD_BOOL, false, AT(return_full_text), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "put the prompt before generated_text" },
+	{ PARAMETER(details), SK_FIELD_BOOL, false, AT(details), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "report tokens, log-probabilities and the reason of the end" },
+	{ PARAMETER(decoder_input_details), SK_FIELD_BOOL, false, AT(decoder_input_details), SK_RANGE_ANY, 0, 0,
+	  SK_LIMIT_NONE, NULL, "false", "report the prompt's tokens too; not on streams" },
+	{ PARAMETER(ignore_eos), SK_FIELD_BOOL, false, AT(ignore_eos), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "saker's own: go on to max_new_tokens whatever the model says (benchmarks)" },
+};
+
+#define FIELDS_LEN (sizeof fields / sizeof *fields)
+
+const struct sk_field *sk_tgi_fields(size_t *ret_len)
+{
+	*ret_len = FIELDS_LEN;
+	return fields;
+}
+
+/* ---- the reply ---------------------------------------------------------------------------------------------- */
+
+/* Text that grows in the request's arena: what a reply must hold back until its last event. */
+struct text {
+	char *s;
+	size_t len, cap;
+};
+
+/* owner: with its request; on the loop once submitted. */
+struct reply {
+	enum sk_tgi_shape shape;        /* SK_TGI_EVENTS for every stream */
+	bool details, prefill, top;     /* what was asked for */
+	bool broken;                    /* the arena is out of memory */
+	const char *full;               /* inputs, when they go before generated_text */
+	size_t full_len;
+	struct text prefill_tokens, tokens, top_tokens;
+	uint32_t index;                 /* of the last event, from 1 */
+};
+
+static void text_add(struct sk_request *r, struct text *t, const char *s, size_t len)
+{
+	struct reply *reply = r->render_state;
+
+	if (t->cap - t->len < len) {
+		size_t cap = (t->len + len) * 2 + 1024;
+		char *grown = sk_arena_take(&r->arena, cap);
+
+		if (!grown) {
+			reply->broken = true;
+			return;
+		}
+		if (t->len)
+			memcpy(grown, t->s, t->len);
+		t->s = grown;
+		t->cap = cap;
+	}
+	memcpy(t->s + t->len, s, len);
+	t->len += len;
+}
+
+/* {"id":1,"text":"a","logprob":-0.5,"special":false}; prompt tokens have no `special`. */
+static void add_token(struct sk_buf *b, const struct sk_event_token *t, bool of_prompt)
+{
+	sk_buf_addf(b, "{\"id\":%" PRId32 ",\"text\":", t->id);
+	sk_json_add_str(b, t->text, t->text_len);
+	sk_buf_adds(b, ",\"logprob\":");
+	sk_json_add_f32(b, t->logprob);
+	sk_buf_adds(b, of_prompt ? "}" : t->special ? ",\"special\":true}" : ",\"special\":false}");
+}
+
+static void add_list(struct sk_buf *b, const struct sk_event_token *t, size_t len, bool of_prompt)
+{
+	sk_buf_addc(b, '[');
+	for (size_t i = 0; i < len; i++) {
+		if (i)
+			sk_buf_addc(b, ',');
+		add_token(b, &t[i], of_prompt);
+	}
+	sk_buf_addc(b, ']');
+}
+
+static const char *const finish_names[] = {
+	[SK_FINISH_LENGTH] = "length",
+	[SK_FINISH_EOS] = "eos_token",
+	[SK_FINISH_STOP] = "stop_sequence",
+};
+
+static void add_generated_text(struct sk_buf *b, const struct reply *reply, const struct sk_event *ev)
+{
+	sk_buf_addc(b, '"');
+	if (reply->full)
+		sk_buf_add_json(b, reply->full, reply->full_len);
+	sk_buf_add_json(b, ev->finish.text, ev->finish.text_len);
+	sk_buf_addc(b, '"');
+}
+
+/* "finish_reason":"length","generated_tokens":5,"seed":null */
+static void add_outcome(struct sk_buf *b, const struct sk_event *ev)
+{
+	sk_buf_addf(b, "\"finish_reason\":\"%s\",\"generated_tokens\":%" PRIu32 ",\"seed\":",
+		    finish_names[ev->finish.reason], ev->finish.generated_tokens);
+	if (ev->finish.has_seed)
+		sk_buf_addf(b, "%" PRIu64, ev->finish.seed);
+	else
+		sk_buf_adds(b, "null");
+}
+
+static void fail(struct sk_request *r, const struct sk_event *ev)
+{
+	struct sk_err err = { .status = ev->fail.status };
+
+	snprintf(err.text, sizeof err.text, "%s", ev->fail.text ? ev->fail.text : "");
+	sk_reply_status(r, ev->fail.status, &err);
+}
+
+/* ---- a stream ----------------------------------------------------------------------------------------------- */
+
+/* The frame up to "generated_text": its value follows. */
+static void add_frame_head(struct sk_buf *b, uint32_t index, const struct reply *reply, const struct sk_event *ev)
+{
+	sk_buf_addf(b, "data: {\"index\":%" PRIu32 ",\"token\":", index);
+	add_token(b, &ev->token.t, false);
+	if (reply->top && ev->token.top_len) {
+		sk_buf_adds(b, ",\"top_tokens\":");
+		add_list(b, ev->token.top, ev->token.top_len, false);
+	}
+	sk_buf_adds(b, ",\"generated_text\":");
+}
+
+static void stream_token(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
+{
+	size_t from = r->out.len;
+
+	reply->index = ev->token.index + 1;
+	add_frame_head(&r->out, reply->index, reply, ev);
+	if (!ev->token.last) {
+		sk_buf_adds(&r->out, "null,\"details\":null}\n\n");
+		return;
+	}
+	/* The last token travels with the result: FINISH is behind it. Keep the beginning of its frame for then. */
+	if (r->out.failed)
+		return;
+	text_add(r, &reply->tokens, r->out.data + from, r->out.len - from);
+	r->out.len = from;
+}
+
+static void stream_finish(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
+{
+	struct sk_buf *b = &r->out;
+
+	if (reply->broken || !reply->tokens.len) {
+		sk_reply_status(r, reply->broken ? SK_ENOMEM : SK_ECANCELED, NULL);
+		return;
+	}
+	sk_buf_add(b, reply->tokens.s, reply->tokens.len);
+	add_generated_text(b, reply, ev);
+	sk_buf_adds(b, ",\"details\":");
+	if (reply->details) {
+		sk_buf_addc(b, '{');
+		add_outcome(b, ev);
+		sk_buf_addf(b, ",\"input_length\":%" PRIu32 "}", ev->finish.prompt_tokens);
+	} else {
+		sk_buf_adds(b, "null");
+	}
+	sk_buf_adds(b, "}\n\n");
+}
+
+static void stream_event(struct sk_request *r, const struct sk_event *ev)
+{
+	struct reply *reply = r->render_state;
+
+	switch (ev->type) {
+	case SK_EVENT_PREFILL:
+		break;
+	case SK_EVENT_TOKEN:
+		stream_token(r, reply, ev);
+		break;
+	case SK_EVENT_FINISH:
+		stream_finish(r, reply, ev);
+		break;
+	case SK_EVENT_FAIL:
+		fail(r, ev);
+		break;
+	}
+}
+
+static const struct sk_render stream_render = { .event = stream_event };
+
+/* ---- one object --------------------------------------------------------------------------------------------- */
+
+/* Keep a rendered piece: r->out is only a place to write it. */
+static void keep(struct sk_request *r, struct text *t)
+{
+	struct reply *reply = r->render_state;
+
+	if (r->out.failed)
+		reply->broken = true;
+	else
+		text_add(r, t, r->out.data, r->out.len);
+	sk_buf_clear(&r->out);
+}
+
+static void object_token(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
+{
+	if (!reply->details)
+		return;
+	if (reply->tokens.len)
+		sk_buf_addc(&r->out, ',');
+	add_token(&r->out, &ev->token.t, false);
+	keep(r, &reply->tokens);
+	if (!reply->top)
+		return;
+	if (reply->top_tokens.len)
+		sk_buf_addc(&r->out, ',');
+	add_list(&r->out, ev->token.top, ev->token.top_len, false);
+	keep(r, &reply->top_tokens);
+}
+
+static void header_int(struct sk_request *r, const char *name, int64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%" PRId64, value);
+	sk_reply_header(r, name, text);
+}
+
+/*
+ * Times as TGI 3 writes them: milliseconds, but x-compute-time in seconds. Validation is what was neither queue nor
+ * inference: reading the body, tokenising, and the way to and from the engine.
+ */
+static void add_times(struct sk_request *r, const struct sk_event *ev)
+{
+	int64_t total = sk_now_us() - r->arrived_us;
+	int64_t queue = ev->finish.queue_us, inference = ev->finish.inference_us;
+	int64_t validation = total - queue - inference;
+	uint32_t n = ev->finish.generated_tokens;
+	struct sk_buf seconds = SK_BUF(64);
+
+	sk_json_add_f64(&seconds, (double)total * 1e-6);
+	sk_reply_header(r, "x-compute-time", sk_buf_str(&seconds));
+	sk_buf_fini(&seconds);
+	header_int(r, "x-total-time", total / 1000);
+	header_int(r, "x-validation-time", validation > 0 ? validation / 1000 : 0);
+	header_int(r, "x-queue-time", queue / 1000);
+	header_int(r, "x-inference-time", inference / 1000);
+	header_int(r, "x-time-per-token", n ? inference / n / 1000 : 0);
+	header_int(r, "x-prompt-tokens", ev->finish.prompt_tokens);
+	header_int(r, "x-generated-tokens", n);
+}
+
+static void object_finish(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
+{
+	struct sk_buf *b = &r->out;
+	bool list = reply->shape == SK_TGI_COMPAT;
+
+	if (reply->broken) {
+		sk_reply_status(r, SK_ENOMEM, NULL);
+		return;
+	}
+	sk_buf_adds(b, list ? "[{\"generated_text\":" : "{\"generated_text\":");
+	add_generated_text(b, reply, ev);
+	if (reply->details) {
+		sk_buf_adds(b, ",\"details\":{");
+		add_outcome(b, ev);
+		sk_buf_adds(b, ",\"prefill\":");
+		if (reply->prefill_tokens.len)
+			sk_buf_add(b, reply->prefill_tokens.s, reply->prefill_tokens.len);
+		else
+			sk_buf_adds(b, "[]");
+		sk_buf_adds(b, ",\"tokens\":[");
+		sk_buf_add(b, reply->tokens.s, reply->tokens.len);
+		sk_buf_addc(b, ']');
+		if (reply->top_tokens.len) {
+			sk_buf_adds(b, ",\"top_tokens\":[");
+			sk_buf_add(b, reply->top_tokens.s, reply->top_tokens.len);
+			sk_buf_addc(b, ']');
+		}
+		sk_buf_addc(b, '}');
+	}
+	sk_buf_adds(b, list ? "}]" : "}");
+	if (b->failed) {
+		sk_reply_status(r, SK_ENOMEM, NULL);
+		return;
+	}
+	add_times(r, ev);
+	sk_reply_out(r, 200, "application/json");
+}
+
+static void object_event(struct sk_request *r, const struct sk_event *ev)
+{
+	struct reply *reply = r->render_state;
+
+	switch (ev->type) {
+	case SK_EVENT_PREFILL:
+		if (reply->prefill) {
+			add_list(&r->out, ev->prefill.tokens, ev->prefill.tokens_len, true);
+			keep(r, &reply->prefill_tokens);
+		}
+		break;
+	case SK_EVENT_TOKEN:
+		object_token(r, reply, ev);
+		break;
+	case SK_EVENT_FINISH:
+		object_finish(r, reply, ev);
+		break;
+	case SK_EVENT_FAIL:
+		fail(r, ev);
+		break;
+	}
+}
+
+static const struct sk_render object_render = { .event = object_event };
+
+/* ---- from one to the other ---------------------------------------------------------------------------------- */
+
+/* Strings as the engine takes them, in the arena. */
+static bool take_stop(struct sk_request *r, const struct sk_field_value *v, struct sk_gen_params *p)
+{
+	const char **stop = sk_arena_take(&r->arena, v->strs.len * sizeof *stop + 1);
+	size_t *bytes = sk_arena_take(&r->arena, v->strs.len * sizeof *bytes + 1);
+
+	if (!stop || !bytes) {
+		sk_reply_status(r, SK_ENOMEM, NULL);
+		return false;
+	}
+	for (size_t i = 0; i < v->strs.len; i++) {
+		if (!v->strs.items[i].len) {
+			sk_reply_error(r, 422, "validation", "Input validation error: `stop` sequences cannot be empty");
+			return false;
+		}
+		stop[i] = v->strs.items[i].s;
+		bytes[i] = v->strs.items[i].len;
+	}
+	p->stop = stop;
+	p->stop_bytes = bytes;
+	p->stop_len = v->strs.len;
+	return true;
+}
+
+/* Everything but strings. */
+static struct sk_gen_params params_of(const struct values *v)
+{
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+
+	p.prompt = v->inputs.str.s;
+	p.prompt_len = v->inputs.str.len;
+	if (v->max_new_tokens.set)
+		p.max_new_tokens = (uint32_t)v->max_new_tokens.u;
+	p.do_sample = v->do_sample.yes;
+	if (v->temperature.set)
+		p.temperature = v->temperature.f;
+	if (v->repetition_penalty.set)
+		p.repetition_penalty = v->repetition_penalty.f;
+	p.frequency_penalty = v->frequency_penalty.f;
+	p.top_k = (int32_t)v->top_k.i;
+	if (v->top_p.set)
+		p.top_p = v->top_p.f;
+	if (v->typical_p.set)
+		p.typical_p = v->typical_p.f;
+	p.seed = v->seed.u;
+	p.has_seed = v->seed.set;
+	p.truncate = (uint32_t)v->truncate.u;
+	p.top_n_tokens = (uint32_t)v->top_n_tokens.u;
+	p.prompt_logprobs = v->decoder_input_details.yes;
+	p.ignore_eos = v->ignore_eos.yes;
+	return p;
+}
+
+static void add_compute_headers(struct sk_request *r, const struct values *v, const struct sk_info *info)
+{
+	const char *type = r->front->options->compute_type;
+	char text[64];
+
+	snprintf(text, sizeof text, "%s+optimized", info->backend);
+	sk_reply_header(r, "x-compute-type", type && *type ? type : text);
+	header_int(r, "x-compute-characters", (int64_t)sk_utf8_count(v->inputs.str.s, v->inputs.str.len));
+}
+
+/* What a stream cannot do; refused before permits are taken. */
+static const char *stream_fault(const struct values *v)
+{
+	if (v->best_of.set && v->best_of.u != 1)
+		return "Input validation error: `best_of` != 1 is not supported when streaming tokens";
+	if (v->decoder_input_details.yes)
+		return "Input validation error: `decoder_input_details` == true is not supported when streaming tokens";
+	return NULL;
+}
+
+/* The renderer's state, with a copy of what outlives the body. */
+static struct reply *take_reply(struct sk_request *r, const struct values *v, enum sk_tgi_shape shape)
+{
+	const char *tag = r->front->options->pipeline_tag;
+	bool full = v->return_full_text.set ? v->return_full_text.yes
+					    : shape == SK_TGI_COMPAT && tag && !strcmp(tag, "text-generation");
+	struct reply *reply = sk_arena_take(&r->arena, sizeof *reply);
+
+	if (!reply)
+		return NULL;
+	reply->shape = shape;
+	reply->prefill = v->decoder_input_details.yes;
+	reply->details = v->details.yes || reply->prefill;
+	reply->top = v->top_n_tokens.u > 0;
+	if (full) {
+		reply->full = sk_arena_strndup(&r->arena, v->inputs.str.s, v->inputs.str.len);
+		reply->full_len = v->inputs.str.len;
+		if (!reply->full)
+			return NULL;
+	}
+	return reply;
+}
+
+static void refuse_types(struct sk_request *r, sk_status st, const struct sk_err *err)
+{
+	char text[sizeof err->text + 64];
+
+	if (st != SK_EINVAL) {
+		sk_reply_status(r, st, err);
+		return;
+	}
+	snprintf(text, sizeof text, "Failed to deserialize the JSON body into the target type: %s", err->text);
+	sk_reply_error(r, 422, "validation", text);
+}
+
+void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi_shape shape)
+{
+	uint64_t limits[SK_LIMITS] = { 0 };
+	struct sk_err err = { 0 };
+	struct sk_info info;
+	struct values v;
+	struct sk_gen_params p;
+	struct reply *reply;
+	const char *fault;
+	bool stream;
+	sk_status st;
+
+	st = sk_schema_read(fields, FIELDS_LEN, body, &v, &r->arena, &err);
+	if (st < 0) {
+		refuse_types(r, st, &err);
+		return;
+	}
+	stream = shape == SK_TGI_EVENTS || (shape == SK_TGI_COMPAT && v.stream.yes);
+	fault = stream ? stream_fault(&v) : NULL;
+	if (fault) {
+		sk_reply_error(r, 422, "validation", fault);
+		return;
+	}
+	sk_engine_info(r->front->engine, &info);
+	limits[SK_LIMIT_STOP] = (uint64_t)r->front->options->max_stop_sequences;
+	limits[SK_LIMIT_TOP_N] = (uint64_t)r->front->options->max_top_n_tokens;
+	limits[SK_LIMIT_INPUT] = info.input_tokens_max;
+	st = sk_schema_check(fields, FIELDS_LEN, &v, limits, true, &err);
+	if (st < 0) {
+		sk_reply_status(r, st, &err);
+		return;
+	}
+	if (!sk_request_permits(r, 1))
+		return;
+	st = sk_schema_check(fields, FIELDS_LEN, &v, limits, false, &err);
+	if (st < 0) {
+		sk_reply_status(r, st, &err);
+		return;
+	}
+	p = params_of(&v);
+	if (!take_stop(r, &v.stop, &p))
+		return;
+	reply = take_reply(r, &v, shape);
+	if (!reply) {
+		sk_reply_status(r, SK_ENOMEM, NULL);
+		return;
+	}
+	add_compute_headers(r, &v, &info);
+	sk_request_generate(r, &p, stream, stream ? &stream_render : &object_render, reply);
+}
+
+/* ---- routes ------------------------------------------------------------------------------------------------- */
+
+void sk_api_generate(struct sk_request *r, struct json_object *body)
+{
+	sk_tgi_generate(r, body, SK_TGI_OBJECT);
+}
+
+void sk_api_generate_stream(struct sk_request *r, struct json_object *body)
+{
+	sk_tgi_generate(r, body, SK_TGI_EVENTS);
+}
+
+void sk_api_compat(struct sk_request *r, struct json_object *body)
+{
+	sk_tgi_generate(r, body, SK_TGI_COMPAT);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errors on the wire: one table from sk_status to HTTP status and words, one shape of body.
+ *
+ * Texts and types are TGI's where TGI has the case; its Python client tells exceptions apart by error_type first and by
+ * status second.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi/json.h"
+#include "fcgi/request.h"
+
+static const struct {
+	sk_status status;
+	int http;
+	const char *type;
+	const char *prefix;             /* before the reason's own words */
+	const char *words;              /* in place of the reason: what a client should not or need not know */
+} rows[] = {
+	{ SK_EINVAL,      422, "validation",            "Input validation error: ", NULL },
+	{ SK_ENOTSUP,     422, "validation",            "Input validation error: ", NULL },
+	{ SK_ETOOBIG,     413, "payload_too_large",     "", NULL },
+	{ SK_EFORMAT,     400, "invalid_json",          "", NULL },
+	{ SK_ENOENT,      404, "not_found",             "", NULL },
+	{ SK_EOVERLOADED, 429, "overloaded",            "", "Model is overloaded" },
+	{ SK_ELOADING,    503, "loading",               "", "Model is loading" },
+	{ SK_EDRAINING,   503, "draining",              "", "Server is shutting down" },
+	{ SK_ENOMEM,      503, "overloaded",            "", "Out of memory for this request" },
+	{ SK_ECANCELED,   500, "incomplete_generation", "", "Incomplete generation" },
+	{ SK_EENGINE,     424, "generation",            "Request failed during generation: ", NULL },
+};
+
+void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text)
+{
+	bool event = r->stream && r->status;
+
+	if (!event)
+		sk_buf_clear(&r->out);
+	sk_buf_adds(&r->out, event ? "data: {\"error\":" : "{\"error\":");
+	sk_json_add_str(&r->out, text, strlen(text));
+	sk_buf_adds(&r->out, ",\"error_type\":");
+	sk_json_add_str(&r->out, error_type, strlen(error_type));
+	sk_buf_adds(&r->out, event ? "}\n\n" : "}");
+	if (event)
+		return;
+	if (status == 429 || status == 503)
+		sk_reply_header(r, "retry-after", "1");
+	sk_reply_out(r, status, "application/json");
+}
+
+void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err)
+{
+	char text[sizeof err->text + 64];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const char *reason = rows[i].words;
+
+		if (rows[i].status != st)
+			continue;
+		if (!reason)
+			reason = err && err->text[0] ? err->text : sk_status_words(st);
+		snprintf(text, sizeof text, "%s%s", rows[i].prefix, reason);
+		sk_reply_error(r, rows[i].http, rows[i].type, text);
+		return;
+	}
+	sk_reply_error(r, 500, "internal", "Internal error");
+}

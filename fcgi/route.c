@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds the handler, and answers what no handler should see: unknown paths and methods, preflight requests, bodies that
+ * are too large, of the wrong type, or no JSON.
+ */
+#include "fcgi/route.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "fcgi/json.h"
+#include "fcgi/request.h"
+
+static const struct sk_route routes[] = {
+#define SK_ROUTE(method, path, handler, flags, doc) { method, path, handler, flags, doc },
+#include "fcgi/routes.def"
+#undef SK_ROUTE
+};
+
+#define ROUTES_LEN (sizeof routes / sizeof *routes)
+
+const struct sk_route *sk_route_list(size_t *ret_len)
+{
+	*ret_len = ROUTES_LEN;
+	return routes;
+}
+
+static bool path_matches(const char *pattern, const char *path)
+{
+	while (*pattern) {
+		if (*pattern == '*') {
+			size_t segment = strcspn(path, "/");
+
+			if (!segment)
+				return false;
+			path += segment;
+			pattern++;
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return !*path;
+}
+
+static bool method_matches(const char *row, const char *method)
+{
+	return !strcmp(row, method) || (!strcmp(method, "HEAD") && !strcmp(row, "GET"));
+}
+
+const struct sk_route *sk_route_find(const char *method, const char *path, bool *ret_path_known)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < ROUTES_LEN; i++) {
+		if (!path_matches(routes[i].path, path))
+			continue;
+		known = true;
+		if (method_matches(routes[i].method, method)) {
+			*ret_path_known = true;
+			return &routes[i];
+		}
+	}
+	*ret_path_known = known;
+	return NULL;
+}
+
+bool sk_content_type_is_json(const char *type)
+{
+	size_t len = strcspn(type, "; \t");
+
+	if (len < 16 || strncasecmp(type, "application/", 12))
+		return false;
+	return (len == 16 && !strncasecmp(type + 12, "json", 4)) ||
+	       (len > 17 && !strncasecmp(type + len - 5, "+json", 5));
+}
+
+/*
+ * Cross-origin headers: what a browser needs before it lets a page of another site read the answer. The setting is "*",
+ * or origins separated by commas, one of which must be the request's.
+ */
+static void add_cors(struct sk_request *r)
+{
+	const char *allowed = r->front->options->cors_allow_origin;
+	const char *origin = sk_request_param(r, "HTTP_ORIGIN");
+	size_t origin_len;
+
+	if (!allowed || !*allowed)
+		return;
+	if (!strcmp(allowed, "*")) {
+		sk_reply_header(r, "access-control-allow-origin", "*");
+		return;
+	}
+	sk_reply_header(r, "vary", "origin");
+	origin_len = origin ? strlen(origin) : 0;
+	while (origin_len) {
+		size_t len = strcspn(allowed, ", ");
+
+		if (len == origin_len && !strncmp(allowed, origin, len)) {
+			sk_reply_header(r, "access-control-allow-origin", origin);
+			return;
+		}
+		allowed += len;
+		if (!*allowed)
+			return;
+		allowed++;
+	}
+}
+
+/* "GET, HEAD, POST, OPTIONS": what the path answers to. */
+static void add_allow(struct sk_request *r, const char *header)
+{
+	struct sk_buf b = SK_BUF(256);
+
+	for (size_t i = 0; i < ROUTES_LEN; i++) {
+		if (path_matches(routes[i].path, r->path))
+			sk_buf_addf(&b, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+	}
+	sk_buf_adds(&b, "OPTIONS");
+	sk_reply_header(r, header, sk_buf_str(&b));
+	sk_buf_fini(&b);
+}
+
+static void answer_options(struct sk_request *r)
+{
+	if (sk_request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD")) {
+		sk_reply_header(r, "access-control-allow-methods", "GET,POST");
+		sk_reply_header(r, "access-control-allow-headers", "content-type");
+	}
+	add_allow(r, "allow");
+	sk_reply(r, 200, NULL, "", 0);
+}
+
+/* Body checks of a SK_ROUTE_JSON row, then its handler. */
+static void run_json(struct sk_request *r, const struct sk_route *route)
+{
+	struct json_object *body = NULL;
+	struct sk_err err = { 0 };
+	char text[640];
+
+	if (r->body_too_large) {
+		snprintf(text, sizeof text, "The request body is larger than the limit of %llu bytes",
+			 (unsigned long long)r->front->options->payload_limit);
+		sk_reply_error(r, 413, "payload_too_large", text);
+		return;
+	}
+	if (!sk_content_type_is_json(r->content_type)) {
+		sk_reply_error(r, 415, "unsupported_media_type",
+			       "Expected request with `Content-Type: application/json`");
+		return;
+	}
+	switch (sk_json_parse(r->body, r->body_len, &body, &err)) {
+	case SK_OK:
+		route->run(r, body);
+		json_object_put(body);
+		return;
+	case SK_ENOMEM:
+		sk_reply_status(r, SK_ENOMEM, &err);
+		return;
+	default:
+		snprintf(text, sizeof text, "Failed to parse the request body as JSON: %s", err.text);
+		sk_reply_error(r, 400, "invalid_json", text);
+		return;
+	}
+}
+
+void sk_route(struct sk_request *r)
+{
+	bool path_known;
+	const struct sk_route *route = sk_route_find(r->method, r->path, &path_known);
+
+	r->head_only = !strcmp(r->method, "HEAD");
+	add_cors(r);
+	if (route && (route->flags & SK_ROUTE_JSON)) {
+		run_json(r, route);
+	} else if (route) {
+		route->run(r, NULL);
+	} else if (path_known && !strcmp(r->method, "OPTIONS")) {
+		answer_options(r);
+	} else if (path_known) {
+		add_allow(r, "allow");
+		sk_reply_error(r, 405, "method_not_allowed", "This path does not answer to this method");
+	} else {
+		sk_reply_error(r, 404, "not_found", "There is nothing at this path");
+	}
+}
+
+bool sk_route_quick(struct sk_request *r)
+{
+	bool path_known;
+	const struct sk_route *route = sk_route_find(r->method, r->path, &path_known);
+
+	if (!route || !(route->flags & SK_ROUTE_QUICK))
+		return false;
+	r->head_only = !strcmp(r->method, "HEAD");
+	add_cors(r);
+	route->run(r, NULL);
+	return true;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which handler answers which method and path: the list is routes.def, sk_route() (request.h) walks it.
+ */
+#ifndef SK_FCGI_ROUTE_H
+#define SK_FCGI_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct json_object;
+struct sk_request;
+
+enum sk_route_flags {
+	SK_ROUTE_JSON = 1,      /* a body in JSON: 415, 413 and 400 are answered before the handler runs */
+	SK_ROUTE_QUICK = 2,     /* answered on the loop: no I/O, no lock, microseconds */
+};
+
+/* Answers r. body: the parsed JSON of a SK_ROUTE_JSON route, lent until the handler returns; else NULL. */
+typedef void (*sk_route_fn)(struct sk_request *r, struct json_object *body);
+
+struct sk_route {
+	const char *method;     /* a GET row serves HEAD too */
+	const char *path;       /* a '*' stands for one segment that is not empty */
+	sk_route_fn run;
+	unsigned flags;
+	const char *doc;
+};
+
+#define SK_ROUTE(method, path, handler, flags, doc) void handler(struct sk_request *r, struct json_object *body);
+#include "fcgi/routes.def"
+#undef SK_ROUTE
+
+/* All rows, for the manual and the tests. */
+const struct sk_route *sk_route_list(size_t *ret_len);
+
+/* The row that serves method and path; NULL when none does. *ret_path_known: some row has the path. */
+const struct sk_route *sk_route_find(const char *method, const char *path, bool *ret_path_known);
+
+/* "application/json", "application/problem+json; charset=utf-8": yes. */
+bool sk_content_type_is_json(const char *type);
+
+#endif

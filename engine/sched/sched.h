@@ -13,6 +13,9 @@
  *
  * plan(n+1) may be called before commit(n) (look-ahead, depth 1): a sequence whose next token is still unknown then
  * takes part with id SK_TOKEN_PENDING, and commit drops at most one surplus token of a sequence that has ended.
+ *
+ * Steps run in the order of their plans. A block given back by a commit or a drop may go to another sequence in the next
+ * plan although a step under way still uses it: the new owner writes it in a later step.
  */
 #ifndef SK_SCHED_H
 #define SK_SCHED_H
@@ -41,7 +44,7 @@ void sk_sched_close(struct sk_sched **s);
 
 /* What a request brings. `ids` is lent until the sequence is gone (finished, dropped). */
 struct sk_sched_req {
-	uint64_t id;
+	uint64_t id;                    /* not 0, never used before */
 	const int32_t *ids;             /* room for prompt_len + max_new_tokens; the caller appends generated ids */
 	int32_t prompt_len, max_new_tokens;
 	bool prompt_rows;               /* the head runs over every prompt row (prompt log-probabilities): no prefix reuse */
@@ -71,10 +74,13 @@ struct sk_batch {
 	int32_t S, T;                   /* 0: nothing to do */
 	const uint64_t *preempted;      /* ids given back to the queue by this plan */
 	int32_t preempted_len;
-	uint64_t number;                /* counts plans; commits come in the same order */
+	uint64_t number;                /* counts plans; commits come in the same order. An empty plan is not committed */
 };
 
-/* Decode tokens of all running sequences first, then prompt chunks in order of age, within tokens_max and sequences_max. */
+/*
+ * Decode tokens of all running sequences first, then prompt chunks in order of age, within tokens_max and sequences_max.
+ * What *ret_batch points to is valid until the plan after the next one, block tables until the next one.
+ */
 void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batch);
 
 /* What the engine decided about each sequence of a batch after sampling. */

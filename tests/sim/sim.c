@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scheduler's simulator: random queues on random small pools, against a model that knows every cell of the cache.
+ *
+ *	sim [QUEUES [SEED [FIRST]]]     10,000 queues and a fresh seed when not given; a failure prints what to type again
+ *
+ * Each queue draws limits, requests (arrival, prompt, longest and true answer), cancellations, the look-ahead depth and how
+ * late the device is. The device is an array that remembers which token of which request was written into each cell of
+ * each block; before a step attends, every cell that it reads must hold the right token. So a block lost, shared
+ * by mistake, freed too early or recomputed wrongly shows as a wrong cell.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/rand.h"
+#include "engine/sched/sched.h"
+
+enum {
+	REQUESTS_MAX = 48, TOKENS_MAX = 64, SEQUENCES_MAX = 12, BLOCKS_MAX = 40, BLOCK_TOKENS_MAX = 16, CONTEXT_MAX = 160,
+	TABLE_MAX = CONTEXT_MAX,
+};
+
+struct cell { uint64_t id; int32_t pos; };
+
+/* One request, as the model of an engine sees it. */
+struct req {
+	uint64_t id;
+	int32_t prompt_len, max_new, eos_at;    /* eos_at: ends after this many tokens, when that is less than max_new */
+	int64_t arrives, cancelled_at;          /* in steps; -1: never */
+	int32_t known, computed;                /* tokens on the host; positions that planned steps have covered */
+	bool added, ended, dropped;
+};
+
+/* A planned step with its tables copied, as a device that runs behind the host would hold it. */
+struct flight {
+	struct sk_batch b;
+	struct sk_batch_seq seqs[SEQUENCES_MAX];
+	int32_t tables[SEQUENCES_MAX][TABLE_MAX];
+	bool ran;
+};
+
+struct sim {
+	struct sk_sched_limits l;
+	struct sk_sched *s;
+	struct req reqs[REQUESTS_MAX];
+	int32_t reqs_len;
+	struct cell cells[BLOCKS_MAX][BLOCK_TOKENS_MAX];
+	struct flight flights[2];
+	bool late, skips_ended;                 /* the device runs a step only when its commit needs it; the host trims */
+	int64_t step, work;
+	uint64_t hash, steps, preemptions, surplus;
+	const char *wrong;
+	char words[256];
+};
+
+/* ---- chance: splitmix64 (Steele, Lea, Flood 2014) ---- */
+
+static uint64_t chance_state;
+
+static uint64_t chance(void)
+{
+	uint64_t x = chance_state += 0x9e3779b97f4a7c15u;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+	return x ^ (x >> 31);
+}
+
+static int32_t between(int32_t low, int32_t high)
+{
+	return low + (int32_t)(chance() % (uint64_t)(high - low + 1));
+}
+
+/* ---- the model ---- */
+
+static void say(struct sim *m, const char *what, uint64_t id)
+{
+	if (m->wrong)
+		return;
+	snprintf(m->words, sizeof(m->words), "step %" PRId64 ", request %" PRIu64 ": %s", m->step, id, what);
+	m->wrong = m->words;
+}
+
+static void mix(struct sim *m, uint64_t x)
+{
+	m->hash = (m->hash ^ x) * 0x100000001b3u;
+	m->hash ^= m->hash >> 29;
+}
+
+static struct req *req_find(struct sim *m, uint64_t id)
+{
+	for (int32_t i = 0; i < m->reqs_len; i++)
+		if (m->reqs[i].id == id)
+			return &m->reqs[i];
+	return NULL;
+}
+
+static bool req_live(const struct req *r)
+{
+	return r->added && !r->ended && !r->dropped;
+}
+
+/* Draws everything that is random before the first step: the same numbers give the same run. */
+static void queue_draw(struct sim *m)
+{
+	int32_t spread = between(0, 60);
+
+	m->l = (struct sk_sched_limits){
+		.tokens_max = between(1, TOKENS_MAX), .sequences_max = between(1, SEQUENCES_MAX),
+		.blocks = between(1, BLOCKS_MAX), .block_tokens = chance() % 2 ? 16 : between(1, 5),
+		.context_max = between(8, CONTEXT_MAX), .waiting_max = between(1, REQUESTS_MAX),
+		.look_ahead = (int)(chance() % 2),
+	};
+	/* Most pools are tight: room for one to three of the longest, so that preemption is the rule. */
+	if (chance() % 4) {
+		int32_t one = (m->l.context_max + m->l.block_tokens - 1) / m->l.block_tokens;
+		int32_t blocks = between(one, 3 * one);
+
+		m->l.blocks = blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX;
+	}
+	m->late = chance() % 2;
+	m->skips_ended = chance() % 2;
+	m->reqs_len = between(1, chance() % 8 ? 16 : REQUESTS_MAX);
+	for (int32_t i = 0; i < m->reqs_len; i++) {
+		struct req *r = &m->reqs[i];
+
+		r->id = (uint64_t)i + 1;
+		r->prompt_len = chance() % 3 ? between(1, 20) : between(1, m->l.context_max);
+		r->max_new = chance() % 2 ? between(1, 12) : between(1, m->l.context_max);
+		r->eos_at = chance() % 3 ? CONTEXT_MAX : between(1, 40);
+		r->arrives = between(0, spread);
+		r->cancelled_at = chance() % 6 ? -1 : r->arrives + between(0, 60);
+	}
+}
+
+static void arrive(struct sim *m, struct req *r)
+{
+	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .user = r };
+	int64_t cells = (int64_t)r->prompt_len + r->max_new - 1;
+	bool fits = cells < m->l.context_max && cells <= (int64_t)m->l.blocks * m->l.block_tokens;
+	sk_status st = sk_sched_add(m->s, &q, m->step);
+
+	r->added = st == SK_OK;
+	r->dropped = !r->added;
+	r->known = r->prompt_len;
+	if (fits != (st != SK_EINVAL))
+		say(m, "was let in or refused against the limits", r->id);
+	if (r->added)
+		m->work += r->prompt_len + r->max_new + 2;
+}
+
+static void arrivals(struct sim *m)
+{
+	for (int32_t i = 0; i < m->reqs_len; i++) {
+		struct req *r = &m->reqs[i];
+
+		if (r->arrives == m->step)
+			arrive(m, r);
+		if (r->cancelled_at == m->step) {
+			sk_status st = sk_sched_drop(m->s, r->id);
+
+			if ((st == SK_OK) != req_live(r))
+				say(m, "drop did not find what is there", r->id);
+			r->dropped = true;
+		}
+	}
+}
+
+static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e)
+{
+	struct req *r = req_find(m, e->id);
+	int32_t end = e->first_pos + e->len;
+
+	if (!r || r->dropped || e->user != r) {
+		say(m, "is planned and is not there", e->id);
+		return;
+	}
+	if (r->ended)
+		say(m, "is planned after its end was committed", e->id);
+	if (e->len < 1 || e->first_pos != r->computed)
+		say(m, "does not go on where it stopped", e->id);
+	if (e->blocks_len * m->l.block_tokens < end)
+		say(m, "has too few blocks", e->id);
+	if (end > r->known + m->l.look_ahead || e->pending != (end > r->known))
+		say(m, "computes a token nobody knows", e->id);
+	if (e->pending && e->len != 1)
+		say(m, "has an unknown token in a chunk", e->id);
+	if (end > r->prompt_len + r->max_new - 1)
+		say(m, "goes beyond its longest answer", e->id);
+	if (e->sample != (end >= r->known))
+		say(m, "samples in the wrong place", e->id);
+	if (e->prefill != !(e->len == 1 && e->first_pos >= r->prompt_len && end >= r->known))
+		say(m, "mistakes prompt and answer", e->id);
+	r->computed = end;
+}
+
+static void batch_check(struct sim *m, const struct sk_batch *b)
+{
+	uint64_t last[2] = { 0, 0 };            /* ids of decodes and of chunks must grow: age */
+	uint64_t oldest = 0;
+	int32_t T = 0;
+	bool oldest_there = false, oldest_waits;
+
+	for (int32_t i = 0; i < b->preempted_len; i++) {
+		struct req *r = req_find(m, b->preempted[i]);
+
+		if (!r || !req_live(r))
+			say(m, "was preempted and is not there", b->preempted[i]);
+		else
+			r->computed = 0;
+	}
+	m->preemptions += (uint64_t)b->preempted_len;
+	for (int32_t i = 0; i < m->reqs_len && oldest == 0; i++)
+		if (req_live(&m->reqs[i]))
+			oldest = m->reqs[i].id;
+	for (int32_t i = 0; i < m->reqs_len; i++)       /* age is arrival, then place in the list */
+		if (req_live(&m->reqs[i]) && m->reqs[i].arrives < req_find(m, oldest)->arrives)
+			oldest = m->reqs[i].id;
+	oldest_waits = oldest && req_find(m, oldest)->computed >= req_find(m, oldest)->prompt_len +
+								 req_find(m, oldest)->max_new - 1;
+	for (int32_t i = 0; i < b->S; i++) {
+		const struct sk_batch_seq *e = &b->seqs[i];
+		const struct req *r = req_find(m, e->id);
+		uint64_t age = r ? ((uint64_t)r->arrives << 32 | e->id) : 0;
+
+		batch_check_seq(m, e);
+		if (age <= last[e->prefill] || (!e->prefill && last[1] != 0))
+			say(m, "is out of order in the batch", e->id);
+		last[e->prefill] = age;
+		T += e->len;
+		oldest_there = oldest_there || e->id == oldest;
+		mix(m, e->id);
+		mix(m, (uint64_t)e->first_pos << 32 | (uint32_t)e->len);
+		mix(m, (uint64_t)e->blocks[e->blocks_len - 1]);
+	}
+	if (T != b->T || T > m->l.tokens_max || b->S > m->l.sequences_max)
+		say(m, "the batch breaks its budget", 0);
+	if (oldest && !oldest_there && !oldest_waits)
+		say(m, "is the oldest and was left out", oldest);
+}
+
+static void flight_take(struct sim *m, struct flight *f, const struct sk_batch *b)
+{
+	f->b = *b;
+	f->ran = false;
+	for (int32_t i = 0; i < b->S; i++) {
+		f->seqs[i] = b->seqs[i];
+		memcpy(f->tables[i], b->seqs[i].blocks, (size_t)b->seqs[i].blocks_len * sizeof(int32_t));
+	}
+}
+
+/* The device runs one step: write the step's cells, then read all cells of each sequence. */
+static void flight_run(struct sim *m, struct flight *f)
+{
+	int32_t bt = m->l.block_tokens;
+
+	if (f->ran)
+		return;
+	f->ran = true;
+	for (int32_t i = 0; i < f->b.S; i++) {
+		const struct sk_batch_seq *e = &f->seqs[i];
+
+		if (m->skips_ended && req_find(m, e->id)->ended)
+			continue;
+		for (int32_t p = e->first_pos; p < e->first_pos + e->len; p++) {
+			if (f->tables[i][p / bt] < 0 || f->tables[i][p / bt] >= m->l.blocks) {
+				say(m, "uses a block outside the pool", e->id);
+				return;
+			}
+			m->cells[f->tables[i][p / bt]][p % bt] = (struct cell){ e->id, p };
+		}
+	}
+	for (int32_t i = 0; i < f->b.S; i++) {
+		const struct sk_batch_seq *e = &f->seqs[i];
+		const struct req *r = req_find(m, e->id);
+
+		if (r->ended || r->dropped)
+			continue;
+		for (int32_t p = 0; p < e->first_pos + e->len; p++) {
+			const struct cell *c = &m->cells[f->tables[i][p / bt]][p % bt];
+
+			if (c->id != e->id || c->pos != p)
+				say(m, "reads a cell that holds something else", e->id);
+		}
+	}
+}
+
+static void flight_commit(struct sim *m, struct flight *f)
+{
+	struct sk_fate fates[SEQUENCES_MAX] = { 0 };
+
+	for (int32_t i = 0; i < f->b.S; i++) {
+		struct req *r = req_find(m, f->seqs[i].id);
+
+		if (r->ended || r->dropped) {
+			m->surplus++;
+			fates[i].next = -7;     /* must be ignored */
+			fates[i].end = chance_state & 1;
+			continue;
+		}
+		if (!f->seqs[i].sample)
+			continue;
+		r->known++;
+		fates[i].next = r->known;
+		fates[i].end = r->ended = r->known - r->prompt_len == (r->eos_at < r->max_new ? r->eos_at : r->max_new);
+		if (r->known - r->prompt_len > r->max_new)
+			say(m, "got more than it asked for", r->id);
+	}
+	sk_sched_commit(m->s, &f->b, fates);
+}
+
+static bool all_done(const struct sim *m)
+{
+	for (int32_t i = 0; i < m->reqs_len; i++)
+		if (m->reqs[i].arrives >= m->step || req_live(&m->reqs[i]))
+			return false;
+	return true;
+}
+
+/* One queue to its end. The hash names all its batches. */
+static void queue_run(struct sim *m)
+{
+	struct flight *in_flight = NULL;
+	struct sk_sched_stats st;
+	struct sk_err err;
+	int which = 0;
+
+	if (sk_sched_open(&m->l, &m->s, &err) < 0) {
+		say(m, err.text, 0);
+		return;
+	}
+	for (m->step = 0; !m->wrong && (!all_done(m) || in_flight); m->step++) {
+		struct flight *f = &m->flights[which];
+		struct sk_batch b;
+
+		arrivals(m);
+		sk_sched_plan(m->s, m->step, &b);
+		batch_check(m, &b);
+		if (b.S > 0) {
+			flight_take(m, f, &b);
+			if (!m->late && !in_flight)
+				flight_run(m, f);
+			which ^= 1;
+			m->steps++;
+		}
+		if (in_flight) {
+			flight_run(m, in_flight);
+			flight_commit(m, in_flight);
+			in_flight = NULL;
+		}
+		if (b.S > 0 && m->l.look_ahead) {
+			in_flight = f;
+			if (!m->late)
+				flight_run(m, f);
+		} else if (b.S > 0) {
+			flight_run(m, f);
+			flight_commit(m, f);
+		}
+		if (sk_sched_check(m->s, &err) < 0)
+			say(m, err.text, 0);
+		/* Each step gives the oldest at least one token, and what it had is never taken from it. */
+		if (m->step > m->work + 200)
+			say(m, "somebody starves", 0);
+	}
+	sk_sched_stats(m->s, &st);
+	if (!m->wrong && (st.blocks_free != st.blocks_total || st.running != 0 || st.waiting != 0))
+		say(m, "all are gone and blocks are missing", 0);
+	sk_sched_close(&m->s);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t queues = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : sk_rand_seed() >> 16;
+	uint64_t first = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+	uint64_t steps = 0, preemptions = 0, surplus = 0, deep = 0;
+	static struct sim m, again;
+
+	printf("sim: %" PRIu64 " queues, seed %" PRIu64 "\n", queues, seed);
+	fflush(stdout);
+	for (uint64_t i = first; i < first + queues; i++) {
+		memset(&m, 0, sizeof(m));
+		chance_state = seed * 0x2545f4914f6cdd1du + i * 0xd1342543de82ef95u;
+		queue_draw(&m);
+		/* Every eighth queue twice: the same queue must give the same batches. */
+		again = m;
+		queue_run(&m);
+		if (!m.wrong && i % 8 == 0) {
+			queue_run(&again);
+			if (again.hash != m.hash)
+				say(&m, "the same queue gave other batches", 0);
+		}
+		if (m.wrong) {
+			printf("sim: %s\nsim: again: sim 1 %" PRIu64 " %" PRIu64 "\n", m.wrong, seed, i);
+			return 1;
+		}
+		steps += m.steps;
+		preemptions += m.preemptions;
+		surplus += m.surplus;
+		deep += (uint64_t)m.l.look_ahead;
+	}
+	printf("sim: %" PRIu64 " steps, %" PRIu64 " preemptions, %" PRIu64 " surplus tokens, %" PRIu64
+	       " queues with look-ahead: every invariant held\n", steps, preemptions, surplus, deep);
+	return 0;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The native API of text-generation-inference in the saker dialect: request fields, reply objects, server-sent events.
+ * The native API of text-generation-inference in the saker dialect: reply objects and server-sent events. (The request's
+ * fields are in tgi_fields.c.)
  *
  * Order of refusals: body and types (route.c, schema.c), early ranges, what a stream cannot do, permits, ranges, and what
  * only the engine knows (lengths). Rendering runs on the loop, once a token: it appends to a buffer and nothing else.
@@ -8,7 +9,6 @@
 #include "fcgi/api_tgi.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,85 +17,6 @@
 #include "fcgi/json.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
-
-/* ---- the request -------------------------------------------------------------------------------------------- */
-
-struct values {
-	struct sk_field_value inputs, stream;
-	struct sk_field_value best_of, temperature, repetition_penalty, frequency_penalty, top_p, typical_p, top_k;
-	struct sk_field_value max_new_tokens, stop, top_n_tokens, truncate, seed;
-	struct sk_field_value do_sample, return_full_text, details, decoder_input_details, ignore_eos;
-	struct sk_field_value watermark, grammar, adapter_id;
-};
-
-#define PARAMETER(name) "parameters", #name
-#define BODY(name) NULL, #name
-#define AT(name) offsetof(struct values, name)
-
-/* The order of rows is TGI's order of checks. */
-static const struct sk_field fields[] = {
-	{ PARAMETER(best_of), SK_FIELD_U64, false, AT(best_of), SK_RANGE_EARLY, 0, 1, SK_LIMIT_NONE,
-	  "`best_of` > 1 is not supported yet. Given: {n}", "1",
-	  "draw this many answers and return the likeliest; only 1 is supported yet" },
-	{ PARAMETER(watermark), SK_FIELD_BOOL, false, AT(watermark), 0, 0, 0, SK_LIMIT_NONE,
-	  "`watermark` is not supported yet", "false",
-	  "mark the text as made by a machine; not supported yet" },
-	{ PARAMETER(grammar), SK_FIELD_ANY, false, AT(grammar), 0, 0, 0, SK_LIMIT_NONE,
-	  "`grammar` is not supported yet", "null", "constrain the text to a grammar; not supported yet" },
-	{ PARAMETER(adapter_id), SK_FIELD_ANY, false, AT(adapter_id), 0, 0, 0, SK_LIMIT_NONE,
-	  "`adapter_id` is not supported yet", "null", "a LoRA adapter; not supported yet" },
-	{ PARAMETER(temperature), SK_FIELD_F32, false, AT(temperature), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
-	  "`temperature` must be strictly positive", "1.0",
-	  "divides the logits; any value but 1 samples" },
-	{ PARAMETER(repetition_penalty), SK_FIELD_F32, false, AT(repetition_penalty), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
-	  SK_LIMIT_NONE, "`repetition_penalty` must be strictly positive", "1.0",
-	  "divides (if negative: multiplies) the logits of tokens that prompt or answer hold; 1: off" },
-	{ PARAMETER(frequency_penalty), SK_FIELD_F32, false, AT(frequency_penalty), 0, -2, 2, SK_LIMIT_NONE,
-	  "`frequency_penalty` must be >= -2.0 and <= 2.0", "0.0",
-	  "subtracted from a token's logit for each time the answer holds it; 0: off" },
-	{ PARAMETER(top_p), SK_FIELD_F32, false, AT(top_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1, SK_LIMIT_NONE,
-	  "`top_p` must be > 0.0 and < 1.0", "off", "keep the likeliest tokens that together reach this probability" },
-	{ PARAMETER(typical_p), SK_FIELD_F32, false, AT(typical_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1,
-	  SK_LIMIT_NONE, "`typical_p` must be > 0.0 and < 1.0", "off",
-	  "keep the tokens whose surprise is nearest to the expected one, up to this probability" },
-	{ PARAMETER(top_k), SK_FIELD_I32, false, AT(top_k), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
-	  "`top_k` must be strictly positive", "off", "keep the k likeliest tokens" },
-	{ PARAMETER(max_new_tokens), SK_FIELD_U32, false, AT(max_new_tokens), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
-	  SK_LIMIT_NONE, "`max_new_tokens` must be strictly positive", "20", "generate at most this many tokens" },
-	{ PARAMETER(stop), SK_FIELD_STRS, false, AT(stop), 0, 0, 0, SK_LIMIT_STOP,
-	  "`stop` supports up to {max} stop sequences. Given: {n}", "[]",
-	  "end when the text holds one of these strings; the string stays in the text" },
-	{ PARAMETER(seed), SK_FIELD_U64, false, AT(seed), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "random", "the same seed gives the same text" },
-	{ PARAMETER(top_n_tokens), SK_FIELD_U32, false, AT(top_n_tokens), 0, 0, 0, SK_LIMIT_TOP_N,
-	  "`top_n_tokens` must be >= 0 and <= {max}. Given: {n}", "0",
-	  "report the n likeliest tokens of every position" },
-	{ BODY(inputs), SK_FIELD_STR, true, AT(inputs), 0, 1, HUGE_VAL, SK_LIMIT_NONE,
-	  "`inputs` cannot be empty", NULL, "the prompt" },
-	{ PARAMETER(truncate), SK_FIELD_U32, false, AT(truncate), SK_RANGE_OPEN_MIN, 0, 0, SK_LIMIT_INPUT,
-	  "`truncate` must be strictly positive and less than {max}. Given: {n}", "off",
-	  "keep the last n tokens of the prompt" },
-	{ BODY(stream), SK_FIELD_BOOL, false, AT(stream), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "false", "POST / and /invocations: answer with events" },
-	{ PARAMETER(do_sample), SK_FIELD_BOOL, false, AT(do_sample), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "false", "draw tokens instead of taking the likeliest" },
-	{ PARAMETER(return_full_text), SK_FIELD_BOOL, false, AT(return_full_text), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "false", "put the prompt before generated_text" },
-	{ PARAMETER(details), SK_FIELD_BOOL, false, AT(details), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "false", "report tokens, log-probabilities and the reason of the end" },
-	{ PARAMETER(decoder_input_details), SK_FIELD_BOOL, false, AT(decoder_input_details), SK_RANGE_ANY, 0, 0,
-	  SK_LIMIT_NONE, NULL, "false", "report the prompt's tokens too; not on streams" },
-	{ PARAMETER(ignore_eos), SK_FIELD_BOOL, false, AT(ignore_eos), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "false", "saker's own: go on to max_new_tokens whatever the model says (benchmarks)" },
-};
-
-#define FIELDS_LEN (sizeof fields / sizeof *fields)
-
-const struct sk_field *sk_tgi_fields(size_t *ret_len)
-{
-	*ret_len = FIELDS_LEN;
-	return fields;
-}
 
 /* ---- the reply ---------------------------------------------------------------------------------------------- */
 
@@ -313,11 +234,10 @@ static void add_times(struct sk_request *r, const struct sk_event *ev)
 	int64_t queue = ev->finish.queue_us, inference = ev->finish.inference_us;
 	int64_t validation = total - queue - inference;
 	uint32_t n = ev->finish.generated_tokens;
-	struct sk_buf seconds = SK_BUF(64);
+	char seconds[32];
 
-	sk_json_add_f64(&seconds, (double)total * 1e-6);
-	sk_reply_header(r, "x-compute-time", sk_buf_str(&seconds));
-	sk_buf_fini(&seconds);
+	snprintf(seconds, sizeof seconds, "%.6f", (double)total * 1e-6);
+	sk_reply_header(r, "x-compute-time", seconds);
 	header_int(r, "x-total-time", total / 1000);
 	header_int(r, "x-validation-time", validation > 0 ? validation / 1000 : 0);
 	header_int(r, "x-queue-time", queue / 1000);
@@ -417,7 +337,7 @@ static bool take_stop(struct sk_request *r, const struct sk_field_value *v, stru
 }
 
 /* Everything but strings. */
-static struct sk_gen_params params_of(const struct values *v)
+static struct sk_gen_params params_of(const struct sk_tgi_values *v)
 {
 	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
 
@@ -445,7 +365,7 @@ static struct sk_gen_params params_of(const struct values *v)
 	return p;
 }
 
-static void add_compute_headers(struct sk_request *r, const struct values *v, const struct sk_info *info)
+static void add_compute_headers(struct sk_request *r, const struct sk_tgi_values *v, const struct sk_info *info)
 {
 	const char *type = r->front->options->compute_type;
 	char text[64];
@@ -456,7 +376,7 @@ static void add_compute_headers(struct sk_request *r, const struct values *v, co
 }
 
 /* What a stream cannot do; refused before permits are taken. */
-static const char *stream_fault(const struct values *v)
+static const char *stream_fault(const struct sk_tgi_values *v)
 {
 	if (v->best_of.set && v->best_of.u != 1)
 		return "Input validation error: `best_of` != 1 is not supported when streaming tokens";
@@ -466,7 +386,7 @@ static const char *stream_fault(const struct values *v)
 }
 
 /* The renderer's state, with a copy of what outlives the body. */
-static struct reply *take_reply(struct sk_request *r, const struct values *v, enum sk_tgi_shape shape)
+static struct reply *take_reply(struct sk_request *r, const struct sk_tgi_values *v, enum sk_tgi_shape shape)
 {
 	const char *tag = r->front->options->pipeline_tag;
 	bool full = v->return_full_text.set ? v->return_full_text.yes
@@ -503,16 +423,18 @@ static void refuse_types(struct sk_request *r, sk_status st, const struct sk_err
 void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi_shape shape)
 {
 	uint64_t limits[SK_LIMITS] = { 0 };
+	size_t fields_len;
+	const struct sk_field *fields = sk_tgi_fields(&fields_len);
 	struct sk_err err = { 0 };
 	struct sk_info info;
-	struct values v;
+	struct sk_tgi_values v;
 	struct sk_gen_params p;
 	struct reply *reply;
 	const char *fault;
 	bool stream;
 	sk_status st;
 
-	st = sk_schema_read(fields, FIELDS_LEN, body, &v, &r->arena, &err);
+	st = sk_schema_read(fields, fields_len, body, &v, &r->arena, &err);
 	if (st < 0) {
 		refuse_types(r, st, &err);
 		return;
@@ -527,14 +449,14 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 	limits[SK_LIMIT_STOP] = (uint64_t)r->front->options->max_stop_sequences;
 	limits[SK_LIMIT_TOP_N] = (uint64_t)r->front->options->max_top_n_tokens;
 	limits[SK_LIMIT_INPUT] = info.input_tokens_max;
-	st = sk_schema_check(fields, FIELDS_LEN, &v, limits, true, &err);
+	st = sk_schema_check(fields, fields_len, &v, limits, true, &err);
 	if (st < 0) {
 		sk_reply_status(r, st, &err);
 		return;
 	}
 	if (!sk_request_permits(r, 1))
 		return;
-	st = sk_schema_check(fields, FIELDS_LEN, &v, limits, false, &err);
+	st = sk_schema_check(fields, fields_len, &v, limits, false, &err);
 	if (st < 0) {
 		sk_reply_status(r, st, &err);
 		return;

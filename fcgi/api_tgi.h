@@ -20,7 +20,16 @@ enum sk_tgi_shape {
 /* Read, check, submit; the answer follows on the loop. Always leaves a status or a generation in r. */
 void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi_shape shape);
 
-/* The table of request fields, in the order in which they are checked: for the manual and the tests. */
+/* A request as read; the table below says what each member is. */
+struct sk_tgi_values {
+	struct sk_field_value inputs, stream;
+	struct sk_field_value best_of, temperature, repetition_penalty, frequency_penalty, top_p, typical_p, top_k;
+	struct sk_field_value max_new_tokens, stop, top_n_tokens, truncate, seed;
+	struct sk_field_value do_sample, return_full_text, details, decoder_input_details, ignore_eos;
+	struct sk_field_value watermark, grammar, adapter_id;
+};
+
+/* The table, in the order of checks; offsets are those of struct sk_tgi_values. (tgi_fields.c) */
 const struct sk_field *sk_tgi_fields(size_t *ret_len);
 
 #endif

@@ -371,14 +371,6 @@ void sk_json_add_str(struct sk_buf *b, const char *s, size_t len)
 	sk_buf_addc(b, '"');
 }
 
-/* Append printed digits; a number without point or exponent gets ".0", so that typed clients see a float. */
-static void add_digits(struct sk_buf *b, const char *text)
-{
-	sk_buf_adds(b, text);
-	if (!strpbrk(text, ".e"))
-		sk_buf_adds(b, ".0");
-}
-
 void sk_json_add_f32(struct sk_buf *b, float v)
 {
 	char text[32];
@@ -393,21 +385,8 @@ void sk_json_add_f32(struct sk_buf *b, float v)
 		if (strtof(text, NULL) == v)
 			break;
 	}
-	add_digits(b, text);
-}
-
-void sk_json_add_f64(struct sk_buf *b, double v)
-{
-	char text[40];
-
-	if (!isfinite(v)) {
-		sk_buf_adds(b, "null");
-		return;
-	}
-	for (int digits = DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, v);
-		if (strtod(text, NULL) == v)
-			break;
-	}
-	add_digits(b, text);
+	sk_buf_adds(b, text);
+	/* Typed clients want to see a float. */
+	if (!strpbrk(text, ".e"))
+		sk_buf_adds(b, ".0");
 }

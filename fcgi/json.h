@@ -43,7 +43,4 @@ void sk_json_add_str(struct sk_buf *b, const char *s, size_t len);
 /* The shortest decimal that reads back as the same float32; null for NaN and infinities. */
 void sk_json_add_f32(struct sk_buf *b, float v);
 
-/* As above, for a double: seconds in headers. */
-void sk_json_add_f64(struct sk_buf *b, double v);
-
 #endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The request fields of text-generation-inference's native API: one table that reads, checks and documents them.
+ *
+ * Texts are TGI's, byte for byte. Rows stand in TGI's order of checks, so the first fault is the one TGI names.
+ */
+#include <math.h>
+
+#include "fcgi/api_tgi.h"
+
+#define PARAMETER(name) "parameters", #name
+#define BODY(name) NULL, #name
+#define AT(name) offsetof(struct sk_tgi_values, name)
+
+static const struct sk_field fields[] = {
+	{ PARAMETER(best_of), SK_FIELD_U64, false, AT(best_of), SK_RANGE_EARLY, 0, 1, SK_LIMIT_NONE,
+	  "`best_of` > 1 is not supported yet. Given: {n}", "1",
+	  "draw this many answers and return the likeliest; only 1 is supported yet" },
+	{ PARAMETER(watermark), SK_FIELD_BOOL, false, AT(watermark), 0, 0, 0, SK_LIMIT_NONE,
+	  "`watermark` is not supported yet", "false",
+	  "mark the text as made by a machine; not supported yet" },
+	{ PARAMETER(grammar), SK_FIELD_ANY, false, AT(grammar), 0, 0, 0, SK_LIMIT_NONE,
+	  "`grammar` is not supported yet", "null", "constrain the text to a grammar; not supported yet" },
+	{ PARAMETER(adapter_id), SK_FIELD_ANY, false, AT(adapter_id), 0, 0, 0, SK_LIMIT_NONE,
+	  "`adapter_id` is not supported yet", "null", "a LoRA adapter; not supported yet" },
+	{ PARAMETER(temperature), SK_FIELD_F32, false, AT(temperature), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
+	  "`temperature` must be strictly positive", "1.0",
+	  "divides the logits; any value but 1 samples" },
+	{ PARAMETER(repetition_penalty), SK_FIELD_F32, false, AT(repetition_penalty), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
+	  SK_LIMIT_NONE, "`repetition_penalty` must be strictly positive", "1.0",
+	  "divides (if negative: multiplies) the logits of tokens that prompt or answer hold; 1: off" },
+	{ PARAMETER(frequency_penalty), SK_FIELD_F32, false, AT(frequency_penalty), 0, -2, 2, SK_LIMIT_NONE,
+	  "`frequency_penalty` must be >= -2.0 and <= 2.0", "0.0",
+	  "subtracted from a token's logit for each time the answer holds it; 0: off" },
+	{ PARAMETER(top_p), SK_FIELD_F32, false, AT(top_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1, SK_LIMIT_NONE,
+	  "`top_p` must be > 0.0 and < 1.0", "off", "keep the likeliest tokens that together reach this probability" },
+	{ PARAMETER(typical_p), SK_FIELD_F32, false, AT(typical_p), SK_RANGE_OPEN_MIN | SK_RANGE_OPEN_MAX, 0, 1,
+	  SK_LIMIT_NONE, "`typical_p` must be > 0.0 and < 1.0", "off",
+	  "keep the tokens whose surprise is nearest to the expected one, up to this probability" },
+	{ PARAMETER(top_k), SK_FIELD_I32, false, AT(top_k), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
+	  "`top_k` must be strictly positive", "off", "keep the k likeliest tokens" },
+	{ PARAMETER(max_new_tokens), SK_FIELD_U32, false, AT(max_new_tokens), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
+	  SK_LIMIT_NONE, "`max_new_tokens` must be strictly positive", "20", "generate at most this many tokens" },
+	{ PARAMETER(stop), SK_FIELD_STRS, false, AT(stop), 0, 0, 0, SK_LIMIT_STOP,
+	  "`stop` supports up to {max} stop sequences. Given: {n}", "[]",
+	  "end when the text holds one of these strings; the string stays in the text" },
+	{ PARAMETER(seed), SK_FIELD_U64, false, AT(seed), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "random", "the same seed gives the same text" },
+	{ PARAMETER(top_n_tokens), SK_FIELD_U32, false, AT(top_n_tokens), 0, 0, 0, SK_LIMIT_TOP_N,
+	  "`top_n_tokens` must be >= 0 and <= {max}. Given: {n}", "0",
+	  "report the n likeliest tokens of every position" },
+	{ BODY(inputs), SK_FIELD_STR, true, AT(inputs), 0, 1, HUGE_VAL, SK_LIMIT_NONE,
+	  "`inputs` cannot be empty", NULL, "the prompt" },
+	{ PARAMETER(truncate), SK_FIELD_U32, false, AT(truncate), SK_RANGE_OPEN_MIN, 0, 0, SK_LIMIT_INPUT,
+	  "`truncate` must be strictly positive and less than {max}. Given: {n}", "off",
+	  "keep the last n tokens of the prompt" },
+	{ BODY(stream), SK_FIELD_BOOL, false, AT(stream), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "POST / and /invocations: answer with events" },
+	{ PARAMETER(do_sample), SK_FIELD_BOOL, false, AT(do_sample), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "draw tokens instead of taking the likeliest" },
+	{ PARAMETER(return_full_text), SK_FIELD_BOOL, false, AT(return_full_text), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "put the prompt before generated_text" },
+	{ PARAMETER(details), SK_FIELD_BOOL, false, AT(details), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "report tokens, log-probabilities and the reason of the end" },
+	{ PARAMETER(decoder_input_details), SK_FIELD_BOOL, false, AT(decoder_input_details), SK_RANGE_ANY, 0, 0,
+	  SK_LIMIT_NONE, NULL, "false", "report the prompt's tokens too; not on streams" },
+	{ PARAMETER(ignore_eos), SK_FIELD_BOOL, false, AT(ignore_eos), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
+	  NULL, "false", "saker's own: go on to max_new_tokens whatever the model says (benchmarks)" },
+};
+
+#define FIELDS_LEN (sizeof fields / sizeof *fields)
+
+const struct sk_field *sk_tgi_fields(size_t *ret_len)
+{
+	*ret_len = FIELDS_LEN;
+	return fields;
+}

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routes, refusals, replies and events, byte for byte: handlers run against a double of the loop (sk_reply and such) and
+ * of the engine, which answers every prompt with two tokens, " Hi" and "!".
+ */
+#include <check.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "engine/base/clock.h"
+#include "fcgi/api_tgi.h"
+#include "fcgi/request.h"
+#include "fcgi/route.h"
+
+/* ---- the double of the loop --------------------------------------------------------------------------------- */
+
+void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len)
+{
+	sk_buf_clear(&r->out);
+	sk_buf_add(&r->out, body, len);
+	r->status = status;
+	r->reply_type = type;
+}
+
+void sk_reply_out(struct sk_request *r, int status, const char *type)
+{
+	r->status = status;
+	r->reply_type = type;
+}
+
+void sk_reply_header(struct sk_request *r, const char *name, const char *value)
+{
+	sk_buf_addf(&r->headers, "%s: %s\r\n", name, value);
+}
+
+const char *sk_request_param(const struct sk_request *r, const char *name)
+{
+	for (const char **p = r->params; p && *p; p += 2) {
+		if (!strcmp(p[0], name))
+			return p[1];
+	}
+	return NULL;
+}
+
+/* ---- the double of the engine ------------------------------------------------------------------------------- */
+
+struct sk_gen { struct sk_gen_params params; };
+struct sk_engine {
+	enum sk_engine_state state;
+	sk_status submit;               /* what submit answers */
+	sk_status fail;                 /* FAIL instead of FINISH */
+	struct sk_gen gen;
+	char prompt[64];
+};
+
+void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
+{
+	*ret_info = (struct sk_info){ .model_id = "tiny.gguf", .backend = "ref", .dtype = "float32", .arch = "llama",
+				      .input_tokens_max = 100, .total_tokens_max = 128, .block_tokens = 16,
+				      .blocks = 8 };
+}
+
+void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
+{
+	*ret_stats = (struct sk_stats){ .state = e->state, .load_done_bytes = 5, .load_total_bytes = 10,
+					.load_phase = "weights" };
+}
+
+sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
+			   struct sk_err *err)
+{
+	if (e->submit < 0)
+		return sk_fail(err, e->submit, "`inputs` must have less than 100 tokens. Given: 101");
+	e->gen.params = *p;
+	snprintf(e->prompt, sizeof e->prompt, "%.*s", (int)p->prompt_len, p->prompt);
+	*ret_gen = &e->gen;
+	return SK_OK;
+}
+
+/* All events of one generation, given to the renderer as the loop does it. */
+static void play(struct sk_request *r)
+{
+	static const struct sk_event_token tops[] = { { 7, " Hi", 3, -0.5f }, { 8, "\"", 1, -1.25f } };
+	static const struct sk_event_token prompt[] = { { 1, "<s>", 3, NAN, true }, { 2, "a", 1, -2.0f } };
+	const struct sk_engine *e = r->front->engine;
+	const struct sk_gen_params *p = &r->gen->params;
+	struct sk_event ev = { .type = SK_EVENT_PREFILL, .prefill = { .prompt_tokens = 2 } };
+
+	if (p->prompt_logprobs) {
+		ev.prefill.tokens = prompt;
+		ev.prefill.tokens_len = 2;
+	}
+	r->render->event(r, &ev);
+	ev = (struct sk_event){ .type = SK_EVENT_TOKEN, .token = { .t = { 7, " Hi", 3, -0.5f } } };
+	if (p->top_n_tokens) {
+		ev.token.top = tops;
+		ev.token.top_len = 2;
+	}
+	r->render->event(r, &ev);
+	if (e->fail < 0) {
+		ev = (struct sk_event){ .type = SK_EVENT_FAIL, .fail = { e->fail, "it broke" } };
+		r->render->event(r, &ev);
+		return;
+	}
+	ev.token.t = (struct sk_event_token){ 9, "!", 1, -0.125f, false };
+	ev.token.index = 1;
+	ev.token.last = true;
+	r->render->event(r, &ev);
+	ev = (struct sk_event){ .type = SK_EVENT_FINISH, .finish = { .reason = SK_FINISH_LENGTH, .generated_tokens = 2,
+		.prompt_tokens = 2, .text = " Hi!", .text_len = 4, .seed = p->seed, .has_seed = p->do_sample,
+		.queue_us = 0, .inference_us = 10 } };
+	r->render->event(r, &ev);
+}
+
+/* ---- one exchange ------------------------------------------------------------------------------------------- */
+
+struct world {
+	struct sk_options options;
+	struct sk_engine engine;
+	struct sk_front front;
+	struct sk_request r;
+};
+
+static void world_init(struct world *w)
+{
+	*w = (struct world){ .engine = { .state = SK_STATE_READY } };
+	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
+		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
+		.workers = 2 };
+	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine, .permits = 2 };
+}
+
+static void world_fini(struct world *w)
+{
+	sk_buf_fini(&w->r.out);
+	sk_buf_fini(&w->r.headers);
+	sk_arena_fini(&w->r.arena);
+}
+
+static void ask(struct world *w, const char *method, const char *path, const char *type, const char *body)
+{
+	struct sk_request *r = &w->r;
+
+	world_fini(w);
+	*r = (struct sk_request){ .front = &w->front, .method = method, .path = path, .query = "",
+		.content_type = type, .body = body, .body_len = strlen(body), .params = r->params,
+		.body_too_large = r->body_too_large, .arrived_us = sk_now_us() };
+	sk_arena_init(&r->arena, 1 << 20);
+	sk_buf_init(&r->out, 1 << 20);
+	sk_buf_init(&r->headers, 1 << 16);
+	if (sk_route_quick(r))
+		return;
+	sk_route(r);
+	if (r->gen)
+		play(r);
+	atomic_fetch_add(&w->front.permits, r->permits);
+}
+
+#define JSON "application/json"
+
+static const struct { const char *name, *method, *path, *type, *body; int status; const char *want; } cases[] = {
+	{ "a plain answer", "POST", "/generate", JSON, "{\"inputs\":\"a\"}", 200, "{\"generated_text\":\" Hi!\"}" },
+	{ "details", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"details\":true}}", 200,
+	  "{\"generated_text\":\" Hi!\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":2,\"seed\":null,"
+	  "\"prefill\":[],\"tokens\":[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false}]}}" },
+	{ "details of the prompt imply details", "POST", "/generate", JSON,
+	  "{\"inputs\":\"a\",\"parameters\":{\"decoder_input_details\":true,\"do_sample\":true,"
+	  "\"seed\":18446744073709551615}}", 200,
+	  "{\"generated_text\":\" Hi!\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":2,"
+	  "\"seed\":18446744073709551615,\"prefill\":[{\"id\":1,\"text\":\"<s>\",\"logprob\":null},"
+	  "{\"id\":2,\"text\":\"a\",\"logprob\":-2.0}],\"tokens\":[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,"
+	  "\"special\":false},{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false}]}}" },
+	{ "alternatives", "POST", "/generate", JSON,
+	  "{\"inputs\":\"a\",\"parameters\":{\"details\":true,\"top_n_tokens\":2}}", 200,
+	  "{\"generated_text\":\" Hi!\",\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":2,\"seed\":null,"
+	  "\"prefill\":[],\"tokens\":[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false}],\"top_tokens\":["
+	  "[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":8,\"text\":\"\\\"\",\"logprob\":-1.25,\"special\":false}],"
+	  "[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":8,\"text\":\"\\\"\",\"logprob\":-1.25,\"special\":false}]]}}" },
+	{ "the full text", "POST", "/generate", JSON, "{\"inputs\":\"a\\\"\",\"parameters\":{\"return_full_text\":true}}",
+	  200, "{\"generated_text\":\"a\\\" Hi!\"}" },
+	{ "a list on /", "POST", "/", JSON, "{\"inputs\":\"a\"}", 200, "[{\"generated_text\":\" Hi!\"}]" },
+	{ "a list on /invocations", "POST", "/invocations", JSON, "{\"inputs\":\"a\",\"stream\":false}", 200,
+	  "[{\"generated_text\":\" Hi!\"}]" },
+	{ "a list behind an endpoint's name", "POST", "/endpoints/me/invocations", JSON, "{\"inputs\":\"a\"}", 200,
+	  "[{\"generated_text\":\" Hi!\"}]" },
+	{ "events", "POST", "/generate_stream", JSON, "{\"inputs\":\"a\"}", 200,
+	  "data: {\"index\":1,\"token\":{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "\"generated_text\":null,\"details\":null}\n\n"
+	  "data: {\"index\":2,\"token\":{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false},"
+	  "\"generated_text\":\" Hi!\",\"details\":null}\n\n" },
+	{ "events with details, alternatives and the full text", "POST", "/", "application/json; charset=utf-8",
+	  "{\"inputs\":\"a\",\"stream\":true,\"parameters\":{\"details\":true,\"top_n_tokens\":1,"
+	  "\"return_full_text\":true,\"do_sample\":true,\"seed\":3}}", 200,
+	  "data: {\"index\":1,\"token\":{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},\"top_tokens\":["
+	  "{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":8,\"text\":\"\\\"\",\"logprob\":-1.25,\"special\":false}],"
+	  "\"generated_text\":null,\"details\":null}\n\n"
+	  "data: {\"index\":2,\"token\":{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false},\"top_tokens\":["
+	  "{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},"
+	  "{\"id\":8,\"text\":\"\\\"\",\"logprob\":-1.25,\"special\":false}],\"generated_text\":\"a Hi!\","
+	  "\"details\":{\"finish_reason\":\"length\",\"generated_tokens\":2,\"seed\":3,\"input_length\":2}}\n\n" },
+	{ "the stream member is ignored on /generate", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"stream\":true}", 200,
+	  "{\"generated_text\":\" Hi!\"}" },
+
+	{ "an unknown path", "GET", "/nothing", "", "", 404,
+	  "{\"error\":\"There is nothing at this path\",\"error_type\":\"not_found\"}" },
+	{ "no segment where one must be", "POST", "/endpoints//invocations", JSON, "{\"inputs\":\"a\"}", 404,
+	  "{\"error\":\"There is nothing at this path\",\"error_type\":\"not_found\"}" },
+	{ "a wrong verb", "GET", "/generate", "", "", 405,
+	  "{\"error\":\"This path does not answer to this method\",\"error_type\":\"method_not_allowed\"}" },
+	{ "no content type", "POST", "/generate", "", "{\"inputs\":\"a\"}", 415,
+	  "{\"error\":\"Expected request with `Content-Type: application/json`\","
+	  "\"error_type\":\"unsupported_media_type\"}" },
+	{ "a form", "POST", "/generate", "application/x-www-form-urlencoded", "{\"inputs\":\"a\"}", 415,
+	  "{\"error\":\"Expected request with `Content-Type: application/json`\","
+	  "\"error_type\":\"unsupported_media_type\"}" },
+	{ "a type on JSON's base", "POST", "/generate", "application/vnd.x+json", "{\"inputs\":\"a\"}", 200,
+	  "{\"generated_text\":\" Hi!\"}" },
+	{ "broken JSON", "POST", "/generate", JSON, "{\"inputs\":", 400,
+	  "{\"error\":\"Failed to parse the request body as JSON: EOF while parsing a value at line 1 column 11\","
+	  "\"error_type\":\"invalid_json\"}" },
+	{ "an empty body", "POST", "/generate_stream", JSON, "", 400,
+	  "{\"error\":\"Failed to parse the request body as JSON: EOF while parsing a value at line 1 column 1\","
+	  "\"error_type\":\"invalid_json\"}" },
+	{ "a wrong type", "POST", "/", JSON, "{\"inputs\":\"a\",\"parameters\":{\"top_k\":\"x\"}}", 422,
+	  "{\"error\":\"Failed to deserialize the JSON body into the target type: parameters.top_k: invalid type: string "
+	  "\\\"x\\\", expected i32\",\"error_type\":\"validation\"}" },
+	{ "best_of on a stream", "POST", "/generate_stream", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2}}", 422,
+	  "{\"error\":\"Input validation error: `best_of` != 1 is not supported when streaming tokens\","
+	  "\"error_type\":\"validation\"}" },
+	{ "details of the prompt on a stream", "POST", "/generate_stream", JSON,
+	  "{\"inputs\":\"a\",\"parameters\":{\"decoder_input_details\":true}}", 422,
+	  "{\"error\":\"Input validation error: `decoder_input_details` == true is not supported when streaming tokens\","
+	  "\"error_type\":\"validation\"}" },
+	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2}}", 422,
+	  "{\"error\":\"Input validation error: `best_of` > 1 is not supported yet. Given: 2\","
+	  "\"error_type\":\"validation\"}" },
+	{ "watermark", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"watermark\":true}}", 422,
+	  "{\"error\":\"Input validation error: `watermark` is not supported yet\",\"error_type\":\"validation\"}" },
+	{ "an empty stop string", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"stop\":[\"\"]}}", 422,
+	  "{\"error\":\"Input validation error: `stop` sequences cannot be empty\",\"error_type\":\"validation\"}" },
+	{ "what only the limits know", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"truncate\":101}}",
+	  422, "{\"error\":\"Input validation error: `truncate` must be strictly positive and less than 100. Given: 101\","
+	  "\"error_type\":\"validation\"}" },
+	{ "health", "GET", "/health", "", "", 200, "" },
+	{ "ping", "GET", "/ping", "", "", 200, "" },
+	{ "the root", "HEAD", "/", "", "", 200, "" },
+	{ "alive", "GET", "/livez", "", "", 200, "{\"status\":\"alive\"}" },
+	{ "ready", "GET", "/readyz", "", "", 200, "{\"status\":\"ready\"}" },
+};
+
+START_TEST(requests_get_these_answers)
+{
+	struct world w;
+	const char *got;
+
+	world_init(&w);
+	ask(&w, cases[_i].method, cases[_i].path, cases[_i].type, cases[_i].body);
+	got = sk_buf_str(&w.r.out);
+	ck_assert_msg(w.r.status == cases[_i].status, "%s: status %d, %s", cases[_i].name, w.r.status, got);
+	ck_assert_msg(!strcmp(got, cases[_i].want), "%s:\n got %s\nwant %s", cases[_i].name, got, cases[_i].want);
+	ck_assert_int_eq(atomic_load(&w.front.permits), 2);
+	world_fini(&w);
+}
+END_TEST
+
+static bool has_header(struct world *w, const char *line)
+{
+	return strstr(sk_buf_str(&w->r.headers), line) != NULL;
+}
+
+START_TEST(a_path_names_the_methods_that_it_answers)
+{
+	struct world w;
+
+	world_init(&w);
+	ask(&w, "PUT", "/", "", "");
+	ck_assert_int_eq(w.r.status, 405);
+	ck_assert(has_header(&w, "allow: POST, GET, HEAD, OPTIONS\r\n"));
+	ask(&w, "HEAD", "/generate", "", "");
+	ck_assert_int_eq(w.r.status, 405);
+	ck_assert(has_header(&w, "allow: POST, OPTIONS\r\n"));
+	ask(&w, "OPTIONS", "/generate", "", "");
+	ck_assert_int_eq(w.r.status, 200);
+	ck_assert(has_header(&w, "access-control-allow-origin: *\r\n"));
+	ck_assert(!has_header(&w, "access-control-allow-methods"));
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_browser_of_a_named_site_may_read_answers)
+{
+	const char *preflight[] = { "HTTP_ORIGIN", "https://b.example", "HTTP_ACCESS_CONTROL_REQUEST_METHOD", "POST", NULL };
+	const char *stranger[] = { "HTTP_ORIGIN", "https://b.example.org", NULL };
+	struct world w;
+
+	world_init(&w);
+	w.options.cors_allow_origin = "https://a.example,https://b.example";
+	w.r.params = preflight;
+	ask(&w, "OPTIONS", "/generate", "", "");
+	ck_assert(has_header(&w, "access-control-allow-origin: https://b.example\r\n"));
+	ck_assert(has_header(&w, "access-control-allow-methods: GET,POST\r\n"));
+	ck_assert(has_header(&w, "access-control-allow-headers: content-type\r\n"));
+	w.r.params = stranger;
+	ask(&w, "GET", "/ping", "", "");
+	ck_assert(!has_header(&w, "access-control-allow-origin"));
+	ck_assert(has_header(&w, "vary: origin\r\n"));
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_body_over_the_limit_is_refused)
+{
+	struct world w;
+
+	world_init(&w);
+	w.r.body_too_large = true;
+	ask(&w, "POST", "/generate", JSON, "");
+	ck_assert_int_eq(w.r.status, 413);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"The request body is larger than the limit of 1000 bytes\","
+			 "\"error_type\":\"payload_too_large\"}");
+	world_fini(&w);
+}
+END_TEST
+
+/* "wrong type" < "no permit" < "out of range" */
+START_TEST(permits_come_between_types_and_ranges)
+{
+	struct world w;
+
+	world_init(&w);
+	w.front.permits = 0;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":5}");
+	ck_assert_int_eq(w.r.status, 422);
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":3}}");
+	ck_assert_int_eq(w.r.status, 422);
+	ask(&w, "POST", "/generate_stream", JSON, "{\"inputs\":\"\"}");
+	ck_assert_int_eq(w.r.status, 429);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"Model is overloaded\",\"error_type\":\"overloaded\"}");
+	ck_assert(has_header(&w, "retry-after: 1\r\n"));
+	ck_assert(!w.r.stream);
+	world_fini(&w);
+}
+END_TEST
+
+static const struct { sk_status st; int http; const char *want; } submit_cases[] = {
+	{ SK_EINVAL, 422, "{\"error\":\"Input validation error: `inputs` must have less than 100 tokens. Given: 101\","
+	  "\"error_type\":\"validation\"}" },
+	{ SK_ELOADING, 503, "{\"error\":\"Model is loading\",\"error_type\":\"loading\"}" },
+	{ SK_EDRAINING, 503, "{\"error\":\"Server is shutting down\",\"error_type\":\"draining\"}" },
+	{ SK_EOVERLOADED, 429, "{\"error\":\"Model is overloaded\",\"error_type\":\"overloaded\"}" },
+	{ SK_EBUG, 500, "{\"error\":\"Internal error\",\"error_type\":\"internal\"}" },
+};
+
+START_TEST(what_the_engine_refuses_has_a_status)
+{
+	struct world w;
+
+	world_init(&w);
+	w.engine.submit = submit_cases[_i].st;
+	ask(&w, "POST", "/generate_stream", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, submit_cases[_i].http);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), submit_cases[_i].want);
+	ck_assert(!w.r.stream);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_failure_is_an_event_in_a_stream_and_a_status_elsewhere)
+{
+	struct world w;
+	const char *last;
+
+	world_init(&w);
+	w.engine.fail = SK_EENGINE;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"details\":true}}");
+	ck_assert_int_eq(w.r.status, 424);
+	ck_assert_str_eq(sk_buf_str(&w.r.out),
+			 "{\"error\":\"Request failed during generation: it broke\",\"error_type\":\"generation\"}");
+	ask(&w, "POST", "/generate_stream", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 200);
+	last = strstr(sk_buf_str(&w.r.out), "\n\n") + 2;
+	ck_assert_str_eq(last, "data: {\"error\":\"Request failed during generation: it broke\","
+			 "\"error_type\":\"generation\"}\n\n");
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(headers_tell_the_times)
+{
+	static const char *const names[] = { "x-compute-type: ref+optimized\r\n", "x-compute-characters: 3\r\n",
+		"x-compute-time: 0.", "x-total-time: ", "x-validation-time: ", "x-queue-time: 0\r\n",
+		"x-inference-time: 0\r\n", "x-time-per-token: 0\r\n", "x-prompt-tokens: 2\r\n",
+		"x-generated-tokens: 2\r\n" };
+	struct world w;
+
+	world_init(&w);
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"h\\u00e9\xf0\x9f\x98\x80\"}");
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		ck_assert_msg(has_header(&w, names[i]), "%s", names[i]);
+	ask(&w, "POST", "/generate_stream", JSON, "{\"inputs\":\"a\"}");
+	ck_assert(has_header(&w, "cache-control: no-cache\r\n") && has_header(&w, "x-accel-buffering: no\r\n"));
+	ck_assert(has_header(&w, "x-compute-type: ref+optimized\r\n") && !has_header(&w, "x-total-time"));
+	ck_assert_str_eq(w.r.reply_type, "text/event-stream");
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(parameters_reach_the_engine)
+{
+	struct world w;
+	const struct sk_gen_params *p = &w.engine.gen.params;
+
+	world_init(&w);
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\",\"parameters\":{\"temperature\":0.5,"
+	    "\"repetition_penalty\":1.5,\"frequency_penalty\":-1,\"top_k\":3,\"top_p\":0.25,\"typical_p\":0.75,"
+	    "\"do_sample\":true,\"max_new_tokens\":7,\"seed\":9,\"stop\":[\"x\",\"yz\"],\"truncate\":5,"
+	    "\"top_n_tokens\":2,\"decoder_input_details\":true,\"ignore_eos\":true,\"best_of\":1,\"watermark\":false,"
+	    "\"grammar\":null,\"adapter_id\":null}}");
+	ck_assert_int_eq(w.r.status, 200);
+	ck_assert_str_eq(w.engine.prompt, "abc");
+	ck_assert(p->temperature == 0.5f && p->repetition_penalty == 1.5f && p->frequency_penalty == -1.0f);
+	ck_assert(p->top_k == 3 && p->top_p == 0.25f && p->typical_p == 0.75f && p->do_sample);
+	ck_assert(p->max_new_tokens == 7 && p->has_seed && p->seed == 9 && p->truncate == 5);
+	ck_assert(p->top_n_tokens == 2 && p->prompt_logprobs && p->ignore_eos && p->n == 1);
+	ck_assert(p->stop_len == 2 && p->stop_bytes[0] == 1 && p->stop_bytes[1] == 2 && !p->no_special);
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
+	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
+	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
+	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_hub_model_repeats_the_prompt_on_the_compat_route)
+{
+	struct world w;
+
+	world_init(&w);
+	w.options.pipeline_tag = "text-generation";
+	ask(&w, "POST", "/", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "[{\"generated_text\":\"a Hi!\"}]");
+	ask(&w, "POST", "/", JSON, "{\"inputs\":\"a\",\"parameters\":{\"return_full_text\":false}}");
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "[{\"generated_text\":\" Hi!\"}]");
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"generated_text\":\" Hi!\"}");
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(health_follows_the_engine)
+{
+	struct world w;
+
+	world_init(&w);
+	w.engine.state = SK_STATE_LOADING;
+	ask(&w, "GET", "/readyz", "", "");
+	ck_assert_int_eq(w.r.status, 503);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"status\":\"loading\",\"phase\":\"weights\",\"done\":5,\"total\":10}");
+	ck_assert(has_header(&w, "retry-after: 1\r\n"));
+	ask(&w, "GET", "/ping", "", "");
+	ck_assert_int_eq(w.r.status, 503);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\"}");
+	ask(&w, "GET", "/livez", "", "");
+	ck_assert_int_eq(w.r.status, 200);
+	w.engine.state = SK_STATE_FAILED;
+	ask(&w, "GET", "/livez", "", "");
+	ck_assert_int_eq(w.r.status, 503);
+	w.engine.state = SK_STATE_READY;
+	w.front.draining = true;
+	ask(&w, "GET", "/readyz", "", "");
+	ck_assert_int_eq(w.r.status, 503);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"status\":\"draining\"}");
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(info_tells_the_model_and_the_limits)
+{
+	static const char *const parts[] = { "{\"model_id\":\"tiny.gguf\",\"model_sha\":null,", "\"max_input_tokens\":100,",
+		"\"max_input_length\":100,", "\"max_total_tokens\":128,", "\"max_batch_total_tokens\":128,",
+		"\"max_concurrent_requests\":2,", "\"model_pipeline_tag\":null," };
+	struct world w;
+
+	world_init(&w);
+	ask(&w, "GET", "/info", "", "");
+	ck_assert_int_eq(w.r.status, 200);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		ck_assert_msg(strstr(sk_buf_str(&w.r.out), parts[i]), "%s", parts[i]);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(every_field_has_words_for_the_manual)
+{
+	size_t len;
+	const struct sk_field *f = sk_tgi_fields(&len);
+
+	for (size_t i = 0; i < len; i++) {
+		ck_assert(f[i].doc && *f[i].doc);
+		ck_assert((f[i].range & SK_RANGE_ANY) || f[i].message);
+		ck_assert(f[i].required || f[i].fallback);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("route");
+	TCase *c = tcase_create("route");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_loop_test(c, requests_get_these_answers, 0, sizeof cases / sizeof *cases);
+	tcase_add_test(c, a_path_names_the_methods_that_it_answers);
+	tcase_add_test(c, a_browser_of_a_named_site_may_read_answers);
+	tcase_add_test(c, a_body_over_the_limit_is_refused);
+	tcase_add_test(c, permits_come_between_types_and_ranges);
+	tcase_add_loop_test(c, what_the_engine_refuses_has_a_status, 0, sizeof submit_cases / sizeof *submit_cases);
+	tcase_add_test(c, a_failure_is_an_event_in_a_stream_and_a_status_elsewhere);
+	tcase_add_test(c, headers_tell_the_times);
+	tcase_add_test(c, parameters_reach_the_engine);
+	tcase_add_test(c, a_hub_model_repeats_the_prompt_on_the_compat_route);
+	tcase_add_test(c, health_follows_the_engine);
+	tcase_add_test(c, info_tells_the_model_and_the_limits);
+	tcase_add_test(c, every_field_has_words_for_the_manual);
+	suite_add_tcase(s, c);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}

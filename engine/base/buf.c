@@ -143,7 +143,7 @@ sk_status sk_buf_add_json(struct sk_buf *b, const char *s, size_t len)
 	while (i < len && b->failed == SK_OK) {
 		unsigned char c = (unsigned char)s[i];
 		uint32_t cp;
-		int n;
+		int n = 0;
 
 		if (c < 128 && !json_escapes[c]) {
 			i++;

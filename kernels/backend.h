@@ -45,6 +45,7 @@ struct sk_ops {
 struct sk_backend {
 	uint32_t abi, size;             /* SK_BACKEND_ABI, sizeof(struct sk_backend) */
 	const char *name;
+	bool host_memory;               /* what alloc gives may be read by the host after sync, without get */
 	/* 0: not usable on this machine, with the reason in why; else higher is better. */
 	int (*score)(char *why, size_t why_bytes);
 	sk_status (*open)(int ordinal, const struct sk_dev_opts *o, struct sk_dev **ret_dev, struct sk_err *err);

@@ -43,7 +43,7 @@ enum sk_split { SK_SPLIT_NONE, SK_SPLIT_ROWS, SK_SPLIT_HEADS, SK_SPLIT_KV_HEADS,
 
 enum { SK_RULE_OPTIONAL = 1 };
 
-/* shape: letters of the dimensions, rows first: "V,D", "Q,D" (Q = H*d), "G,D" (G = K*d), "F,D", "D,F", "D,Q", "D". */
+/* shape: letters of the dimensions, rows first: "V,D", "Q,D" (Q = H*d), "G,D" (G = K*d), "F,D", "D,F", "D,Q", "D", "R" (half of rope_width). */
 struct sk_weight_rule { enum sk_slot slot; const char *name, *shape; enum sk_split split; unsigned flags; };
 
 struct sk_arch {

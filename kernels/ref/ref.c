@@ -272,6 +272,7 @@ const struct sk_backend sk_backend_ref = {
 	.abi = SK_BACKEND_ABI,
 	.size = sizeof(struct sk_backend),
 	.name = "ref",
+	.host_memory = true,
 	.score = ref_score,
 	.open = ref_open,
 	.close = ref_close,

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One ragged step, as a list of operations. Allocates nothing, branches on nothing but the model's shape and the rows
+ * that are wanted; a row's bits do not depend on which other rows are there.
+ *
+ *	x = embed(ids)
+ *	each layer:     q|k|v = Wqkv norm(x);  rope(q|k);  cache += k, v;  x += Wo attend(q);  x += Wdown silu_glu(Wgu norm(x))
+ *	wanted rows:    logits = Whead norm(x)
+ *
+ * In the last layer the MLP runs for the wanted rows only: the others' hidden states are needed by nobody, as their
+ * keys and values are already written. x then holds all rows before that MLP, and sk_model_prompt_rows() can still
+ * finish any of them.
+ */
+#include "engine/model/inside.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rows [0, rows) of a float32 buffer, from `column` on. */
+static struct sk_view view(float *data, int32_t rows, int32_t stride, int32_t column, int32_t columns)
+{
+	return (struct sk_view){ .data = data + column, .dtype = SK_F32, .dim = { rows, columns }, .stride = stride };
+}
+
+static struct sk_view whole(float *data, int32_t rows, int32_t columns)
+{
+	return view(data, rows, columns, 0, columns);
+}
+
+static void norm(const struct sk_model *m, float *x, float *y, int32_t rows, const float *w)
+{
+	m->backend->ops->norm(m->dev, &(struct sk_op_norm){
+		.x = whole(x, rows, m->dims.width), .y = whole(y, rows, m->dims.width), .w = w, .eps = m->dims.norm_eps });
+}
+
+static void linear(const struct sk_model *m, const struct sk_linear *l, struct sk_view x, struct sk_view y, unsigned flags)
+{
+	struct sk_op_linear op = { .x = x, .y = y, .w = l->w, .flags = flags, .quantise = m->opts.quantise,
+				   .slices = l->slices };
+
+	memcpy(op.slice_end, l->slice_end, sizeof(op.slice_end));
+	m->backend->ops->linear(m->dev, &op);
+}
+
+/* x += Wo attend(rope(Wqkv norm(x))), and the cache grows. */
+static void attention(struct sk_model *m, int32_t layer, const struct sk_step *step)
+{
+	const struct sk_dims *d = &m->dims;
+	const struct sk_layer *y = &m->layers[layer];
+	const struct sk_ops *ops = m->backend->ops;
+	int32_t T = step->T, q = d->heads * d->head_width, kv = d->kv_heads * d->head_width, row = q + 2 * kv;
+
+	norm(m, m->x, m->h, T, y->attn_norm);
+	for (int32_t i = 0; i < y->qkv_len; i++)
+		linear(m, &y->qkv[i], whole(m->h, T, d->width), view(m->qkv, T, row, y->qkv[i].column, y->qkv[i].columns), 0);
+	ops->rope(m->dev, &(struct sk_op_rope){         /* q and k are neighbours: their heads turn in one call */
+		.x = view(m->qkv, T, row, 0, q + kv), .pos = step->pos, .heads = d->heads + d->kv_heads,
+		.head_width = d->head_width, .rotary_width = d->rope_width, .inv_freq = m->inv_freq,
+		.factor = d->rope_factor, .interleaved = d->rope_interleaved });
+	ops->kv_write(m->dev, &(struct sk_op_kv_write){
+		.kv = m->kv, .layer = layer, .step = step, .k = view(m->qkv, T, row, q, kv),
+		.v = view(m->qkv, T, row, q + kv, kv) });
+	ops->attend(m->dev, &(struct sk_op_attend){
+		.kv = m->kv, .layer = layer, .step = step, .q = view(m->qkv, T, row, 0, q), .y = whole(m->att, T, q),
+		.heads = d->heads, .kv_heads = d->kv_heads, .head_width = d->head_width,
+		.scale = 1.0f / sqrtf((float)d->head_width) });
+	linear(m, &y->o, whole(m->att, T, q), whole(m->x, T, d->width), SK_LINEAR_ADD);
+}
+
+/* x += Wdown (silu(Wgate h) * Wup h), h = norm(x) */
+static void mlp(struct sk_model *m, int32_t layer, float *x, int32_t rows)
+{
+	const struct sk_dims *d = &m->dims;
+	const struct sk_layer *y = &m->layers[layer];
+	struct sk_view h = whole(m->h, rows, d->width), ffn = whole(m->ffn, rows, d->ffn_width);
+
+	norm(m, x, m->h, rows, y->ffn_norm);
+	if (!y->up.w) {
+		linear(m, &y->gate, h, ffn, SK_LINEAR_GLU);
+	} else {
+		struct sk_view up = whole(m->ffn_up, rows, d->ffn_width);
+
+		linear(m, &y->gate, h, ffn, 0);
+		linear(m, &y->up, h, up, 0);
+		m->backend->ops->glu(m->dev, &(struct sk_op_glu){ .gate = ffn, .up = up, .y = ffn });
+	}
+	linear(m, &y->down, ffn, whole(x, rows, d->width), SK_LINEAR_ADD);
+}
+
+static void head(struct sk_model *m, float *x, int32_t rows, float *logits)
+{
+	norm(m, x, m->h, rows, m->out_norm);
+	linear(m, &m->head, whole(m->h, rows, m->dims.width), whole(logits, rows, m->dims.vocab), 0);
+}
+
+/* Whether `rows` are all the step's tokens, in order. */
+static bool is_everything(const int32_t *rows, int32_t rows_len, int32_t T)
+{
+	if (rows_len != T)
+		return false;
+	for (int32_t i = 0; i < T; i++)
+		if (rows[i] != i)
+			return false;
+	return true;
+}
+
+/* The last layer's MLP and the head, for the wanted rows. */
+static void finish(struct sk_model *m, const int32_t *rows, int32_t rows_len, int32_t T)
+{
+	float *x = m->x;
+
+	m->x_final = is_everything(rows, rows_len, T);
+	if (rows_len == 0)
+		return;
+	if (!m->x_final) {
+		x = m->last;
+		m->backend->ops->rows(m->dev, &(struct sk_op_rows){
+			.x = whole(m->x, T, m->dims.width), .y = whole(x, rows_len, m->dims.width), .rows = rows,
+			.rows_len = rows_len });
+	}
+	mlp(m, m->dims.layers - 1, x, rows_len);
+	head(m, x, rows_len, m->logits);
+}
+
+/* What the engine promised; a broken promise must not become a wild read. */
+static sk_status check_step(const struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
+			    struct sk_err *err)
+{
+	if (step->T < 1 || step->T > m->opts.tokens_max || step->S < 1 || step->S > m->opts.sequences_max)
+		return sk_fail(err, SK_EINVAL, "a step of %d tokens and %d sequences, planned for %d and %d", step->T, step->S,
+			       m->opts.tokens_max, m->opts.sequences_max);
+	if (rows_len < 0 || rows_len > m->opts.logits_max)
+		return sk_fail(err, SK_EINVAL, "%d rows of logits, planned for %d", rows_len, m->opts.logits_max);
+	for (int32_t t = 0; t < step->T; t++)
+		if (step->ids[t] < 0 || step->ids[t] >= m->dims.vocab || step->pos[t] < 0 ||
+		    step->pos[t] >= m->opts.context_max)
+			return sk_fail(err, SK_EINVAL, "token %d of the step: id %d of %d at position %d of %d", t, step->ids[t],
+				       m->dims.vocab, step->pos[t], m->opts.context_max);
+	for (int32_t i = 0; i < rows_len; i++)
+		if (rows[i] < 0 || rows[i] >= step->T)
+			return sk_fail(err, SK_EINVAL, "row %d of a step of %d tokens", rows[i], step->T);
+	return SK_OK;
+}
+
+sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
+			   const float **ret_logits, struct sk_err *err)
+{
+	const struct sk_backend *b = m->backend;
+	int32_t last = m->dims.layers - 1;
+	sk_status st = check_step(m, step, rows, rows_len, err);
+
+	if (st < 0)
+		return st;
+	m->step_T = step->T;
+	b->ops->embed(m->dev, &(struct sk_op_embed){ .ids = step->ids, .T = step->T, .w = m->embed,
+						     .y = whole(m->x, step->T, m->dims.width) });
+	for (int32_t l = 0; l <= last; l++) {
+		attention(m, l, step);
+		if (l < last)
+			mlp(m, l, m->x, step->T);
+	}
+	finish(m, rows, rows_len, step->T);
+	st = b->sync(m->dev, err);
+	if (st < 0)
+		return st;
+	if (m->logits_host && rows_len)
+		b->get(m->dev, m->logits_host, m->logits, sizeof(float) * (size_t)rows_len * (size_t)m->dims.vocab);
+	*ret_logits = m->logits_host ? m->logits_host : m->logits;
+	return SK_OK;
+}
+
+/* Rows [row, row + len) of the last step, at most a tile: logits into m->tile. */
+static void prompt_tile(struct sk_model *m, int32_t row, int32_t len)
+{
+	int32_t rows[SK_PROMPT_TILE];
+
+	for (int32_t i = 0; i < len; i++)
+		rows[i] = row + i;
+	m->backend->ops->rows(m->dev, &(struct sk_op_rows){
+		.x = whole(m->x, m->step_T, m->dims.width), .y = whole(m->last, len, m->dims.width), .rows = rows,
+		.rows_len = len });
+	if (!m->x_final)
+		mlp(m, m->dims.layers - 1, m->last, len);
+	head(m, m->last, len, m->tile);
+	if (m->tile_host)
+		m->backend->get(m->dev, m->tile_host, m->tile, sizeof(float) * (size_t)len * (size_t)m->dims.vocab);
+	else
+		m->backend->sync(m->dev, NULL);         /* a failed device fails the next forward too */
+}
+
+void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len,
+			  void (*take)(void *arg, int32_t r, const float *logits), void *arg)
+{
+	int32_t end = row + len;
+
+	if (SK_BUG_IF(row < 0 || len < 0 || len > m->step_T || row > m->step_T - len))
+		return;
+	for (; row < end; row += m->tile_rows) {
+		int32_t n = end - row < m->tile_rows ? end - row : m->tile_rows;
+		const float *logits = m->tile_host ? m->tile_host : m->tile;
+
+		prompt_tile(m, row, n);
+		for (int32_t i = 0; i < n; i++)
+			take(arg, row + i, logits + (size_t)i * (size_t)m->dims.vocab);
+	}
+}

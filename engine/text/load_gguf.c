@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tokenizer from the metadata of a GGUF. Only reads and measures; sk_text_open() checks what it means. */
+#include "engine/text/kind.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Elements of the array `key`, all of one type. *ret_len 0 and no failure when the key is missing. */
+static sk_status array_find(const struct sk_weights *w, const char *key, enum sk_meta_type item, size_t max,
+			    const struct sk_meta_value **ret_v, struct sk_err *err)
+{
+	const struct sk_meta_value *v = sk_meta_find(w, key);
+
+	*ret_v = NULL;
+	if (!v)
+		return SK_OK;
+	if (v->type != SK_META_ARRAY || (v->len && v->item != item))
+		return sk_fail(err, SK_EFORMAT, "%s is not a list of %s", key,
+			       item == SK_META_STRING ? "strings" : "numbers");
+	if (v->len > max)
+		return sk_fail(err, SK_ETOOBIG, "%s has %zu elements, the limit is %zu", key, v->len, max);
+	*ret_v = v;
+	return SK_OK;
+}
+
+static sk_status strings_take(const struct sk_weights *w, const char *key, size_t max, struct sk_str **ret_list,
+			      size_t *ret_len, struct sk_err *err)
+{
+	const struct sk_meta_value *v;
+	struct sk_meta_value item;
+	const void *cursor = NULL;
+	struct sk_str *list;
+	size_t i = 0, n = 0;
+	sk_status st;
+
+	st = array_find(w, key, SK_META_STRING, max, &v, err);
+	if (st < 0 || !v || !v->len)
+		return st;
+	list = malloc(v->len * sizeof(*list));
+	if (!list)
+		return sk_fail(err, SK_ENOMEM, "no memory for %zu elements of %s", v->len, key);
+	while (n < v->len && sk_meta_next(v, &cursor, &i, &item))
+		list[n++] = (struct sk_str){ item.s, item.len };
+	*ret_list = list;
+	*ret_len = n;
+	return SK_OK;
+}
+
+static sk_status types_take(const struct sk_weights *w, size_t vocab, uint8_t **ret_types, struct sk_err *err)
+{
+	const char *key = "tokenizer.ggml.token_type";
+	const struct sk_meta_value *v;
+	struct sk_meta_value item;
+	const void *cursor = NULL;
+	uint8_t *types;
+	size_t i = 0, n;
+	sk_status st;
+
+	st = array_find(w, key, SK_META_INT, SK_TEXT_VOCAB_MAX, &v, err);
+	if (st < 0 || !v)
+		return st;
+	if (v->len != vocab)
+		return sk_fail(err, SK_EFORMAT, "%s has %zu elements, but the vocabulary has %zu tokens", key, v->len,
+			       vocab);
+	types = calloc(vocab ? vocab : 1, 1);
+	if (!types)
+		return sk_fail(err, SK_ENOMEM, "no memory for %zu elements of %s", vocab, key);
+	for (n = 0; n < vocab && sk_meta_next(v, &cursor, &i, &item); n++) {
+		if (item.i < SK_TOKEN_NORMAL || item.i > SK_TOKEN_BYTE) {
+			free(types);
+			return sk_fail(err, SK_EFORMAT, "%s: token %zu has type %lld, known are 1 to 6", key, n,
+				       (long long)item.i);
+		}
+		types[n] = (uint8_t)item.i;
+	}
+	*ret_types = types;
+	return SK_OK;
+}
+
+static struct sk_str str_find(const struct sk_weights *w, const char *key)
+{
+	struct sk_str s = { NULL, 0 };
+
+	s.s = sk_meta_str(w, key, &s.len);
+	return s;
+}
+
+sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err)
+{
+	struct sk_str *tokens = NULL, *merges = NULL;
+	uint8_t *types = NULL;
+	struct sk_text_src src = { 0 };
+	sk_status st;
+
+	src.kind = str_find(w, "tokenizer.ggml.model");
+	if (!src.kind.s)
+		return sk_fail(err, SK_EFORMAT, "the file has no tokenizer (no key tokenizer.ggml.model)");
+	src.pre = str_find(w, "tokenizer.ggml.pre");
+	st = strings_take(w, "tokenizer.ggml.tokens", SK_TEXT_VOCAB_MAX, &tokens, &src.vocab, err);
+	if (st == SK_OK)
+		st = strings_take(w, "tokenizer.ggml.merges", SK_TEXT_MERGES_MAX, &merges, &src.merges_len, err);
+	if (st == SK_OK)
+		st = types_take(w, src.vocab, &types, err);
+	if (st == SK_OK) {
+		src.tokens = tokens;
+		src.merges = merges;
+		src.types = types;
+		src.bos = sk_meta_int(w, "tokenizer.ggml.bos_token_id", -1);
+		src.eos = sk_meta_int(w, "tokenizer.ggml.eos_token_id", -1);
+		src.eot = sk_meta_int(w, "tokenizer.ggml.eot_token_id", -1);
+		src.eom = sk_meta_int(w, "tokenizer.ggml.eom_token_id", -1);
+		src.unk = sk_meta_int(w, "tokenizer.ggml.unknown_token_id", -1);
+		src.pad = sk_meta_int(w, "tokenizer.ggml.padding_token_id", -1);
+		src.add_bos = (int)sk_meta_int(w, "tokenizer.ggml.add_bos_token", -1);
+		src.add_eos = (int)sk_meta_int(w, "tokenizer.ggml.add_eos_token", -1);
+		src.chat_template = str_find(w, "tokenizer.chat_template");
+		st = sk_text_open(&src, ret_t, err);
+	}
+	free(tokens);
+	free(merges);
+	free(types);
+	return st;
+}

@@ -18,6 +18,7 @@ struct sk_options {
 #define SK_OPT_T_INT int64_t
 #define SK_OPT_T_U64 uint64_t
 #define SK_OPT_T_BOOL bool
+#define SK_OPT_T_NUM double
 #define SK_OPT(field, type, flag, env, def, min, max, arg, help) SK_OPT_T_##type field;
 #include "fcgi/options.def"
 #undef SK_OPT

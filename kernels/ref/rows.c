@@ -72,7 +72,8 @@ void ref_rows(struct sk_dev *dev, const struct sk_op_rows *a)
 
 /*
  * max = the largest, argmax = the first that equals it, logsumexp = max + log(sum exp(x - max)).
- * A NaN is never the maximum, but makes logsumexp NaN. Where nothing is above -inf: 0, -inf, -inf.
+ * A NaN is never the maximum, but makes logsumexp NaN. An infinite maximum is the logsumexp too; where nothing is above
+ * -inf, argmax is 0.
  */
 void ref_row_stats(struct sk_dev *dev, const struct sk_op_row_stats *a)
 {
@@ -89,12 +90,12 @@ void ref_row_stats(struct sk_dev *dev, const struct sk_op_row_stats *a)
 				best = i;
 			}
 		for (int32_t i = 0; i < a->x.dim[1]; i++)
-			sum += max > -INFINITY && x[i] != max ? exp((double)x[i] - (double)max) : x[i] == max && max > -INFINITY;
+			sum += exp((double)x[i] - (double)max);
 		if (a->argmax)
 			a->argmax[t] = best;
 		if (a->max)
 			a->max[t] = max;
 		if (a->logsumexp)
-			a->logsumexp[t] = (float)((double)max + log(sum));
+			a->logsumexp[t] = isinf(max) ? max : (float)((double)max + log(sum));
 	}
 }

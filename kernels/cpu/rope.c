@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of cos and sin for the positions of a step: q and k of every layer turn by the same angles, so they are
+ * calculated once a step, not sixty times. It lies at the start of attend's scratch and is valid while everything it was
+ * made from is the same, byte for byte.
+ *
+ * The angle is float32, as float32 models have it; its cos and sin are libm's, correct to the last bit or nearly
+ * for any angle. The table holds them as the rotation uses them, y = x C + partner(x) S, with
+ *
+ *	halves          C = c0 c1 .. c0 c1 ..           S = -s0 -s1 .. s0 s1 ..
+ *	interleaved     C = c0 c0 c1 c1 ..              S = -s0 s0 -s1 s1 ..
+ */
+#include "kernels/cpu/attend.h"
+
+#include <math.h>
+#include <string.h>
+
+struct rope_table {
+	int32_t T, rotary_width;
+	bool interleaved;
+	float factor;
+	/* then: float inv_freq[head_width / 2], int32_t pos[tokens_max], float table[tokens_max][2 * head_width] */
+};
+
+#define HEAD_BYTES 64           /* the struct's place, a cache line */
+
+static size_t line(size_t bytes)
+{
+	return (bytes + 63) & ~(size_t)63;
+}
+
+size_t sk_cpu_rope_bytes(const struct sk_dev_plan *plan)
+{
+	size_t T = (size_t)plan->tokens_max, d = (size_t)plan->head_width;
+
+	return HEAD_BYTES + line(d / 2 * sizeof(float)) + line(T * sizeof(int32_t)) + line(T * 2 * d * sizeof(float));
+}
+
+static void fill_row(float *row, float pos, const struct sk_op_rope *a)
+{
+	int32_t w = a->rotary_width, half = w / 2;
+
+	for (int32_t i = 0; i < half; i++) {
+		float angle = pos * a->inv_freq[i];
+		float c = cosf(angle) * a->factor, s = sinf(angle) * a->factor;
+		int32_t i0 = a->interleaved ? 2 * i : i, i1 = a->interleaved ? 2 * i + 1 : i + half;
+
+		row[i0] = row[i1] = c;
+		row[w + i0] = -s;
+		row[w + i1] = s;
+	}
+}
+
+struct fill {
+	const struct sk_op_rope *a;
+	float *table;
+};
+
+static void fill_rows(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct fill *f = arg;
+
+	(void)worker;
+	for (int32_t t = from; t < to; t++)
+		fill_row(f->table + (size_t)t * 2 * (size_t)f->a->rotary_width, (float)f->a->pos[t], f->a);
+}
+
+const float *sk_cpu_rope_table(struct sk_dev *dev, const struct sk_op_rope *a)
+{
+	struct rope_table *r = (struct rope_table *)dev->attend_scratch;
+	size_t d = (size_t)dev->plan.head_width, T = (size_t)a->x.dim[0], freqs = (size_t)(a->rotary_width / 2);
+	float *inv_freq;
+	int32_t *pos;
+	struct fill f;
+
+	if (SK_BUG_IF(!r || T > (size_t)dev->plan.tokens_max || (size_t)a->rotary_width > d || a->rotary_width % 2))
+		return NULL;
+	inv_freq = (float *)(dev->attend_scratch + HEAD_BYTES);
+	pos = (int32_t *)((unsigned char *)inv_freq + line(d / 2 * sizeof(float)));
+	f.a = a;
+	f.table = (float *)((unsigned char *)pos + line((size_t)dev->plan.tokens_max * sizeof(int32_t)));
+	if ((size_t)r->T >= T && r->rotary_width == a->rotary_width && r->interleaved == a->interleaved &&
+	    r->factor == a->factor && !memcmp(inv_freq, a->inv_freq, freqs * sizeof *inv_freq) &&
+	    !memcmp(pos, a->pos, T * sizeof *pos))
+		return f.table;
+	r->T = (int32_t)T;
+	r->rotary_width = a->rotary_width;
+	r->interleaved = a->interleaved;
+	r->factor = a->factor;
+	memcpy(inv_freq, a->inv_freq, freqs * sizeof *inv_freq);
+	memcpy(pos, a->pos, T * sizeof *pos);
+	if (T < 16)
+		fill_rows(&f, 0, (int32_t)T, 0);
+	else
+		sk_cpu_run(dev, (int32_t)T, 16, fill_rows, &f);
+	return f.table;
+}

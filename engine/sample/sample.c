@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One row of logits to one token.
+ *
+ * A row begins as "all V scores"; the first rule that cuts turns it into a list of candidates in index order, with weights
+ * e[k] = exp((score - max) / temperature). Probabilities are e / mass. Scores and weights are float32, every sum
+ * of them is double, in an order that depends on the row alone.
+ *
+ * Nothing sorts V numbers. Cuts are found by selection: top-k takes 1,024 maxima of strided groups, whose k-th largest is a
+ * threshold that at least k scores reach; top-p first leaves out all weights of at most (1 - p) * mass / V, which together
+ * cannot exceed 1 - p, then finds the cut's bucket in a histogram of float bits, then the cut inside it.
+ */
+#include "engine/sample/sample.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine/base/rand.h"
+
+#define STRIDED 1024                    /* groups of the top-k threshold */
+#define BLOCK 256                       /* scores summed in float before a sum goes on in double */
+#define BUCKETS 1024
+
+struct pair { float key, weight; };
+
+struct row {
+	const struct sk_sample_in *in;
+	const float *x;                 /* [V] scores: the logits, or `copy` once a penalty has changed some */
+	int32_t V;
+	float max, temperature;
+	bool all, weighed;              /* all: candidates are 0..V-1, idx is not used. weighed: e and mass are made */
+	int32_t len;                    /* candidates */
+	double mass;                    /* sum of e */
+	/* scratch */
+	float *copy, *e;
+	int32_t *idx, *count;
+	struct pair *pairs;
+	double *block_mass;             /* all: sum of e of each BLOCK */
+};
+
+/* ---- scratch ---- */
+
+static size_t rounded(int32_t V)
+{
+	return ((size_t)V + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+size_t sk_sample_scratch_bytes(int32_t V)
+{
+	size_t n = rounded(V);
+
+	return 64 + n * (2 * sizeof(float) + sizeof(int32_t) + sizeof(struct pair)) + n / BLOCK * sizeof(double);
+}
+
+static void row_init(struct row *r, const struct sk_sample_in *in, void *scratch)
+{
+	size_t n = rounded(in->V);
+	char *at = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+
+	*r = (struct row){ .in = in, .x = in->logits, .V = in->V, .max = in->max, .temperature = 1.0f, .all = true,
+			   .len = in->V };
+	r->block_mass = (double *)at;
+	at += n / BLOCK * sizeof(double);
+	r->pairs = (struct pair *)at;
+	at += n * sizeof(struct pair);
+	r->copy = (float *)at;
+	at += n * sizeof(float);
+	r->e = (float *)at;
+	at += n * sizeof(float);
+	r->idx = (int32_t *)at;
+	r->count = r->idx;              /* penalties come before the first cut */
+}
+
+/* ---- arithmetic on whole rows; plain loops that the compiler turns into vectors ---- */
+
+/* e^x for x <= 0, relative error below 2e-7; 0 below -87. Straight-line code: n = round(x / ln 2), Taylor on the rest. */
+static inline float exp_neg(float x)
+{
+	const float shift = 12582912.0f;        /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+	float clamped = x > -87.0f ? x : -87.0f;
+	float t = clamped * 1.44269504f + shift;
+	float n = t - shift;
+	float f = clamped - n * 0.693359375f + n * 2.12194440e-4f;     /* ln 2 in two parts, the first exact in 9 bits */
+	float y = 1.0f / 5040.0f;
+	uint32_t bits, tbits;
+
+	y = y * f + 1.0f / 720.0f;
+	y = y * f + 1.0f / 120.0f;
+	y = y * f + 1.0f / 24.0f;
+	y = y * f + 1.0f / 6.0f;
+	y = y * f + 0.5f;
+	y = y * f + 1.0f;
+	y = y * f + 1.0f;
+	memcpy(&bits, &y, sizeof(bits));
+	memcpy(&tbits, &t, sizeof(tbits));
+	bits += tbits << 23;
+	memcpy(&y, &bits, sizeof(y));
+	return x > -87.0f ? y : 0.0f;
+}
+
+static float row_max(const float *x, int32_t V)
+{
+	float lane[16], max = -FLT_MAX;
+	int32_t i = 0;
+
+	for (int j = 0; j < 16; j++)
+		lane[j] = -FLT_MAX;
+	for (; i + 16 <= V; i += 16)
+		for (int j = 0; j < 16; j++)
+			lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+	for (int j = 0; j < 16; j++)
+		max = lane[j] > max ? lane[j] : max;
+	for (; i < V; i++)
+		max = x[i] > max ? x[i] : max;
+	return max;
+}
+
+/* Weights of all V scores, their sum, and the sum of each block. */
+static void weigh_all(struct row *r)
+{
+	double mass = 0.0;
+
+	for (int32_t from = 0, b = 0; from < r->V; from += BLOCK, b++) {
+		const float *x = r->x + from;
+		float *e = r->e + from;
+		int32_t n = r->V - from < BLOCK ? r->V - from : BLOCK;
+		float lane[16] = { 0 }, max = r->max, temperature = r->temperature;
+		double sum = 0.0;
+
+		for (int32_t i = 0; i < n; i++)
+			e[i] = exp_neg((x[i] - max) / temperature);
+		for (int32_t i = n; i < BLOCK; i++)
+			e[i] = 0.0f;
+		for (int32_t i = 0; i < BLOCK; i += 16)
+			for (int j = 0; j < 16; j++)
+				lane[j] += e[i + j];
+		for (int j = 0; j < 16; j++)
+			sum += lane[j];
+		r->block_mass[b] = sum;
+		mass += sum;
+	}
+	r->mass = mass;
+	r->weighed = true;
+}
+
+/* Append to idx the places where v[i] is at least t (or above it), in order. */
+static int32_t collect(const float *v, int32_t V, float t, bool above, int32_t *idx)
+{
+	int32_t n = 0, i = 0;
+	float least = above ? nextafterf(t, INFINITY) : t;
+
+	for (; i + 32 <= V; i += 32) {
+		int32_t hits = 0;
+
+		for (int j = 0; j < 32; j++)
+			hits += v[i + j] >= least;
+		if (hits)
+			for (int j = 0; j < 32; j++)
+				if (v[i + j] >= least)
+					idx[n++] = i + j;
+	}
+	for (; i < V; i++)
+		if (v[i] >= least)
+			idx[n++] = i;
+	return n;
+}
+
+/* ---- selection ---- */
+
+static float median3(float a, float b, float c)
+{
+	float low = a < b ? a : b, high = a < b ? b : a;
+
+	return c < low ? low : c > high ? high : c;
+}
+
+/* The k-th largest (k from 1 to n) of v, which is left in another order. Hoare's quickselect, three-way. */
+static float kth_largest(float *v, int32_t n, int32_t k)
+{
+	int32_t lo = 0, hi = n;         /* the answer is in [lo, hi); everything before lo is larger */
+
+	while (hi - lo > 1) {
+		float pivot = median3(v[lo], v[lo + (hi - lo) / 2], v[hi - 1]), swap;
+		int32_t more = lo, at = lo, less = hi;
+
+		while (at < less) {
+			if (v[at] > pivot) {
+				swap = v[more], v[more++] = v[at], v[at++] = swap;
+			} else if (v[at] < pivot) {
+				swap = v[--less], v[less] = v[at], v[at] = swap;
+			} else {
+				at++;
+			}
+		}
+		if (k <= more)
+			hi = more;
+		else if (k <= less)
+			return pivot;
+		else
+			lo = less;
+	}
+	return v[lo];
+}
+
+/*
+ * By descending key, weights are added up; the first keys whose sum of all larger ones is below `target` are kept. Returns the
+ * smallest key kept; *ret_before: the weights of all larger keys. `before`: weights of keys larger than any here.
+ */
+static float cut_find(struct pair *a, int32_t n, double before, double target, double *ret_before)
+{
+	int32_t lo = 0, hi = n;
+
+	for (;;) {
+		float pivot = median3(a[lo].key, a[lo + (hi - lo) / 2].key, a[hi - 1].key);
+		int32_t more = lo, at = lo, less = hi;
+		double mass_more = 0.0, mass_equal = 0.0;
+
+		while (at < less) {
+			struct pair p = a[at];
+
+			if (p.key > pivot) {
+				mass_more += p.weight;
+				a[at++] = a[more];
+				a[more++] = p;
+			} else if (p.key < pivot) {
+				a[at] = a[--less];
+				a[less] = p;
+			} else {
+				mass_equal += p.weight;
+				at++;
+			}
+		}
+		if (more > lo && before + mass_more >= target) {
+			hi = more;
+		} else if (before + mass_more + mass_equal >= target || less == hi) {
+			*ret_before = before + mass_more;
+			return pivot;
+		} else {
+			before += mass_more + mass_equal;
+			lo = less;
+		}
+	}
+}
+
+static float finite_least(float least)
+{
+	return least > -FLT_MAX ? least : -FLT_MAX;
+}
+
+/* The candidates whose score is not below the k-th largest, into idx_out. Scores of -infinity are never among them. */
+static int32_t largest(struct row *r, int32_t k, int32_t *idx_out)
+{
+	float *v = (float *)r->pairs;
+	float lane[STRIDED], least;
+	int32_t n = 0;
+
+	if (!r->all) {
+		for (int32_t i = 0; i < r->len; i++)
+			v[i] = r->x[r->idx[i]];
+		least = finite_least(r->len > k ? kth_largest(v, r->len, k) : -FLT_MAX);
+		for (int32_t i = 0; i < r->len; i++)
+			if (r->x[r->idx[i]] >= least)
+				idx_out[n++] = r->idx[i];
+		return n;
+	}
+	if (k >= r->V)
+		return collect(r->x, r->V, -FLT_MAX, false, idx_out);
+	if (k > STRIDED / 4 || r->V < 4 * STRIDED) {
+		memcpy(v, r->x, (size_t)r->V * sizeof(*v));
+		return collect(r->x, r->V, finite_least(kth_largest(v, r->V, k)), false, idx_out);
+	}
+	memcpy(lane, r->x, sizeof(lane));
+	for (int32_t i = STRIDED; i < r->V; i += STRIDED) {
+		int32_t len = r->V - i < STRIDED ? r->V - i : STRIDED;
+
+		for (int32_t j = 0; j < len; j++)
+			lane[j] = r->x[i + j] > lane[j] ? r->x[i + j] : lane[j];
+	}
+	n = collect(r->x, r->V, finite_least(kth_largest(lane, STRIDED, k)), false, idx_out);
+	for (int32_t i = 0; i < n; i++)
+		v[i] = r->x[idx_out[i]];
+	least = n > k ? kth_largest(v, n, k) : -FLT_MAX;
+	for (int32_t i = k = 0; i < n; i++)
+		if (r->x[idx_out[i]] >= least)
+			idx_out[k++] = idx_out[i];
+	return k;
+}
+
+/* ---- the rules of warp.def ---- */
+
+/* A penalty may not make an infinity of a number (infinity less infinity is none); one that was there stays. */
+static float clamped(float was, float score)
+{
+	if (!isfinite(was))
+		return was;
+	return score > FLT_MAX ? FLT_MAX : score < -FLT_MAX ? -FLT_MAX : score;
+}
+
+/* Before the first change: scores of our own, and counters at 0 for every id that may be counted. */
+static float *row_own(struct row *r)
+{
+	if (r->x != r->copy) {
+		memcpy(r->copy, r->in->logits, (size_t)r->V * sizeof(*r->copy));
+		r->x = r->copy;
+	}
+	for (int32_t i = 0; i < r->in->ids_len; i++)
+		if ((uint32_t)r->in->ids[i] < (uint32_t)r->V)
+			r->count[r->in->ids[i]] = 0;
+	return r->copy;
+}
+
+static void warp_repetition_penalty(struct row *r)
+{
+	float *x = row_own(r), penalty = r->in->p->repetition_penalty;
+
+	for (int32_t i = 0; i < r->in->ids_len; i++) {
+		int32_t id = r->in->ids[i];
+
+		if ((uint32_t)id < (uint32_t)r->V && r->count[id]++ == 0)
+			x[id] = clamped(x[id], x[id] < 0.0f ? x[id] * penalty : x[id] / penalty);
+	}
+	r->max = row_max(x, r->V);
+}
+
+static void warp_frequency_penalty(struct row *r)
+{
+	float *x = row_own(r), penalty = r->in->p->frequency_penalty;
+
+	for (int32_t i = r->in->prompt_len; i < r->in->ids_len; i++)
+		if ((uint32_t)r->in->ids[i] < (uint32_t)r->V)
+			r->count[r->in->ids[i]]++;
+	for (int32_t i = r->in->prompt_len; i < r->in->ids_len; i++) {
+		int32_t id = r->in->ids[i];
+
+		if ((uint32_t)id >= (uint32_t)r->V || r->count[id] == 0)
+			continue;
+		x[id] = clamped(x[id], x[id] - penalty * (float)r->count[id]);
+		r->count[id] = 0;
+	}
+	r->max = row_max(x, r->V);
+}
+
+static void warp_temperature(struct row *r)
+{
+	r->temperature = r->in->p->temperature;         /* weights divide by it, after the maximum is taken off */
+}
+
+static void weigh_list(struct row *r)
+{
+	r->mass = 0.0;
+	for (int32_t i = 0; i < r->len; i++) {
+		r->e[i] = exp_neg((r->x[r->idx[i]] - r->max) / r->temperature);
+		r->mass += r->e[i];
+	}
+	r->weighed = true;
+}
+
+static void warp_top_k(struct row *r)
+{
+	if (r->in->p->top_k >= r->V)
+		return;
+	r->len = largest(r, r->in->p->top_k, r->idx);
+	r->all = false;
+	weigh_list(r);
+}
+
+/* Make the list of candidates whose weight is above `floor`. */
+static void row_list(struct row *r, float floor)
+{
+	if (!r->all)
+		return;
+	if (!r->weighed)
+		weigh_all(r);
+	r->len = collect(r->e, r->V, floor, true, r->idx);
+	r->all = false;
+	for (int32_t i = 0; i < r->len; i++)
+		r->e[i] = r->e[r->idx[i]];
+}
+
+/* In the histogram of float bits larger weights come first; a bucket is a sixteenth of an octave. */
+static int bucket_of(float weight)
+{
+	uint32_t bits, top = 0x3f800000u >> 19;
+
+	memcpy(&bits, &weight, sizeof(bits));
+	bits = top - (bits >> 19);
+	return bits < BUCKETS ? (int)bits : BUCKETS - 1;
+}
+
+/* Pairs of the weights among which the cut is; *ret_before: the mass of all that are larger. */
+static int32_t cut_bucket(struct row *r, double target, double *ret_before)
+{
+	double mass[BUCKETS] = { 0 }, above = 0.0;
+	int32_t n = 0;
+	int b = 0;
+
+	for (int32_t i = 0; i < r->len; i++)
+		mass[bucket_of(r->e[i])] += r->e[i];
+	/* Should rounding keep the whole sum below the target, the cut is in the last bucket that holds something. */
+	for (int k = 0; k < BUCKETS; k++) {
+		if (mass[k] == 0.0)
+			continue;
+		*ret_before = above;
+		b = k;
+		above += mass[k];
+		if (above >= target)
+			break;
+	}
+	for (int32_t i = 0; i < r->len; i++)
+		if (bucket_of(r->e[i]) == b)
+			r->pairs[n++] = (struct pair){ r->e[i], r->e[i] };
+	return n;
+}
+
+/*
+ * TGI: ascending, dropped where the running sum, the token's own included, is not above 1 - p. The same from above: kept
+ * while the sum of all larger ones is below p. Of equals at the cut the lower ids are kept.
+ */
+static void warp_top_p(struct row *r)
+{
+	double target, before = 0.0, mass = 0.0;
+	int32_t n, kept = 0;
+	int64_t ties;
+	float cut;
+
+	if (r->all && !r->weighed)
+		weigh_all(r);
+	target = (double)r->in->p->top_p * r->mass;
+	row_list(r, (float)((1.0 - (double)r->in->p->top_p) * r->mass / r->V));
+	if (r->len > 4 * BLOCK) {
+		n = cut_bucket(r, target, &before);
+	} else {
+		for (n = 0; n < r->len; n++)
+			r->pairs[n] = (struct pair){ r->e[n], r->e[n] };
+	}
+	cut = cut_find(r->pairs, n, before, target, &before);
+	ties = cut > 0.0f ? (int64_t)ceil((target - before) / cut) : 1;
+	ties = ties < 1 ? 1 : ties;
+	for (int32_t i = 0; i < r->len; i++) {
+		if (r->e[i] < cut || (r->e[i] == cut && ties-- <= 0))
+			continue;
+		r->idx[kept] = r->idx[i];
+		r->e[kept++] = r->e[i];
+		mass += r->e[i];
+	}
+	r->len = kept;
+	r->mass = mass;
+}
+
+/* -log p - H of a token is mean - s, with s its scaled score and `mean` the expected one: the logarithms cancel. */
+static void warp_typical_p(struct row *r)
+{
+	double mean = 0.0, mass = 0.0, before;
+	int32_t kept = 0;
+	float cut;
+
+	row_list(r, 0.0f);
+	for (int32_t i = 0; i < r->len; i++)
+		mean += r->e[i] > 0.0f ? r->e[i] * (double)((r->x[r->idx[i]] - r->max) / r->temperature) : 0.0;
+	mean /= r->mass;
+	for (int32_t i = 0; i < r->len; i++) {
+		double s = (double)((r->x[r->idx[i]] - r->max) / r->temperature);
+
+		r->pairs[i] = (struct pair){ (float)-fabs(s - mean), r->e[i] };
+	}
+	cut = cut_find(r->pairs, r->len, 0.0, (double)r->in->p->typical_p * r->mass, &before);
+	for (int32_t i = 0; i < r->len; i++) {
+		double s = (double)((r->x[r->idx[i]] - r->max) / r->temperature);
+
+		if ((float)-fabs(s - mean) < cut)
+			continue;
+		r->idx[kept] = r->idx[i];
+		r->e[kept++] = r->e[i];
+		mass += r->e[i];
+	}
+	r->len = kept;
+	r->mass = mass;
+}
+
+#define SK_WARP(name, on, words) \
+	static bool on_##name(const struct sk_sample_params *p) { return on; }
+#include "engine/sample/warp.def"
+#undef SK_WARP
+
+static const struct {
+	const char *name;
+	bool (*on)(const struct sk_sample_params *p);
+	void (*apply)(struct row *r);
+} warps[] = {
+#define SK_WARP(name, on, words) { #name, on_##name, warp_##name },
+#include "engine/sample/warp.def"
+#undef SK_WARP
+};
+#define WARPS ((int)(sizeof(warps) / sizeof(warps[0])))
+
+/* ---- choosing ---- */
+
+/* Inverse of the running sum, in index order. */
+static int32_t draw(struct row *r, double u)
+{
+	double at = u * r->mass, sum = 0.0;
+	int32_t from = 0, to = r->len, last = 0;
+
+	if (r->all) {
+		int32_t b = 0, blocks = (r->V + BLOCK - 1) / BLOCK;
+
+		for (; b + 1 < blocks && sum + r->block_mass[b] <= at; b++)
+			sum += r->block_mass[b];
+		from = b * BLOCK;
+		to = r->V - from < BLOCK ? r->V : from + BLOCK;
+		last = from;
+	}
+	for (int32_t i = from; i < to; i++) {
+		if (r->e[i] == 0.0f)
+			continue;
+		last = i;
+		sum += r->e[i];
+		if (sum > at)
+			break;
+	}
+	return r->all ? last : r->idx[last];
+}
+
+static int32_t argmax(const struct row *r)
+{
+	for (int32_t i = 0; i < r->V; i++)
+		if (r->x[i] == r->max)
+			return i;
+	return r->in->argmax;
+}
+
+/* The n likeliest of what is left, and whoever equals the last of them, by falling score, then by id. */
+static void report_top(struct row *r, struct sk_sample_out *out, double log_mass)
+{
+	/* The second half of the pairs: selection needs the first for values, and idx may be the list of candidates. */
+	int32_t *found = (int32_t *)((float *)r->pairs + rounded(r->V));
+	int32_t n = largest(r, (int32_t)r->in->p->top_n, found);
+
+	out->top_len = 0;
+	for (int32_t i = 0; i < n; i++) {
+		float score = r->x[found[i]];
+		uint32_t at = out->top_len;
+
+		/* Insertion: n is top_n and its ties, a handful. */
+		while (at > 0 && out->top[at - 1].logprob < score)
+			at--;
+		if (at >= out->top_max)
+			continue;
+		if (out->top_len < out->top_max)
+			out->top_len++;
+		memmove(&out->top[at + 1], &out->top[at], (out->top_len - at - 1) * sizeof(*out->top));
+		out->top[at] = (struct sk_sample_alt){ found[i], score };
+	}
+	for (uint32_t i = 0; i < out->top_len; i++)
+		out->top[i].logprob = (float)((double)((out->top[i].logprob - r->max) / r->temperature) - log_mass);
+}
+
+void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *scratch)
+{
+	const struct sk_sample_params *p = in->p;
+	bool warped = false;
+	double log_mass;
+	struct row r;
+
+	out->top_len = 0;
+	if (!isfinite(in->logsumexp) || !isfinite(in->max)) {
+		/* The model has produced no numbers. The caller sees it by the log-probability. */
+		out->id = in->argmax;
+		out->logprob = NAN;
+		return;
+	}
+	row_init(&r, in, scratch);
+	for (int i = 0; i < WARPS; i++)
+		if (warps[i].on(p)) {
+			warps[i].apply(&r);
+			warped = true;
+		}
+	if (!warped && !p->draw) {
+		out->id = in->argmax;
+		log_mass = (double)in->logsumexp - (double)in->max;
+	} else {
+		if (!r.weighed)
+			weigh_all(&r);
+		log_mass = log(r.mass);
+		out->id = p->draw ? draw(&r, sk_rand_uniform(p->seed, in->seq, in->index)) : argmax(&r);
+	}
+	out->logprob = (float)((double)((r.x[out->id] - r.max) / r.temperature) - log_mass);
+	if (p->top_n > 0 && out->top_max > 0)
+		report_top(&r, out, log_mass);
+}

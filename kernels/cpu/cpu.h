@@ -23,6 +23,8 @@ struct sk_cpu_isa {
 	const struct sk_cpu_linear *linear;     /* inner loops of linear.c; never NULL */
 };
 
+extern const struct sk_cpu_isa sk_cpu_isa_portable, sk_cpu_isa_avx2, sk_cpu_isa_avx512;
+
 /* Lowest first, ends with NULL: isas_x86.c or isas_other.c, chosen by configure. */
 extern const struct sk_cpu_isa *const sk_cpu_isas[];
 
@@ -35,6 +37,7 @@ struct sk_dev {
 	struct sk_dev_plan plan;                /* zero before reserve */
 	unsigned char *scratch;                 /* the step's: one piece of memory, cut as follows, each part aligned to 64 */
 	size_t scratch_bytes;
+	struct sk_cpu_slab *slabs;              /* where weights lie: pack.c */
 	unsigned char *linear_scratch, *attend_scratch;
 	size_t linear_scratch_bytes, attend_scratch_bytes;
 };

@@ -48,7 +48,7 @@ struct sk_cpu_format {
 	bool whole;                             /* K must be a multiple of block_len */
 	/* One panel from 32 rows of a file; rows[r] NULL: zeros. */
 	void (*pack)(unsigned char *panel, const unsigned char *const rows[SK_CPU_ROWS], int32_t K);
-	/* k of lane `lane` from k_from to k_to (multiples of block_len, or K) as float32. */
+	/* One row of a panel as float32: exactly what sk_quant.dequantise gives for the source row. */
 	void (*row)(float *out, const unsigned char *panel, int lane, int32_t K);
 };
 const struct sk_cpu_format *sk_cpu_format_find(enum sk_dtype dtype);            /* NULL: no such weights here */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AVX2, FMA and F16C: Intel since 2013, AMD since 2015. Built with the machine's common flags: it runs before cpuid was asked. */
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/linear.h"
+
+/* gcc's cpuid words also ask the operating system (XGETBV) whether it keeps the registers. */
+static bool usable(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("x86-64-v3");
+}
+
+const struct sk_cpu_isa sk_cpu_isa_avx2 = {
+	.name = "avx2",
+	.usable = usable,
+	.linear = &sk_cpu_linear_table_avx2,
+};

@@ -13,5 +13,9 @@ static bool usable(void)
 const struct sk_cpu_isa sk_cpu_isa_avx512 = {
 	.name = "avx512",
 	.usable = usable,
+	.ops = {
+		.norm = sk_cpu_norm_avx512, .rope = sk_cpu_rope_avx512, .kv_write = sk_cpu_kv_write_avx512,
+		.attend = sk_cpu_attend_avx512, .glu = sk_cpu_glu_avx512, .row_stats = sk_cpu_row_stats_avx512,
+	},
 	.linear = &sk_cpu_linear_table_avx512,
 };

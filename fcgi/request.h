@@ -77,6 +77,12 @@ struct sk_request {
 /* Value of a FastCGI parameter ("HTTP_ACCEPT"); NULL when absent. */
 const char *sk_request_param(const struct sk_request *r, const char *name);
 
+/*
+ * Fill method, path, query and content type from the parameters. Loop, before anything else.
+ *   SK_EFORMAT  no method or no path;  SK_ENOMEM
+ */
+sk_status sk_request_begin(struct sk_request *r, struct sk_err *err);
+
 /* Answer now. type may be NULL (no body then). */
 void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len);
 /* As above, with what is already in r->out. */

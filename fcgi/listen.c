@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening sockets. Only SO_ACCEPTCONN tells an inherited listening socket from a pipe or a terminal; libfcgi's
+ * FCGX_IsCGI looks at fd 0 alone and is wrong under systemd.
+ */
+#include "fcgi/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "engine/base/log.h"
+
+#define BACKLOG 4096                    /* a web server's connect is refused, not queued, when it is full */
+#define LISTEN_FDS_START 3              /* sd_listen_fds(3) */
+
+static bool is_listening(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof on;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
+static sk_status inherit(struct sk_listen *l, struct sk_err *err)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+	if (pid && fds && strtol(pid, NULL, 10) == (long)getpid()) {
+		long n = strtol(fds, NULL, 10);
+
+		if (n != 1)
+			return sk_fail(err, SK_EINVAL, "LISTEN_FDS is %ld, one socket is expected", n);
+		if (!is_listening(LISTEN_FDS_START))
+			return sk_fail(err, SK_EINVAL, "LISTEN_FDS: descriptor %d is no listening socket", LISTEN_FDS_START);
+		l->fd = LISTEN_FDS_START;
+	} else if (is_listening(STDIN_FILENO)) {
+		/* Moved away from 0, so that nothing that reads standard input can touch it. */
+		l->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (l->fd < 0)
+			return sk_fail(err, SK_EIO, "cannot duplicate fd 0: %s", strerror(errno));
+	} else {
+		return sk_fail(err, SK_ENOENT, "no socket: give --listen unix:PATH, or start me with a listening "
+			       "socket as fd 0 (spawn-fcgi) or through LISTEN_FDS (systemd)");
+	}
+	fcntl(l->fd, F_SETFD, FD_CLOEXEC);
+	return SK_OK;
+}
+
+static sk_status open_unix(const char *path, const char *mode, struct sk_listen *l, struct sk_err *err)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char *end;
+	long bits = strtol(mode, &end, 8);
+	size_t len = strlen(path);
+	struct stat sb;
+	mode_t old;
+	int rc;
+
+	if (*end || end == mode || bits < 0 || bits > 0777)
+		return sk_fail(err, SK_EINVAL, "socket-mode '%s' is no octal number from 0 to 0777", mode);
+	if (!len || len >= sizeof a.sun_path)
+		return sk_fail(err, SK_EINVAL, "unix socket path of %zu bytes, the limit is %zu", len, sizeof a.sun_path - 1);
+	memcpy(a.sun_path, path, len + 1);
+	if (lstat(path, &sb) == 0) {
+		int probe;
+
+		if (!S_ISSOCK(sb.st_mode))
+			return sk_fail(err, SK_EINVAL, "%s is there and is no socket", path);
+		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		rc = probe >= 0 ? connect(probe, (struct sockaddr *)&a, sizeof a) : -1;
+		if (probe >= 0)
+			close(probe);
+		if (rc == 0)
+			return sk_fail(err, SK_EINVAL, "%s: another process answers on this socket", path);
+		unlink(path);
+	}
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
+	old = umask(0777 & ~(mode_t)bits);
+	rc = bind(l->fd, (struct sockaddr *)&a, sizeof a);
+	umask(old);
+	if (rc < 0 || listen(l->fd, BACKLOG) < 0) {
+		sk_fail(err, SK_EIO, "cannot listen on %s: %s", path, strerror(errno));
+		close(l->fd);
+		return SK_EIO;
+	}
+	memcpy(l->unix_path, path, len + 1);
+	return SK_OK;
+}
+
+static sk_status open_tcp(const char *address, struct sk_listen *l, struct sk_err *err)
+{
+	const char *colon = strrchr(address, ':');
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *ai = NULL;
+	char host[256];
+	size_t len;
+	int rc, on = 1;
+
+	if (!colon || !colon[1] || (size_t)(colon - address) >= sizeof host)
+		return sk_fail(err, SK_EINVAL, "listen '%s' is neither unix:PATH nor HOST:PORT", address);
+	len = (size_t)(colon - address);
+	if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
+		address++;
+		len -= 2;
+	}
+	memcpy(host, address, len);
+	host[len] = 0;
+	rc = getaddrinfo(len ? host : "127.0.0.1", colon + 1, &hints, &ai);
+	if (rc)
+		return sk_fail(err, SK_EINVAL, "listen address '%s' port '%s': %s", host, colon + 1, gai_strerror(rc));
+	l->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd >= 0)
+		setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (l->fd < 0 || bind(l->fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(l->fd, BACKLOG) < 0) {
+		sk_fail(err, SK_EIO, "cannot listen on %s:%s: %s", host, colon + 1, strerror(errno));
+		if (l->fd >= 0)
+			close(l->fd);
+		freeaddrinfo(ai);
+		return SK_EIO;
+	}
+	freeaddrinfo(ai);
+	sk_log(SK_LOG_WARN, "listening on TCP %s:%s: FastCGI has no passwords, whoever reaches this port may use the model",
+	       host, colon + 1);
+	return SK_OK;
+}
+
+sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen *ret_l, struct sk_err *err)
+{
+	struct sk_listen l = { .fd = -1 };
+	sk_status st;
+
+	if (!address[0]) {
+		st = inherit(&l, err);
+	} else {
+		l.own = true;
+		st = strncmp(address, "unix:", 5) ? open_tcp(address, &l, err) : open_unix(address + 5, mode, &l, err);
+	}
+	if (st < 0)
+		return st;
+	fcntl(l.fd, F_SETFL, fcntl(l.fd, F_GETFL) | O_NONBLOCK);
+	*ret_l = l;
+	return SK_OK;
+}
+
+void sk_listen_unlink(struct sk_listen *l)
+{
+	if (l->unix_path[0])
+		unlink(l->unix_path);
+	l->unix_path[0] = 0;
+}
+
+bool sk_listen_peer_ok(int fd, const char *allow, long *ret_uid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+	const char *s = allow;
+
+	*ret_uid = -1;
+	if (!allow[0])
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || (int)cred.pid <= 0)
+		return true;    /* TCP: no peer to ask */
+	*ret_uid = (long)cred.uid;
+	while (*s) {
+		char *end;
+		long uid = strtol(s, &end, 10);
+
+		if (end != s && uid == (long)cred.uid)
+			return true;
+		s = end == s ? s + 1 : end;
+	}
+	return false;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the listening socket comes from: fd 0 (spawn-fcgi), LISTEN_FDS (systemd), or an own one.
+ */
+#ifndef SK_FCGI_LISTEN_H
+#define SK_FCGI_LISTEN_H
+
+#include <stdbool.h>
+
+#include "engine/base/err.h"
+
+struct sk_listen {
+	int fd;
+	bool own;                       /* made here */
+	char unix_path[108];            /* of an own unix socket, for removal at the end; "" else */
+};
+
+/*
+ * address: "unix:PATH", "HOST:PORT", "[V6]:PORT", or "" for an inherited socket: LISTEN_FDS (when LISTEN_PID is this
+ * process), else fd 0. mode: octal permissions of an own unix socket.
+ * A unix socket file nobody answers on is replaced; one that is answered is SK_EINVAL.
+ *   SK_EINVAL SK_ENOENT (no inherited socket; says how to give one) SK_EIO
+ */
+sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen *ret_l, struct sk_err *err);
+
+/* Remove the own unix socket's file; the descriptor is closed by its user. */
+void sk_listen_unlink(struct sk_listen *l);
+
+/*
+ * Peer's user id when `allow` (comma-separated user ids; "" allows all) has it or the socket is not a unix one.
+ * false: refuse the connection; *ret_uid says who it was.
+ */
+bool sk_listen_peer_ok(int fd, const char *allow, long *ret_uid);
+
+#endif

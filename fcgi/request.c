@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The request's own functions: its parameters, its path, and setting its reply. No socket, no thread.
+ */
+#include "fcgi/request.h"
+
+#include <string.h>
+
+const char *sk_request_param(const struct sk_request *r, const char *name)
+{
+	for (const char **p = r->params; p && p[0]; p += 2)
+		if (!strcmp(p[0], name))
+			return p[1];
+	return NULL;
+}
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoding; a broken escape and %00 stay as they are written. */
+static char *decode(struct sk_arena *a, const char *s, size_t len)
+{
+	char *out = sk_arena_strndup(a, s, len);
+	size_t n = 0;
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		int h = s[i] == '%' && i + 2 < len ? hex(s[i + 1]) : -1;
+		int l = h >= 0 ? hex(s[i + 2]) : -1;
+
+		if (l >= 0 && (h || l)) {
+			out[n++] = (char)(h << 4 | l);
+			i += 2;
+		} else {
+			out[n++] = s[i];
+		}
+	}
+	out[n] = 0;
+	return out;
+}
+
+sk_status sk_request_begin(struct sk_request *r, struct sk_err *err)
+{
+	const char *uri = sk_request_param(r, "REQUEST_URI"), *type = sk_request_param(r, "CONTENT_TYPE");
+	const char *method = sk_request_param(r, "REQUEST_METHOD"), *end;
+	const char *path;
+
+	/* REQUEST_URI is raw and the same behind nginx, Apache and lighttpd; the other path variables differ. */
+	if (!uri)
+		uri = sk_request_param(r, "SCRIPT_NAME");
+	if (!method || !uri)
+		return sk_fail(err, SK_EFORMAT, "FastCGI request without REQUEST_METHOD or REQUEST_URI");
+	end = strchr(uri, '?');
+	path = decode(&r->arena, uri, end ? (size_t)(end - uri) : strlen(uri));
+	if (!path)
+		return sk_fail(err, SK_ENOMEM, "no memory for a path of %zu bytes", strlen(uri));
+	r->method = method;
+	r->path = path[0] ? path : "/";
+	r->query = end ? end + 1 : "";
+	r->content_type = type ? type : "";
+	r->head_only = !strcmp(method, "HEAD");
+	return SK_OK;
+}
+
+void sk_reply_out(struct sk_request *r, int status, const char *type)
+{
+	r->status = status;
+	r->reply_type = type;
+}
+
+void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len)
+{
+	sk_buf_clear(&r->out);
+	sk_buf_add(&r->out, body, len);
+	sk_reply_out(r, status, type);
+}
+
+void sk_reply_header(struct sk_request *r, const char *name, const char *value)
+{
+	/* A value comes from a setting or from us; a line break in it would begin another header. */
+	if (strpbrk(name, "\r\n:") || strpbrk(value, "\r\n"))
+		return;
+	sk_buf_addf(&r->headers, "%s: %s\r\n", name, value);
+}

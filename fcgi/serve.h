@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: engine, workers and loop on one listening socket, until told to stop.
+ *
+ *	starting -> LOADING (the socket already answers, 503 with progress) -> READY -> draining -> end
+ *
+ * SIGTERM, SIGINT   drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
+ *                   from any more and its backlog waits for the successor; an own one answers 503.
+ * a second one      stop at once.
+ */
+#ifndef SK_FCGI_SERVE_H
+#define SK_FCGI_SERVE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "fcgi/options.h"
+
+struct sk_serve {
+	int listen_fd;                  /* listening stream socket; closed at the end */
+	bool own_socket;                /* made by us: during the drain it answers 503 rather than nothing */
+	pid_t child;                    /* a process whose end ends the daemon (the web server of `saker up`); 0: none */
+	const char *child_name;         /* for the message */
+	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
+	void *arg;
+};
+
+/*
+ * Blocks until the end. Call with a single thread; signals are blocked in it from then on.
+ *   SK_OK      stopped by a signal, all answers given or the drain's time over
+ *   SK_EENGINE the child died (its exit is in err; it was waited for and s->child is 0), or the engine failed
+ *   others     why the engine or the sockets could not be set up
+ */
+sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err);
+
+#endif

@@ -27,6 +27,7 @@ static int usage(void)
 {
 	fputs("usage: mktiny [--layers|--width|--heads|--kv-heads|--head-width|--ffn|--context|--vocab-pad|--seed N]\n"
 	      "              [--embed|--linear F32|F16|BF16|Q8_0|Q4_0|Q4_1] [--pre NAME] [--untied] [--rope-freqs]\n"
+	      "              [--version 2|3] [--alignment N]\n"
 	      "              [--no-template] [--no-tokenizer] OUT.gguf\n", stderr);
 	return 64;
 }
@@ -54,6 +55,10 @@ static bool option(const char *name, const char *value)
 		return type_find(value, &o.linear);
 	if (!strcmp(name, "--pre"))
 		o.pre = value;
+	else if (!strcmp(name, "--version"))
+		o.version = (uint32_t)atoi(value);
+	else if (!strcmp(name, "--alignment"))
+		o.alignment = (uint32_t)atoi(value);
 	else if (!strcmp(name, "--seed"))
 		o.seed = strtoull(value, NULL, 10);
 	else

@@ -74,29 +74,39 @@ static void row_init(struct row *r, const struct sk_sample_in *in, void *scratch
 
 /* ---- arithmetic on whole rows; plain loops that the compiler turns into vectors ---- */
 
-/* e^x for x <= 0, relative error below 2e-7; 0 below -87. Straight-line code: n = round(x / ln 2), Taylor on the rest. */
-static inline float exp_neg(float x)
+/*
+ * Four lanes, in gcc's and clang's own words for vectors. Written out, since gcc makes branches of the comparisons in the
+ * scalar loop (they may trap): 262 us for 49,152 scores instead of 30.
+ */
+typedef float lanes __attribute__((vector_size(16)));
+typedef int32_t ilanes __attribute__((vector_size(16)));
+
+/* e^x for x <= 0, relative error below 2e-7; 0 below -87. n = round(x / ln 2), a Taylor polynomial for the rest, then 2^n. */
+static inline lanes exp_neg(lanes x)
 {
 	const float shift = 12582912.0f;        /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-	float clamped = x > -87.0f ? x : -87.0f;
-	float t = clamped * 1.44269504f + shift;
-	float n = t - shift;
-	float f = clamped - n * 0.693359375f + n * 2.12194440e-4f;     /* ln 2 in two parts, the first exact in 9 bits */
-	float y = 1.0f / 5040.0f;
-	uint32_t bits, tbits;
+	ilanes live = x > -87.0f;
+	lanes c = (lanes)((ilanes)x & live);    /* 0 where the answer is 0 */
+	lanes t = c * 1.44269504f + shift;
+	lanes n = t - shift;
+	lanes f = c - n * 0.693359375f + n * 2.12194440e-4f;    /* ln 2 in two parts, the first exact in 9 bits */
+	lanes y = f * (1.0f / 5040.0f) + 1.0f / 720.0f;
 
-	y = y * f + 1.0f / 720.0f;
 	y = y * f + 1.0f / 120.0f;
 	y = y * f + 1.0f / 24.0f;
 	y = y * f + 1.0f / 6.0f;
 	y = y * f + 0.5f;
 	y = y * f + 1.0f;
 	y = y * f + 1.0f;
-	memcpy(&bits, &y, sizeof(bits));
-	memcpy(&tbits, &t, sizeof(tbits));
-	bits += tbits << 23;
-	memcpy(&y, &bits, sizeof(y));
-	return x > -87.0f ? y : 0.0f;
+	return (lanes)(((ilanes)y + ((ilanes)t << 23)) & live);
+}
+
+/* The weight of one score: the same bits as in a row of them. */
+static float weigh(const struct row *r, float x)
+{
+	lanes v = { (x - r->max) / r->temperature };
+
+	return exp_neg(v)[0];
 }
 
 static float row_max(const float *x, int32_t V)
@@ -128,10 +138,15 @@ static void weigh_all(struct row *r)
 		float lane[16] = { 0 }, max = r->max, temperature = r->temperature;
 		double sum = 0.0;
 
-		for (int32_t i = 0; i < n; i++)
-			e[i] = exp_neg((x[i] - max) / temperature);
-		for (int32_t i = n; i < BLOCK; i++)
-			e[i] = 0.0f;
+		for (int32_t i = 0; i + 4 <= n; i += 4) {
+			lanes v;
+
+			memcpy(&v, x + i, sizeof(v));
+			v = exp_neg((v - max) / temperature);
+			memcpy(e + i, &v, sizeof(v));
+		}
+		for (int32_t i = n & ~3; i < BLOCK; i++)
+			e[i] = i < n ? weigh(r, x[i]) : 0.0f;
 		for (int32_t i = 0; i < BLOCK; i += 16)
 			for (int j = 0; j < 16; j++)
 				lane[j] += e[i + j];
@@ -350,7 +365,7 @@ static void weigh_list(struct row *r)
 {
 	r->mass = 0.0;
 	for (int32_t i = 0; i < r->len; i++) {
-		r->e[i] = exp_neg((r->x[r->idx[i]] - r->max) / r->temperature);
+		r->e[i] = weigh(r, r->x[r->idx[i]]);
 		r->mass += r->e[i];
 	}
 	r->weighed = true;

@@ -70,6 +70,7 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 	const struct sk_sample_params *p = in->p;
 	double *dev = calloc((size_t)in->V, sizeof(*dev));
 	int32_t *seen = calloc((size_t)in->V, sizeof(*seen));
+	bool penalised = p->repetition_penalty != 1.0f || p->frequency_penalty != 0.0f;
 
 	n->V = in->V;
 	n->unsure = false;
@@ -97,12 +98,17 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 		double sum = 0.0;
 
 		naive_softmax(n);
-		naive_sort(n, n->score);
+		naive_sort(n, n->score);        /* the order stays right while scores are cut from its front */
 		for (int32_t i = 0; i < n->V - 1; i++) {
 			sum += n->p[n->order[i]];
 			n->unsure |= fabs(sum - (1.0 - (double)p->top_p)) < 1e-5 && n->p[n->order[i + 1]] > 0;
-			if (sum <= 1.0 - (double)p->top_p)
-				n->score[n->order[i]] = -INFINITY;
+			if (sum > 1.0 - (double)p->top_p)
+				continue;
+			/* Which of two equals goes may depend on how a penalty was rounded. */
+			if (sum + n->p[n->order[i + 1]] > 1.0 - (double)p->top_p &&
+			    n->score[n->order[i + 1]] - n->score[n->order[i]] < 1e-6)
+				n->unsure |= penalised || n->score[n->order[i + 1]] != n->score[n->order[i]];
+			n->score[n->order[i]] = -INFINITY;
 		}
 	}
 	if (p->draw && p->typical_p < 1.0f) {

@@ -236,6 +236,7 @@ static const struct sk_ops cpu_ops = {
 
 const struct sk_backend sk_backend_cpu = {
 	.abi = SK_BACKEND_ABI, .size = sizeof(struct sk_backend), .name = "cpu",
+	.host_memory = true,
 	.score = cpu_score, .open = cpu_open, .close = cpu_close, .describe = cpu_describe,
 	.alloc = cpu_alloc, .free = cpu_free, .put = cpu_copy, .get = cpu_copy, .sync = cpu_sync,
 	.reserve = cpu_reserve,

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Prints saker.1, saker.conf.5 or an example saker.conf from the tables that the program itself is made from.
+ *
+ *	gen saker.1 | saker.conf.5 | saker.conf
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+static const struct setting {
+	const char *type, *flag, *env, *def, *arg, *help;
+	double min, max;
+} settings[] = {
+#define SK_OPT(field, type, flag, env, def, min, max, arg, help) { #type, flag, env, def, arg, help, min, max },
+#include "fcgi/options.def"
+#undef SK_OPT
+	{ NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 },
+};
+
+static const struct command { const char *name, *words, *help; } commands[] = {
+#define SK_CMD(name, words, help) { #name, words, help },
+#define SK_FLAG(cmd, field, type, flag, def, min, max, arg, help)
+#include "fcgi/commands.def"
+#undef SK_CMD
+#undef SK_FLAG
+	{ NULL, NULL, NULL },
+};
+
+static const struct flag { const char *cmd, *flag, *def, *arg, *help; } flags[] = {
+#define SK_CMD(name, words, help)
+#define SK_FLAG(cmd, field, type, flag, def, min, max, arg, help) { #cmd, flag, def, arg, help },
+#include "fcgi/commands.def"
+#undef SK_CMD
+#undef SK_FLAG
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static const struct exits { int code; const char *words; } exit_codes[] = {
+#define SK_EXIT(status, code, words) { code, words },
+#include "fcgi/exits.def"
+#undef SK_EXIT
+};
+
+/* Text for roff: no escapes, no requests by accident, '-' as typed. */
+static void put(const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		fputs("\\&", stdout);
+	for (; *text; text++)
+		if (*text == '\\')
+			fputs("\\e", stdout);
+		else if (*text == '-')
+			fputs("\\-", stdout);
+		else
+			putchar(*text);
+}
+
+
+/* "max-batch-size" as a key (max_batch_size) or a variable (SAKER_MAX_BATCH_SIZE) */
+static void put_spelled(const char *prefix, const char *flag, int upper)
+{
+	fputs(prefix, stdout);
+	for (; *flag; flag++)
+		putchar(*flag == '-' ? '_' : upper ? toupper((unsigned char)*flag) : *flag);
+}
+
+static void put_limits(const struct setting *s)
+{
+	if (strcmp(s->type, "INT") == 0 || (strcmp(s->type, "U64") == 0 && s->max > 0))
+		printf("From %.15g to %.15g.\n", s->min, s->max);
+	if (*s->def)
+		printf("Default: %s.\n", s->def);
+	if (*s->env) {
+		printf("Environment, besides ");
+		put_spelled("SAKER_", s->flag, 1);
+		printf(": %s.\n", s->env);
+	}
+}
+
+static void put_flag(const char *flag, const char *arg)
+{
+	printf(".TP\n.B \\-\\-");
+	put(flag);
+	if (*arg)
+		printf(" \\fI%s\\fR", arg);
+	putchar('\n');
+}
+
+static void page_begin(const char *name, const char *section, const char *about)
+{
+	printf(".\\\" Made by packaging/man/gen.c from the tables of settings and commands; do not edit.\n"
+	       ".TH %s %s \"\" \"saker %s\" \"saker\"\n.SH NAME\n%s \\- %s\n", name, section, VERSION, name, about);
+}
+
+static void saker_1(void)
+{
+	page_begin("saker", "1", "a language model behind the web server you already have");
+	printf(".SH SYNOPSIS\n.B saker\n\\fICOMMAND\\fR [\\fIFLAGS\\fR] [\\fIWORDS\\fR]\n.br\n.B saker\n"
+	       "\\fICOMMAND\\fR \\fB\\-\\-help\\fR\n.br\n.B saker \\-\\-version\n.SH DESCRIPTION\n"
+	       "saker answers text generation requests from a model in GGUF form. It speaks FastCGI: a web server (nginx)\n"
+	       "stands before it and brings TLS, HTTP/2, users and logs.\n"
+	       ".B saker up\nstarts both for one user.\n.SH COMMANDS\n");
+	for (const struct command *c = commands; c->name; c++) {
+		printf(".TP\n.B saker ");
+		put(c->name);
+		if (*c->words)
+			printf(" \\fI%s\\fR", c->words);
+		putchar('\n');
+		put(c->help);
+		putchar('\n');
+		for (const struct flag *f = flags; f->cmd; f++) {
+			if (strcmp(f->cmd, c->name) != 0)
+				continue;
+			printf(".RS\n");
+			put_flag(f->flag, f->arg);
+			put(f->help);
+			if (*f->def && strcmp(f->def, "false") != 0)
+				printf(" (default: %s)", f->def);
+			printf("\n.RE\n");
+		}
+	}
+	printf(".SH SETTINGS\nEach is a flag, an environment variable (\\fBSAKER_THREADS\\fR for \\fB\\-\\-threads\\fR) and a line in\n"
+	       ".BR saker.conf (5).\nThe command line wins over the environment over the file.\n");
+	for (const struct setting *s = settings; s->flag; s++) {
+		put_flag(s->flag, s->arg);
+		put(s->help);
+		printf(".\n");
+		put_limits(s);
+	}
+	printf(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\nTake no new requests, finish the running answers, then end.\n"
+	       "A second one ends at once.\n.SH EXIT STATUS\n");
+	for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
+		printf(".TP\n.B %d\n", exit_codes[i].code);
+		put(exit_codes[i].words);
+		putchar('\n');
+	}
+	printf(".SH FILES\n.TP\n.I /etc/saker/saker.conf\nread when it is there; another with \\fB\\-\\-conf\\fR\n"
+	       ".SH SEE ALSO\n.BR saker.conf (5)\n");
+}
+
+static void saker_conf_5(void)
+{
+	page_begin("saker.conf", "5", "settings of saker");
+	printf(".SH DESCRIPTION\nLines of\n.IP\n\\fIkey\\fR = \\fIvalue\\fR\n.PP\n"
+	       "A # at the beginning of a line or after white space begins a comment. A value with blanks at its ends, or a #\n"
+	       "after a blank, stands in double quotes; inside, \\e\" and \\e\\e are a quote and a backslash. Sizes take K, M or\n"
+	       "G. A key comes once; an unknown one is an error that names the line. Environment and command line win over\n"
+	       "the file.\n.SH KEYS\n");
+	for (const struct setting *s = settings; s->flag; s++) {
+		if (strcmp(s->flag, "conf") == 0)
+			continue;
+		printf(".TP\n.B ");
+		put_spelled("", s->flag, 0);
+		printf(" = \\fI%s\\fR\n", strcmp(s->type, "BOOL") == 0 ? "true|false" : s->arg);
+		put(s->help);
+		printf(".\n");
+		put_limits(s);
+	}
+	printf(".SH SEE ALSO\n.BR saker (1)\n");
+}
+
+/* The example: every key with its default, commented out. */
+static void saker_conf(void)
+{
+	printf("# SPDX-License-Identifier: Apache-2.0\n"
+	       "# Settings of saker, each with its default (see saker.conf(5)). Made by packaging/man/gen.c from fcgi/options.def;\n"
+	       "# make check compares. Copy to /etc/saker/saker.conf and take the # away where you want something else.\n");
+	for (const struct setting *s = settings; s->flag; s++) {
+		if (strcmp(s->flag, "conf") == 0)
+			continue;
+		printf("\n# %s\n#", s->help);
+		put_spelled("", s->flag, 0);
+		printf(" =%s%s\n", *s->def ? " " : "", s->def);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; void (*print)(void); } pages[] = {
+		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 }, { "saker.conf", saker_conf },
+	};
+
+	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
+		if (strcmp(argv[1], pages[i].name) == 0) {
+			pages[i].print();
+			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		}
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker.conf\n");
+	return EXIT_FAILURE;
+}

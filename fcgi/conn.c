@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection's life on the loop: records in, request to the workers or answered at once, events rendered only when
+ * the socket can take them, client gone, end.
+ *
+ * A slow reader costs nobody anything: its events stay in its generation's ring, which was sized for all of them.
+ */
+#include "fcgi/conn.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+
+#define PARAMS_BYTES_MAX (256u << 10)
+#define PARAMS_MAX 1024u
+#define HEADERS_BYTES_MAX 16384u
+#define REPLY_BYTES_MAX ((size_t)256 << 20)
+#define ARENA_BYTES_MAX ((size_t)512 << 20)
+#define OUT_HIGH_BYTES 16384u           /* more events are rendered only when less than this waits to be written */
+
+struct sk_conn *sk_conn_of_timer(struct sk_timer *t)
+{
+	return (struct sk_conn *)((char *)t - offsetof(struct sk_conn, timer));
+}
+
+struct sk_conn *sk_conn_of_source(struct sk_source *s)
+{
+	return (struct sk_conn *)((char *)s - offsetof(struct sk_conn, source));
+}
+
+static void active(struct sk_conn *c, bool on)
+{
+	if (c->counted == on)
+		return;
+	c->counted = on;
+	c->loop->active += on ? 1 : -1;
+}
+
+static void want_out(struct sk_conn *c, bool on)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | (on ? EPOLLOUT : 0), .data.ptr = &c->source };
+
+	if (c->want_out == on)
+		return;
+	c->want_out = on;
+	epoll_ctl(c->loop->epoll, EPOLL_CTL_MOD, c->fd, &ev);
+}
+
+sk_status sk_conn_open(struct sk_loop *l, int fd)
+{
+	const struct sk_options *o = l->front->options;
+	const struct sk_record_limits limits = {
+		.params_bytes_max = PARAMS_BYTES_MAX, .params_max = PARAMS_MAX, .body_bytes_max = o->payload_limit,
+	};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
+	struct sk_conn *c;
+
+	if (sk_timers_reserve(&l->timers, (uint32_t)l->conns_len + 16) < 0)
+		return SK_ENOMEM;
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return SK_ENOMEM;
+	c->source.kind = SK_SOURCE_CONN;
+	c->loop = l;
+	c->fd = fd;
+	ev.data.ptr = &c->source;
+	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev)) {
+		free(c);
+		return SK_EIO;
+	}
+	sk_record_init(&c->rec, &limits);
+	c->next = l->conns;
+	if (c->next)
+		c->next->prev = c;
+	l->conns = c;
+	l->conns_len++;
+	/* A peer that connects and says nothing has as long as one that stops in mid-request. */
+	sk_timer_set(&l->timers, &c->timer, sk_now_us() + o->read_timeout_ms * 1000);
+	return SK_OK;
+}
+
+/* Everything of the request: generation (cancelled if running), permits, memory. */
+static void request_fini(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+
+	if (r->gen)
+		sk_gen_close(&r->gen);
+	if (r->permits)
+		atomic_fetch_add(&r->front->permits, r->permits);
+	sk_buf_fini(&r->headers);
+	sk_buf_fini(&r->out);
+	sk_buf_fini(&c->head);
+	sk_arena_fini(&r->arena);
+	memset(r, 0, sizeof *r);
+}
+
+static void conn_close(struct sk_conn *c)
+{
+	struct sk_loop *l = c->loop;
+
+	if (c->buried)
+		return;
+	request_fini(c);
+	active(c, false);
+	sk_timer_clear(&l->timers, &c->timer);
+	sk_record_fini(&c->rec);
+	close(c->fd);
+	c->fd = -1;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		l->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	l->conns_len--;
+	c->buried = true;
+	c->grave = l->graves;
+	l->graves = c;
+}
+
+/* One line a request. The path is the client's: what could break the line is replaced. */
+static void log_request(struct sk_conn *c, const char *how)
+{
+	struct sk_request *r = &c->req;
+	const char *uri = sk_request_param(r, "REQUEST_URI");
+	char path[200];
+	size_t n = 0;
+
+	for (; uri && uri[n] && n + 1 < sizeof path; n++)
+		path[n] = uri[n] > 32 && uri[n] < 127 ? uri[n] : '?';
+	path[n] = 0;
+	sk_log(c->generated_tokens ? SK_LOG_INFO : SK_LOG_DEBUG, "%.16s %s %d%s, %.1f ms, %u + %u tokens", r->method ? r->method : "?", path, r->status, how,
+	       (double)(sk_now_us() - r->arrived_us) / 1000.0, c->prompt_tokens, c->generated_tokens);
+}
+
+/* The peer is gone, or broke the protocol. */
+static void hang_up(struct sk_conn *c)
+{
+	if (c->state == SK_CONN_WORKING) {
+		/* The worker still reads the request: off the epoll set, and wait for it. */
+		epoll_ctl(c->loop->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+		c->gone = true;
+		return;
+	}
+	if (c->state == SK_CONN_ANSWERING)
+		log_request(c, " client gone");
+	conn_close(c);
+}
+
+/* The answer is out. */
+static void request_end(struct sk_conn *c)
+{
+	bool keep = c->rec.keep_conn && !c->loop->draining;
+
+	log_request(c, "");
+	if (!keep) {
+		conn_close(c);
+		return;
+	}
+	request_fini(c);
+	sk_record_next(&c->rec);
+	c->state = SK_CONN_READING;
+	want_out(c, false);
+	active(c, false);
+	sk_timer_clear(&c->loop->timers, &c->timer);
+}
+
+/* ---- answering ---------------------------------------------------------------------------------------------- */
+
+/* Render events while little waits to be written. */
+static void pump(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+	struct sk_event ev;
+
+	while (r->gen && !r->gen_ended && r->out.len < OUT_HIGH_BYTES && sk_gen_next(r->gen, &ev) == SK_OK) {
+		if (ev.type == SK_EVENT_PREFILL)
+			c->prompt_tokens = ev.prefill.prompt_tokens;
+		else if (ev.type == SK_EVENT_TOKEN)
+			c->generated_tokens++;
+		else
+			r->gen_ended = true;
+		r->render->event(r, &ev);
+	}
+	if (r->gen_ended && r->gen)
+		sk_gen_close(&r->gen);
+}
+
+/* Management answers first: a record is never cut by another. */
+static sk_status write_management(struct sk_conn *c)
+{
+	while (c->rec.out.len) {
+		ssize_t n = send(c->fd, c->rec.out.data, c->rec.out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? SK_EAGAIN : SK_EIO;
+		sk_buf_drop_front(&c->rec.out, (size_t)n);
+	}
+	return SK_OK;
+}
+
+static sk_status write_reply(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+	sk_status st;
+
+	if (!r->status)
+		return SK_OK;
+	if (!c->writer.begun) {
+		if (r->out.failed && !r->stream)
+			sk_reply_error(r, 500, "internal", "the answer is too large");
+		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
+		if (r->stream)
+			sk_buf_adds(&c->head, ": ok\n\n");
+		c->writer.begun = true;
+	}
+	if (r->head_only)
+		sk_buf_clear(&r->out);
+	st = sk_reply_write(&c->writer, &c->head);
+	if (st == SK_OK && r->out.len) {
+		st = sk_reply_write(&c->writer, &r->out);
+		c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
+	}
+	return st;
+}
+
+void sk_conn_advance(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+	const struct sk_options *o = r->front->options;
+	bool rendered, complete;
+	sk_status st;
+
+	if (c->buried || c->state != SK_CONN_ANSWERING)
+		return;
+	do {
+		pump(c);
+		rendered = r->out.len > 0;
+		st = write_management(c);
+		if (st == SK_OK)
+			st = write_reply(c);
+	} while (st == SK_OK && rendered && r->gen && !r->gen_ended);
+	complete = r->status && !r->gen;
+	if (st == SK_OK && complete)
+		st = sk_reply_end(&c->writer);
+	if (st == SK_EIO || r->out.failed) {
+		hang_up(c);
+	} else if (st == SK_EAGAIN) {
+		if (!c->want_out)
+			sk_timer_set(&c->loop->timers, &c->timer, sk_now_us() + o->write_timeout_ms * 1000);
+		want_out(c, true);
+	} else if (complete) {
+		request_end(c);
+	} else {
+		want_out(c, false);
+		if (r->stream)
+			sk_timer_set(&c->loop->timers, &c->timer, c->comment_us);
+		else
+			sk_timer_clear(&c->loop->timers, &c->timer);
+	}
+}
+
+/* The request has an answer or a generation. */
+static void begin_answer(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+
+	c->state = SK_CONN_ANSWERING;
+	if (sk_reply_open(&c->writer, c->fd, c->rec.id) < 0) {
+		hang_up(c);
+		return;
+	}
+	sk_buf_init(&c->head, HEADERS_BYTES_MAX + 1024);
+	c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
+	if (r->gen)
+		sk_gen_set_user(r->gen, c);
+	sk_conn_advance(c);
+}
+
+void sk_conn_worked(struct sk_conn *c)
+{
+	if (c->gone) {
+		c->state = SK_CONN_ANSWERING;
+		hang_up(c);
+		return;
+	}
+	begin_answer(c);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
+{
+	struct sk_loop *l = c->loop;
+	struct sk_request *r = &c->req;
+	sk_status st;
+
+	r->front = l->front;
+	r->conn = c;
+	r->arrived_us = sk_now_us();
+	sk_arena_init(&r->arena, ARENA_BYTES_MAX);
+	sk_buf_init(&r->headers, HEADERS_BYTES_MAX);
+	sk_buf_init(&r->out, REPLY_BYTES_MAX);
+	c->prompt_tokens = c->generated_tokens = 0;
+	st = sk_record_params(&c->rec, &r->arena, &r->params, err);
+	if (st == SK_OK)
+		st = sk_request_begin(r, err);
+	if (st < 0)
+		return st;
+	r->body_too_large = c->rec.too_large;
+	r->body = c->rec.body.len ? c->rec.body.data : "";
+	r->body_len = c->rec.body.len;
+	active(c, true);
+	sk_timer_clear(&l->timers, &c->timer);
+	if (sk_route_quick(r)) {
+		begin_answer(c);
+		return SK_OK;
+	}
+	c->state = SK_CONN_WORKING;
+	st = sk_workers_put(l->workers, r);
+	if (st < 0) {
+		sk_reply_status(r, st, NULL);
+		begin_answer(c);
+	}
+	return SK_OK;
+}
+
+/* Bytes came. */
+static void take_bytes(struct sk_conn *c, const unsigned char *s, size_t len)
+{
+	struct sk_err err = { 0 };
+	sk_status st = SK_OK;
+	size_t at = 0;
+
+	while (at < len && st == SK_OK && !c->buried && !c->gone) {
+		bool was_reading = sk_record_reading(&c->rec);
+		enum sk_record_news news;
+		size_t used = 0;
+
+		st = sk_record_feed(&c->rec, s + at, len - at, &used, &news, &err);
+		at += used;
+		if (st < 0)
+			break;
+		if (news == SK_RECORD_REQUEST) {
+			st = begin_request(c, &err);
+		} else if (news == SK_RECORD_ABORT) {
+			hang_up(c);
+			return;
+		} else if (c->state == SK_CONN_READING && !was_reading && sk_record_reading(&c->rec)) {
+			active(c, true);
+			sk_timer_set(&c->loop->timers, &c->timer,
+				     sk_now_us() + c->loop->front->options->read_timeout_ms * 1000);
+		} else if (c->state == SK_CONN_READING && !sk_record_reading(&c->rec)) {
+			active(c, false);
+		}
+	}
+	if (c->buried || c->gone)
+		return;
+	if (st < 0) {
+		sk_log(SK_LOG_WARN, "connection closed: %s", err.text);
+		hang_up(c);
+		return;
+	}
+	if (c->rec.out.len) {
+		st = write_management(c);
+		if (st == SK_EIO)
+			hang_up(c);
+		else
+			want_out(c, st == SK_EAGAIN || c->want_out);
+	}
+}
+
+void sk_conn_event(struct sk_conn *c, uint32_t events)
+{
+	if (c->buried || c->gone)
+		return;
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
+		ssize_t n = recv(c->fd, c->loop->read_bytes, sizeof c->loop->read_bytes, MSG_DONTWAIT);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+			hang_up(c);
+			return;
+		}
+		if (n > 0)
+			take_bytes(c, c->loop->read_bytes, (size_t)n);
+		if (c->buried || c->gone)
+			return;
+	}
+	if (!(events & EPOLLOUT))
+		return;
+	if (c->state == SK_CONN_ANSWERING) {
+		want_out(c, false);
+		sk_conn_advance(c);
+	} else if (write_management(c) == SK_OK) {
+		want_out(c, false);
+	}
+}
+
+void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
+{
+	const struct sk_options *o = c->loop->front->options;
+	struct sk_request *r = &c->req;
+
+	if (c->buried || c->gone)
+		return;
+	if (c->state == SK_CONN_READING) {
+		sk_log(SK_LOG_DEBUG, "connection closed: no complete request within %d ms", (int)o->read_timeout_ms);
+		hang_up(c);
+	} else if (c->want_out) {
+		sk_log(SK_LOG_INFO, "connection closed: the reader took nothing for %d ms", (int)o->write_timeout_ms);
+		hang_up(c);
+	} else if (r->stream && r->gen) {
+		if (now_us >= c->comment_us)
+			sk_buf_adds(&r->out, ":\n\n");
+		sk_conn_advance(c);
+	}
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+void sk_conns_cancel(struct sk_loop *l)
+{
+	for (struct sk_conn *c = l->conns; c; c = c->next)
+		if (c->state == SK_CONN_ANSWERING && c->req.gen)
+			sk_gen_cancel(c->req.gen);
+}
+
+void sk_conns_close(struct sk_loop *l)
+{
+	while (l->conns) {
+		/* The workers were joined before: nobody else owns a request now. */
+		l->conns->state = SK_CONN_READING;
+		conn_close(l->conns);
+	}
+}
+
+void sk_conns_bury(struct sk_loop *l)
+{
+	while (l->graves) {
+		struct sk_conn *c = l->graves;
+
+		l->graves = c->grave;
+		free(c);
+	}
+}

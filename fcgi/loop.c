@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop's frame: sources, accepting, timers, signals, drain. What happens to one connection is in conn.c.
+ */
+#include "fcgi/loop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "fcgi/conn.h"
+#include "fcgi/listen.h"
+#include "fcgi/notify.h"
+
+#define ACCEPTS_PER_ROUND 256
+#define ACCEPT_PAUSE_US 100000          /* after running out of descriptors */
+#define LOADING_TICK_US 10000
+#define CANCELLED_GRACE_US 2000000      /* for error frames, after the drain's time is over */
+
+static sk_status watch(struct sk_loop *l, int fd, struct sk_source *s, enum sk_source_kind kind)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
+
+	s->kind = kind;
+	return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) ? SK_EIO : SK_OK;
+}
+
+/* ---- accepting ---------------------------------------------------------------------------------------------- */
+
+static void accepting(struct sk_loop *l, bool on)
+{
+	struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.ptr = &l->listen };
+
+	if (l->serve->listen_fd < 0 || l->accepting == on)
+		return;
+	epoll_ctl(l->epoll, EPOLL_CTL_MOD, l->serve->listen_fd, &ev);
+	l->accepting = on;
+}
+
+static void accept_some(struct sk_loop *l)
+{
+	const struct sk_options *o = l->front->options;
+	const struct timeval send_max = { .tv_sec = 1 };
+	const int on = 1;
+
+	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
+		int fd = accept4(l->serve->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		long uid;
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+				sk_log(SK_LOG_WARN, "cannot accept with %d connections open: %s", l->conns_len, strerror(errno));
+				accepting(l, false);
+				sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + ACCEPT_PAUSE_US);
+			}
+			return;
+		}
+		if (!sk_listen_peer_ok(fd, o->allow_uid, &uid)) {
+			sk_log(SK_LOG_WARN, "connection of user id %ld refused: allow-uid is %s", uid, o->allow_uid);
+			close(fd);
+			continue;
+		}
+		/* Nothing is written without POLLOUT; should that ever be wrong, one write may block this long, once. */
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_max, sizeof send_max);
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		if (sk_conn_open(l, fd) < 0) {
+			close(fd);
+			continue;
+		}
+		if (l->conns_len >= o->max_connections) {
+			accepting(l, false);
+			return;
+		}
+	}
+}
+
+/* ---- life of the process ------------------------------------------------------------------------------------ */
+
+static void begin_drain(struct sk_loop *l)
+{
+	int timeout_ms = (int)l->front->options->drain_timeout_ms;
+
+	sk_log(SK_LOG_INFO, "draining: %d requests running, %d ms at most", l->active, timeout_ms);
+	sk_notify("STOPPING=1\nSTATUS=draining, %d requests running", l->active);
+	atomic_store(&l->front->draining, true);
+	l->draining = true;
+	if (l->serve->own_socket) {
+		sk_engine_refuse(l->front->engine);
+	} else {
+		epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->serve->listen_fd, NULL);
+		close(l->serve->listen_fd);
+		l->serve->listen_fd = -1;
+	}
+	sk_timer_set(&l->timers, &l->drain_timer, sk_now_us() + (int64_t)timeout_ms * 1000);
+}
+
+static void on_signal(struct sk_loop *l)
+{
+	struct signalfd_siginfo si;
+
+	while (read(l->signal_fd, &si, sizeof si) == sizeof si) {
+		if (l->draining)
+			l->stop = true;
+		else
+			begin_drain(l);
+	}
+}
+
+static void on_child(struct sk_loop *l, struct sk_err *err)
+{
+	int status = 0;
+
+	if (waitpid(l->serve->child, &status, WNOHANG) != l->serve->child)
+		return;
+	l->serve->child = 0;
+	close(l->child_fd);
+	l->child_fd = -1;
+	l->stop = true;
+	if (l->draining)
+		return;
+	l->result = WIFSIGNALED(status) ?
+		sk_fail(err, SK_EENGINE, "%s was ended by signal %d", l->serve->child_name, WTERMSIG(status)) :
+		sk_fail(err, SK_EENGINE, "%s ended with exit code %d", l->serve->child_name, WEXITSTATUS(status));
+}
+
+/* While loading: progress, and the moment of readiness. Later: the watchdog. */
+static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
+{
+	int64_t watchdog_us = sk_notify_watchdog_us();
+	struct sk_stats stats;
+
+	sk_engine_stats(l->front->engine, &stats);
+	if (watchdog_us)
+		sk_notify("WATCHDOG=1");
+	if (!l->ready && stats.state == SK_STATE_LOADING) {
+		if (now - l->told_us > 1000000) {
+			sk_notify("STATUS=loading %s: %" PRIu64 " of %" PRIu64 " MiB", stats.load_phase,
+				  stats.load_done_bytes >> 20, stats.load_total_bytes >> 20);
+			l->told_us = now;
+		}
+		sk_timer_set(&l->timers, &l->tick, now + LOADING_TICK_US);
+		return;
+	}
+	if (stats.state == SK_STATE_FAILED) {
+		l->result = sk_engine_wait_ready(l->front->engine, err);
+		if (l->result == SK_OK)
+			l->result = sk_fail(err, SK_EENGINE, "the engine has failed");
+		l->stop = true;
+		return;
+	}
+	if (!l->ready) {
+		l->ready = true;
+		sk_log(SK_LOG_INFO, "ready");
+		sk_notify("READY=1\nSTATUS=ready");
+		if (l->serve->ready)
+			l->serve->ready(l->serve->arg);
+	}
+	if (watchdog_us)
+		sk_timer_set(&l->timers, &l->tick, now + watchdog_us);
+}
+
+static void on_drain_timeout(struct sk_loop *l, int64_t now)
+{
+	if (l->cancelled) {
+		l->stop = true;
+		return;
+	}
+	sk_log(SK_LOG_WARN, "drain-timeout-ms is over: %d requests are cancelled", l->active);
+	l->cancelled = true;
+	sk_conns_cancel(l);
+	sk_timer_set(&l->timers, &l->drain_timer, now + CANCELLED_GRACE_US);
+}
+
+static void on_timers(struct sk_loop *l, struct sk_err *err)
+{
+	int64_t now = sk_now_us();
+	struct sk_timer *t;
+
+	while ((t = sk_timers_find(&l->timers)) && t->at_us <= now) {
+		sk_timer_clear(&l->timers, t);
+		if (t == &l->tick)
+			on_tick(l, now, err);
+		else if (t == &l->drain_timer)
+			on_drain_timeout(l, now);
+		else if (t == &l->accept_timer)
+			accepting(l, l->conns_len < l->front->options->max_connections);
+		else
+			sk_conn_timeout(sk_conn_of_timer(t), now);
+	}
+}
+
+static void on_doorbell(struct sk_loop *l)
+{
+	uint64_t rings;
+	struct sk_gen *g;
+
+	if (read(sk_engine_doorbell(l->front->engine), &rings, sizeof rings) < 0 && errno != EAGAIN)
+		return;
+	while ((g = sk_engine_next_ready(l->front->engine))) {
+		/* Not adopted yet: its worker is about to hand it over, and adoption reads its events. */
+		if (sk_gen_user(g))
+			sk_conn_advance(sk_gen_user(g));
+	}
+}
+
+static void on_workers(struct sk_loop *l)
+{
+	uint64_t n;
+	struct sk_request *r;
+
+	if (read(sk_workers_fd(l->workers), &n, sizeof n) < 0 && errno != EAGAIN)
+		return;
+	while ((r = sk_workers_take(l->workers)))
+		sk_conn_worked(r->conn);
+}
+
+sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
+{
+	struct epoll_event evs[256];
+
+	while (!l->stop && !(l->draining && !l->active)) {
+		struct sk_timer *t = sk_timers_find(&l->timers);
+		int64_t wait_us = t ? t->at_us - sk_now_us() : -1;
+		int n = epoll_wait(l->epoll, evs, 256, !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
+
+		if (n < 0 && errno != EINTR)
+			return sk_fail(err, SK_EIO, "epoll_wait: %s", strerror(errno));
+		for (int i = 0; i < n; i++) {
+			struct sk_source *s = evs[i].data.ptr;
+
+			switch (s->kind) {
+			case SK_SOURCE_LISTEN:   accept_some(l); break;
+			case SK_SOURCE_DOORBELL: on_doorbell(l); break;
+			case SK_SOURCE_WORKERS:  on_workers(l); break;
+			case SK_SOURCE_SIGNAL:   on_signal(l); break;
+			case SK_SOURCE_CHILD:    on_child(l, err); break;
+			case SK_SOURCE_CONN:     sk_conn_event(sk_conn_of_source(s), evs[i].events); break;
+			}
+		}
+		on_timers(l, err);
+		sk_conns_bury(l);
+		if (!l->accepting && !l->accept_timer.place && l->conns_len < l->front->options->max_connections)
+			accepting(l, true);
+	}
+	return l->result;
+}
+
+/* ---- open and close ----------------------------------------------------------------------------------------- */
+
+static sk_status setup(struct sk_loop *l, struct sk_err *err)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	l->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (l->signal_fd < 0 || l->epoll < 0)
+		return sk_fail(err, SK_EIO, "cannot set up the loop: %s", strerror(errno));
+	if (l->serve->child) {
+		l->child_fd = (int)syscall(SYS_pidfd_open, l->serve->child, 0);
+		if (l->child_fd < 0)
+			return sk_fail(err, SK_EIO, "pidfd_open(%s): %s", l->serve->child_name, strerror(errno));
+	}
+	if (watch(l, l->serve->listen_fd, &l->listen, SK_SOURCE_LISTEN) < 0 ||
+	    watch(l, sk_engine_doorbell(l->front->engine), &l->doorbell, SK_SOURCE_DOORBELL) < 0 ||
+	    watch(l, sk_workers_fd(l->workers), &l->worked, SK_SOURCE_WORKERS) < 0 ||
+	    watch(l, l->signal_fd, &l->signals, SK_SOURCE_SIGNAL) < 0 ||
+	    (l->child_fd >= 0 && watch(l, l->child_fd, &l->child, SK_SOURCE_CHILD) < 0))
+		return sk_fail(err, SK_EIO, "epoll_ctl: %s", strerror(errno));
+	l->accepting = true;
+	if (sk_timers_reserve(&l->timers, 16) < 0)
+		return sk_fail(err, SK_ENOMEM, "no memory for timers");
+	sk_timer_set(&l->timers, &l->tick, sk_now_us());
+	return SK_OK;
+}
+
+sk_status sk_loop_open(struct sk_front *front, struct sk_workers *workers, struct sk_serve *serve, struct sk_loop **ret_l,
+		       struct sk_err *err)
+{
+	struct sk_loop *l = calloc(1, sizeof *l);
+	sk_status st;
+
+	if (!l)
+		return sk_fail(err, SK_ENOMEM, "no memory for the loop");
+	l->front = front;
+	l->workers = workers;
+	l->serve = serve;
+	l->epoll = l->signal_fd = l->child_fd = -1;
+	st = setup(l, err);
+	if (st < 0) {
+		sk_loop_close(&l);
+		return st;
+	}
+	*ret_l = l;
+	return SK_OK;
+}
+
+void sk_loop_close(struct sk_loop **pl)
+{
+	struct sk_loop *l = *pl;
+
+	if (!l)
+		return;
+	sk_conns_close(l);
+	sk_conns_bury(l);
+	sk_timers_fini(&l->timers);
+	if (l->child_fd >= 0)
+		close(l->child_fd);
+	if (l->signal_fd >= 0)
+		close(l->signal_fd);
+	if (l->epoll >= 0)
+		close(l->epoll);
+	free(l);
+	*pl = NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chain of inits of the daemon, and their undoing. */
+#include "fcgi/serve.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fcgi/loop.h"
+
+#define WORKER_QUEUE_MAX 1024
+
+sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
+{
+	struct sk_front front = { .options = o };
+	struct sk_engine_opts eo;
+	struct sk_workers *workers = NULL;
+	struct sk_loop *loop = NULL;
+	sk_status st;
+
+	atomic_init(&front.permits, (int)o->max_concurrent_requests);
+	atomic_init(&front.draining, false);
+	sk_options_engine(o, &eo);
+	st = sk_engine_open(&eo, &front.engine, err);
+	if (st == SK_OK)
+		st = sk_workers_open((int)o->workers, WORKER_QUEUE_MAX, &workers, err);
+	if (st == SK_OK)
+		st = sk_loop_open(&front, workers, s, &loop, err);
+	if (st == SK_OK)
+		st = sk_loop_run(loop, err);
+	/* Workers first: they may still submit; then the requests; then the engine they wait on. */
+	sk_workers_close(&workers);
+	sk_loop_close(&loop);
+	sk_engine_close(&front.engine);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	s->listen_fd = -1;
+	return st;
+}

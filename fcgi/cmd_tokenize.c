@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece. --decode goes back.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/base/buf.h"
+#include "engine/saker.h"
+#include "fcgi/commands.h"
+#include "fcgi/words.h"
+
+#define TEXT_MAX (64u << 20)
+
+/* The tokenizer is there before the weights: ask until it is, or until loading has failed. */
+static sk_status wait_tokenizer(struct sk_engine *e, struct sk_err *err)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	int32_t *ids = NULL;
+	size_t len = 0;
+	struct sk_stats stats;
+	sk_status st;
+
+	for (;;) {
+		st = sk_engine_tokenize(e, "", 0, false, false, &ids, &len, err);
+		if (st != SK_ELOADING)
+			break;
+		sk_engine_stats(e, &stats);
+		if (stats.state != SK_STATE_LOADING)
+			return sk_engine_wait_ready(e, err);
+		nanosleep(&pause, NULL);
+	}
+	free(ids);
+	return st;
+}
+
+static sk_status print_pieces(struct sk_engine *e, const int32_t *ids, size_t len, const struct sk_flags *f,
+			      struct sk_err *err)
+{
+	struct sk_buf b = SK_BUF(SIZE_MAX);
+
+	for (size_t i = 0; i < len; i++) {
+		char *text = NULL;
+		size_t text_len = 0;
+		sk_status st;
+
+		if (f->tokenize_ids) {
+			printf("%s%" PRId32, i ? " " : "", ids[i]);
+			continue;
+		}
+		st = sk_engine_detokenize(e, &ids[i], 1, false, &text, &text_len, err);
+		if (st < 0) {
+			sk_buf_fini(&b);
+			return st;
+		}
+		sk_buf_clear(&b);
+		sk_buf_add_json(&b, text, text_len);
+		free(text);
+		printf("%7" PRId32 " \"%s\"\n", ids[i], sk_buf_str(&b));
+	}
+	if (f->tokenize_ids)
+		putchar('\n');
+	sk_buf_fini(&b);
+	return SK_OK;
+}
+
+/* Numbers separated by spaces, commas or lines, maybe in brackets, to text. */
+static sk_status decode(struct sk_engine *e, const char *s, const struct sk_flags *f, struct sk_err *err)
+{
+	size_t len = 0, cap = strlen(s) / 2 + 1, text_len = 0;
+	int32_t *ids = calloc(cap, sizeof *ids);
+	char *text = NULL;
+	sk_status st = SK_OK;
+
+	if (!ids)
+		return sk_fail(err, SK_ENOMEM, "out of memory for %zu ids", cap);
+	while (st == SK_OK && *(s += strspn(s, " \t\r\n,[]"))) {
+		char *end;
+		long id;
+
+		errno = 0;
+		id = strtol(s, &end, 10);
+		if (end == s || errno || id < 0 || id > INT32_MAX)
+			st = sk_fail(err, SK_EINVAL, "\"%.20s\" is no token id", s);
+		else
+			ids[len++] = (int32_t)id;
+		s = end;
+	}
+	if (st == SK_OK)
+		st = sk_engine_detokenize(e, ids, len, f->tokenize_skip_special, &text, &text_len, err);
+	if (st == SK_OK) {
+		fwrite(text, 1, text_len, stdout);
+		putchar('\n');
+	}
+	free(text);
+	free(ids);
+	return st;
+}
+
+static sk_status tokenize(struct sk_engine *e, struct sk_buf *text, const struct sk_flags *f, struct sk_err *err)
+{
+	int32_t *ids = NULL;
+	size_t len = 0;
+	sk_status st;
+
+	if (f->tokenize_decode)
+		return decode(e, sk_buf_str(text), f, err);
+	st = sk_engine_tokenize(e, text->len ? text->data : "", text->len, !f->tokenize_no_special,
+				f->tokenize_parse_special, &ids, &len, err);
+	if (st == SK_OK)
+		st = print_pieces(e, ids, len, f, err);
+	free(ids);
+	return st;
+}
+
+int sk_cmd_tokenize(int argc, char **argv)
+{
+	struct sk_buf text = SK_BUF(TEXT_MAX);
+	struct sk_engine_opts eo = { 0 };
+	struct sk_engine *engine = NULL;
+	struct sk_options o;
+	struct sk_flags f;
+	struct sk_err err = { 0 };
+	sk_status st = sk_command_read("tokenize", &o, &f, &argc, argv, &err);
+
+	if (st == SK_OK)
+		st = sk_words_read(&text, argc, argv, "text", &err);
+	if (st == SK_OK) {
+		sk_options_engine(&o, &eo);
+		st = sk_engine_open(&eo, &engine, &err);
+	}
+	if (st == SK_OK)
+		st = wait_tokenizer(engine, &err);
+	if (st == SK_OK)
+		st = tokenize(engine, &text, &f, &err);
+	if (st == SK_OK && (fflush(stdout) || ferror(stdout)))
+		st = sk_fail(&err, SK_EIO, "standard output cannot be written");
+	if (engine)
+		sk_engine_close(&engine);
+	sk_buf_fini(&text);
+	return sk_exit("tokenize", st, &err);
+}

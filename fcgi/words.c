@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text of a command: from the command line, or from standard input. */
+#include "fcgi/words.h"
+
+#include <stdio.h>
+
+sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *what, struct sk_err *err)
+{
+	char piece[8192];
+	size_t got;
+
+	for (int i = 1; i < argc; i++) {
+		sk_buf_adds(b, i > 1 ? " " : "");
+		sk_buf_adds(b, argv[i]);
+	}
+	if (argc <= 1) {
+		while ((got = fread(piece, 1, sizeof piece, stdin)) > 0 && !b->failed)
+			sk_buf_add(b, piece, got);
+		if (ferror(stdin))
+			return sk_fail(err, SK_EIO, "standard input cannot be read");
+	}
+	if (b->failed)
+		return sk_fail(err, b->failed, "the %s is longer than %zu bytes", what, b->max);
+	return SK_OK;
+}

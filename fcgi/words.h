@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SK_FCGI_WORDS_H
+#define SK_FCGI_WORDS_H
+
+#include "engine/base/buf.h"
+
+/*
+ * A command's text: argv[1] .. argv[argc - 1] with a space between them, or standard input to its end when there are none.
+ * `what` names it in messages. SK_EIO, SK_ETOOBIG (over b's ceiling), SK_ENOMEM.
+ */
+sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *what, struct sk_err *err);
+
+#endif

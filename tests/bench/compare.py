@@ -70,7 +70,12 @@ class Bench:
         self.stack = contextlib.ExitStack()
 
     def wanted(self, name):
-        return not self.a.only or any(o in name for o in self.a.only.split(","))
+        only = self.a.only.split(",") if self.a.only else []
+        if name == "streams":
+            return not only or any(o in ("streams", "c1", "c8", "c32") for o in only)
+        if name in ("c1", "c8", "c32") and "streams" in only:
+            return True
+        return not only or name in only
 
     def run(self, *command, pids=(), timeout=300):
         """Standard output of a command; remembers how busy others were. None (and a word) when it fails."""

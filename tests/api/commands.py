@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""saker generate, tokenize, info and bench on a tiny model: what they print and how they end.
+
+  commands.py [--saker PROGRAM] [--mktiny PROGRAM]
+"""
+import argparse, os, re, signal, subprocess, sys, tempfile
+
+# name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
+CASES = [
+    ("generate writes text and a line feed", ["generate", "--model", "MODEL", "--max-new-tokens", "5", "Hello"], "", 0,
+     r"(?s)^.*\n$", r""),
+    ("generate reads standard input", ["generate", "--model", "MODEL", "--max-new-tokens", "3"], "Hello", 0, r"\n$", r""),
+    ("generate tells details on standard error",
+     ["generate", "--model", "MODEL", "--max-new-tokens", "4", "--ignore-eos", "--details", "--top-n-tokens", "2", "Hello"], "",
+     0, r"\n$", r"(?s)^ *[0-9]+ +-[0-9.]+ \".*of: .*4 generated in [0-9.]+ s, length\n"),
+    ("generate takes all its flags",
+     ["generate", "--model", "MODEL", "--max-new-tokens", "3", "--temperature", "0.7", "--top-k", "5", "--top-p", "0.9",
+      "--typical-p", "0.9", "--repetition-penalty", "1.1", "--frequency-penalty", "0.1", "--seed", "7", "--stop", "zz",
+      "--truncate", "2", "--do-sample", "Hello", "world"], "", 0, r"\n$", r""),
+    ("generate refuses an empty prompt", ["generate", "--model", "MODEL"], "", 2, r"^$", r"the prompt is empty"),
+    ("generate refuses a range", ["generate", "--model", "MODEL", "--top-p", "2", "x"], "", 2, r"^$", r"top-p"),
+    ("generate refuses an unknown flag", ["generate", "--model", "MODEL", "--colour", "red", "x"], "", 2, r"^$", r"--colour"),
+    ("generate names a missing model", ["generate", "--model", "/nowhere/x.gguf", "x"], "", 66, r"^$", r"/nowhere/x.gguf"),
+    ("generate names a broken model", ["generate", "--model", "BROKEN", "x"], "", 65, r"^$", r"BROKEN|broken"),
+    ("generate refuses what cannot fit", ["generate", "--model", "MODEL", "--max-new-tokens", "100000", "x"], "", 2, r"^\n?$",
+     r"must be <= 256"),
+    ("tokenize shows ids and pieces", ["tokenize", "--model", "MODEL", "ab\n"], "", 0,
+     r'^( *[0-9]+ ".*"\n)+$', r""),
+    ("tokenize reads standard input", ["tokenize", "--model", "MODEL", "--ids"], "abc", 0, r"^[0-9]+( [0-9]+)*\n$", r""),
+    ("tokenize of nothing is nothing", ["tokenize", "--model", "MODEL", "--ids", "--no-special"], "", 0, r"^\n$", r""),
+    ("tokenize decodes", ["tokenize", "--model", "MODEL", "--decode", "[67, 68]"], "", 0, r"^..*\n$", r""),
+    ("tokenize refuses what is no id", ["tokenize", "--model", "MODEL", "--decode", "7", "x"], "", 2, r"^$", r'"x" is no token id'),
+    ("tokenize refuses an id out of range", ["tokenize", "--model", "MODEL", "--decode", "999999"], "", 2, r"^$", r"999999"),
+    ("info tells the model, the plan and the backends", ["info", "--model", "MODEL"], "", 0,
+     r"(?s)^model\n.*architecture +llama\n.*\nshapes\n.*layers +2\n.*\nmemory\n.*weights_bytes.*\nbackends\n.*cpu", r""),
+    ("info in JSON", ["info", "--model", "MODEL", "--json"], "", 0,
+     r'^\{"model_id":"tiny.gguf".*"backends":\[\{"name":"[a-z]+","score":[0-9]+,"chosen":(true|false),"why":".+"\}', r""),
+    ("info takes no words", ["info", "--model", "MODEL", "more"], "", 2, r"^$", r'unexpected word "more"'),
+    ("info names a broken model", ["info", "--model", "BROKEN"], "", 65, r"^$", r"BROKEN|broken"),
+    ("bench prints a line a test", ["bench", "--model", "MODEL", "--tests", "pp16,tg8,b2", "--runs", "2"], "", 0,
+     r"(?s)^tiny.gguf.*\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
+    ("bench in JSON", ["bench", "--model", "MODEL", "--tests", "pp16", "--runs", "1", "--json"], "", 0,
+     r'^\{"model":"tiny.gguf".*"pp16":\{"tok_s":[0-9.]+,"all":\[[0-9.]+\]\}\}\n$', r""),
+    ("bench refuses an unknown test", ["bench", "--model", "MODEL", "--tests", "xx5"], "", 2, r"^$", r'"xx5" is none of'),
+]
+
+
+def interrupted(saker, model):
+    """Ctrl-C in mid-answer ends it with 130; None or what is wrong."""
+    p = subprocess.Popen([saker, "generate", "--model", model, "--max-new-tokens", "200", "--ignore-eos", "--details", "Hello"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    p.stderr.readline()
+    p.send_signal(signal.SIGINT)
+    p.stderr.close()
+    code = p.wait(30)
+    return None if code in (130, 0) else f"ended with {code}"
+
+
+def same(saker, model):
+    """tokenize --decode undoes tokenize; the same seed gives the same text."""
+    run = lambda *w: subprocess.run([saker, *w], stdout=subprocess.PIPE, timeout=60).stdout
+    text = "The quick brown fox, 12 times é😀"
+    ids = run("tokenize", "--model", model, "--ids", "--no-special", text).decode()
+    if run("tokenize", "--model", model, "--decode", ids).decode() != text + "\n":
+        return "decode(encode(text)) is not text"
+    flags = ["generate", "--model", model, "--max-new-tokens", "20", "--do-sample", "--seed", "5", "--ignore-eos", "Hello"]
+    return None if run(*flags) == run(*flags) else "the same seed gave two texts"
+
+
+def check(saker, case, files):
+    _, words, given, code, out, err = case
+    r = subprocess.run([saker] + [files.get(w, w) for w in words], input=given.encode(), stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, timeout=60)
+    got_out, got_err = r.stdout.decode(errors="replace"), r.stderr.decode(errors="replace")
+    if r.returncode != code:
+        return f"exit code {r.returncode}, want {code}: {got_err[:300]}"
+    if not re.search(out, got_out):
+        return f"standard output {got_out[:400]!r} is not {out!r}"
+    if not re.search(err, got_err):
+        return f"standard error {got_err[:400]!r} is not {err!r}"
+    return None
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--saker", default="./saker")
+    p.add_argument("--mktiny", default="tests/lib/mktiny")
+    a = p.parse_args()
+    if not os.access(a.saker, os.X_OK):
+        print(f"SKIP commands: {a.saker} is not built")
+        return 77
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="saker-commands-") as d:
+        files = {"MODEL": os.path.join(d, "tiny.gguf"), "BROKEN": os.path.join(d, "broken.gguf")}
+        subprocess.run([a.mktiny, files["MODEL"]], check=True)
+        with open(files["MODEL"], "rb") as f, open(files["BROKEN"], "wb") as g:
+            g.write(f.read(100))
+        results = [(c[0], check(a.saker, c, files)) for c in CASES]
+        results.append(("Ctrl-C ends an answer", interrupted(a.saker, files["MODEL"])))
+        results.append(("what is random is not, with a seed", same(a.saker, files["MODEL"])))
+    for name, bad in results:
+        if bad:
+            failed += 1
+            print(f"FAIL {name}\n     {bad}")
+    print(f"commands: {len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

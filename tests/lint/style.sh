@@ -29,6 +29,15 @@ listed() {
 	return 1
 }
 
+# What is kept at the top level. A tree that was built in place, and is no checkout, cannot tell.
+top_level() {
+	if [ -e .git ]; then
+		git ls-files 2>/dev/null | cut -d / -f 1 | sort -u
+	elif ! [ -e config.status ]; then
+		ls
+	fi
+}
+
 faults() {
 	sources -o -name '*.sh' -o -name '*.py' | while read -r file; do
 		n=$(wc -l <"$file")
@@ -47,11 +56,11 @@ faults() {
 		while IFS=: read -r file line text; do
 			listed "$file" || echo "$file:$line: $text   <- not in $conditional"
 		done
-	for entry in *; do
+	for entry in $(top_level); do
 		case " $(echo $top $generated) " in
 		*" $entry "*) ;;
 		*) case $entry in
-			_build* | saker-*) ;;
+			.* | _build*) ;;
 			*) echo "$entry: does not belong at the top level" ;;
 			esac ;;
 		esac

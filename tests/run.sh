@@ -1,0 +1,238 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
+#
+#	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
+#	sh tests/run.sh --long     and what takes longer: distcheck, a clean root, fuzzing by time
+#
+# Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
+# Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept, JOBS (number of cores).
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+tree=$(dirname "$here")
+out=$tree/build
+jobs=${JOBS:-$(nproc)}
+stages=${SAKER_TEST_STAGES:-plain asan tsan}
+fuzz_seconds=120
+began=$(date +%s)
+passed=0
+failed=0
+skipped=0
+failures=
+skips=
+
+. "$tree/packaging/packages.sh"
+
+say() { printf '== [%4d s] %s\n' "$(($(date +%s) - began))" "$*"; }
+count_fail() { failed=$((failed + 1)); failures="$failures   $1
+"; printf 'FAIL: %s\n' "$1"; }
+count_pass() { passed=$((passed + 1)); printf 'PASS: %s\n' "$1"; }
+count_skip() { skipped=$((skipped + 1)); skips="$skips   $1
+"; printf 'SKIP: %s\n' "$1"; }
+
+finish() {
+	[ -z "$skips" ] || printf 'skipped:\n%s' "$skips"
+	[ -z "$failures" ] || printf 'failed:\n%s' "$failures"
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	[ "$failed" -eq 0 ]
+	exit
+}
+
+# ---- preparation ---------------------------------------------------------------------------------------------------
+
+prepare() {
+	# shellcheck disable=SC2086
+	missing=$(packages_missing $PACKAGES_BUILD $PACKAGES_TEST)
+	python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+	if [ -n "$missing" ]; then
+		if [ "$(id -u)" -eq 0 ]; then
+			say "installing $missing"
+			# shellcheck disable=SC2086
+			packages_install $missing || { count_fail "packages: apt could not install $missing"; finish; }
+		else
+			count_fail "packages: as root, apt install $missing"
+			finish
+		fi
+	fi
+	if model=$(sh "$tree/packaging/fetch-model.sh"); then
+		say "model: $model"
+	else
+		count_fail "the model could not be fetched: every test that needs it is skipped below"
+	fi
+	mkdir -p "$out"
+	cc=gcc
+	if command -v ccache >/dev/null; then cc="ccache gcc"; fi
+	(cd "$tree" && autoreconf -fi) >"$out/autoreconf.log" 2>&1 ||
+		{ tail -n 20 "$out/autoreconf.log"; count_fail "autoreconf"; finish; }
+}
+
+# ---- one build and its tests -----------------------------------------------------------------------------------------
+
+# build NAME CFLAGS CONFIGURE-FLAG...: out of tree, warnings are errors
+build() {
+	name=$1
+	cflags=$2
+	shift 2
+	mkdir -p "$out/$name"
+	say "$name: building"
+	if ! (cd "$out/$name" && "$tree/configure" -q --enable-werror CC="$cc" CFLAGS="$cflags" "$@" &&
+		make -s -k -j "$jobs" all) >"$out/$name/build.log" 2>&1; then
+		grep -E -A 5 'error|Error|undefined' "$out/$name/build.log" | head -n 40
+		count_fail "$name: the build (see $out/$name/build.log)"
+		return 1
+	fi
+}
+
+# check NAME [PATTERN...]: `make check` with those tests whose path fits one of the patterns; all when there is none
+check() {
+	name=$1
+	shift
+	cd "$out/$name" || return 1
+	chosen=
+	for test in $(make -s print-tests); do
+		for pattern in "${@:-*}"; do
+			# shellcheck disable=SC2254
+			case $test in
+			$pattern) chosen="$chosen $test" ;;
+			esac
+		done
+	done
+	find tests -name '*.trs' -exec rm -f {} +
+	say "$name: running $(echo "$chosen" | wc -w) test programs"
+	# shellcheck disable=SC2086
+	$wrapper timeout -k 10 1200 make -k -j "$jobs" check TESTS="$chosen" >"$out/$name/check.log" 2>&1
+	rc=$?
+	before=$failed
+	for test in $chosen; do
+		tally "$name" "${test%.sh}" "$test"
+	done
+	if [ "$rc" -ne 0 ] && [ "$failed" -eq "$before" ]; then
+		tail -n 20 "$out/$name/check.log"
+		count_fail "$name: make check ended with $rc (see $out/$name/check.log)"
+	fi
+	cd "$tree" || exit 1
+}
+
+# tally STAGE BASE TEST: count one test program by what automake's driver wrote, and by the cases in its log
+tally() {
+	base=$3
+	[ -f "$base.trs" ] || base=$2
+	result=$(sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' "$base.trs" 2>/dev/null | head -n 1)
+	cases=$(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2 \3/p' "$base.log" 2>/dev/null |
+		awk '{ n += $1; bad += $2 + $3 } END { if (NR) print n - bad, bad }')
+	reason=$(tail -n 2 "$base.log" 2>/dev/null | head -n 1)
+	case $result in
+	PASS) passed=$((passed + ${cases% *} + 0)) ; [ -n "$cases" ] || passed=$((passed + 1)) ;;
+	SKIP) count_skip "$1: $3: $reason" ;;
+	"") count_fail "$1: $3 did not run (see $out/$1/check.log)" ;;
+	*)
+		grep -E ':[FE]:|ERROR|SUMMARY|crashed|Assertion|fail' "$base.log" 2>/dev/null | head -n 12
+		[ -z "$cases" ] || { passed=$((passed + ${cases% *})); failed=$((failed + ${cases#* } - 1)); }
+		count_fail "$1: $3 (see $out/$1/$base.log)"
+		;;
+	esac
+}
+
+# ThreadSanitizer of older compilers cannot live with as much address randomness as newer kernels give.
+tsan_wrapper() {
+	printf 'int main(void) { return 0; }\n' >"$out/tsan.c"
+	if ! gcc -fsanitize=thread -o "$out/tsan-works" "$out/tsan.c" 2>/dev/null; then
+		return 1
+	fi
+	for wrapper in "" "setarch $(uname -m) -R"; do
+		tries=0
+		while [ "$tries" -lt 5 ] && $wrapper "$out/tsan-works" 2>/dev/null; do tries=$((tries + 1)); done
+		[ "$tries" -lt 5 ] || return 0
+	done
+	wrapper=
+	return 1
+}
+
+stage_plain() {
+	build plain "-g -O3" && check plain
+}
+
+stage_asan() {
+	export ASAN_OPTIONS="detect_stack_use_after_return=1:strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
+	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined &&
+		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
+	unset ASAN_OPTIONS UBSAN_OPTIONS
+}
+
+# SAKER_TEST_FEW=1 asks the tests of kernels for one shape each.
+stage_tsan() {
+	if ! tsan_wrapper; then
+		count_skip "tsan: this compiler's ThreadSanitizer does not run here"
+		return
+	fi
+	export SAKER_TEST_FEW=1 TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+	build tsan "-g -O1" --enable-debug --with-sanitizer=thread &&
+		check tsan 'tests/sim/*' 'tests/front/*' 'tests/kernels/*' tests/unit/test_base 'tests/unit/test_engine*' 'tests/unit/test_pool*'
+	unset SAKER_TEST_FEW TSAN_OPTIONS
+	wrapper=
+}
+
+# ---- the long tier ---------------------------------------------------------------------------------------------------
+
+stage_distcheck() {
+	say "distcheck"
+	if (cd "$out/plain" && make -j "$jobs" distcheck DISTCHECK_CONFIGURE_FLAGS="CC='$cc'") >"$out/distcheck.log" 2>&1; then
+		count_pass "distcheck"
+	else
+		grep -E 'rror|FAIL' "$out/distcheck.log" | tail -n 15
+		count_fail "distcheck (see $out/distcheck.log)"
+	fi
+}
+
+stage_fuzz() {
+	for fuzzer in $(cd "$out/asan" && make -s print-tests); do
+		case $fuzzer in tests/fuzz/*) ;; *) continue ;; esac
+		say "$fuzzer for $fuzz_seconds s"
+		seed=$(date +%s)
+		if (cd "$out/asan" && srcdir="$tree" SAKER_FUZZ_SECONDS=$fuzz_seconds SAKER_FUZZ_SEED=$seed "./$fuzzer") >"$out/fuzz.log" 2>&1; then
+			tail -n 1 "$out/fuzz.log"
+			count_pass "$fuzzer by time, seed $seed"
+		else
+			tail -n 30 "$out/fuzz.log"
+			count_fail "$fuzzer by time, seed $seed"
+		fi
+	done
+}
+
+# The first command of the README, in a Debian that has nothing installed.
+stage_clean_root() {
+	if [ "$(id -u)" -ne 0 ]; then
+		count_skip "clean root: needs root"
+		return
+	fi
+	missing=$(packages_missing mmdebstrap)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && ! packages_install $missing; then
+		count_skip "clean root: mmdebstrap is missing"
+		return
+	fi
+	if sh "$here/clean_root.sh" "$out/clean-root" >"$out/clean-root.log" 2>&1; then
+		tail -n 30 "$out/clean-root.log"
+		count_pass "clean root: quickstart, a streamed answer, --stop"
+	else
+		tail -n 40 "$out/clean-root.log"
+		count_fail "clean root (see $out/clean-root.log)"
+	fi
+}
+
+case ${1-} in
+"") ;;
+--long) stages="$stages distcheck fuzz clean_root" ;;
+*)
+	echo "usage: sh tests/run.sh [--long]" >&2
+	exit 2
+	;;
+esac
+wrapper=
+prepare
+for stage in $stages; do
+	"stage_$stage"
+done
+say "done"
+finish

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tokenizer with any text and with any metadata. The first byte says which:
+ *
+ *	0..127    encode and decode the rest with a fixed small vocabulary and pre-tokeniser number (byte % rules), and feed
+ *	          what comes out to stop strings
+ *	128..     the rest is a vocabulary: lines "T token", "C control", "U user", "M merge", "I ids"; what is accepted is used
+ *	'G'       ("GGUF": a whole file) a GGUF, through sk_text_open_gguf
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/base/utf8.h"
+#include "engine/text/kind.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#define MUST(cond) do { if (!(cond)) { fprintf(stderr, "broken: %s\n", #cond); abort(); } } while (0)
+
+/* ---- using a tokenizer -------------------------------------------------------------------------------------------------- */
+
+static void stop_try(const char *s, size_t len)
+{
+	static const char *const stop[] = { "\n\n", "ab", "abc", "\xc3", "<|end|>" };
+	static const size_t bytes[] = { 2, 2, 3, 1, 7 };
+	size_t used = 0, match = 0, held = 0, at = 0, n;
+	struct sk_stop *m = NULL;
+	bool hit = false;
+
+	MUST(sk_stop_open(stop, bytes, 5, &m, NULL) == SK_OK);
+	while (at < len && !hit) {
+		n = len - at < 3 ? len - at : 3;
+		hit = sk_stop_feed(m, s + at, n, &used, &match, &held);
+		MUST(!hit || (used > 0 && used <= n && match <= at + used));
+		MUST(hit || held <= at + n);
+		at += hit ? used : n;
+	}
+	MUST(!hit || !memcmp(s + at - match, match == 3 ? "abc" : match == 7 ? "<|end|>" : s + at - match, match));
+	sk_stop_close(&m);
+}
+
+/* whole: every byte is a token and text is not composed, so nothing may get lost. */
+static void text_try(const struct sk_text *t, const char *s, size_t len, bool whole)
+{
+	struct sk_buf back = SK_BUF(1 << 26), parts = SK_BUF(1 << 26), want = SK_BUF(1 << 26);
+	struct sk_detok d = { .tail_len = 0 };
+	struct sk_ids v = { .offsets = true };
+	struct sk_text_info info;
+	size_t i;
+
+	sk_text_info(t, &info);
+	if (sk_text_encode(t, s, len, len & 1, len & 2, 1 << 18, &v, NULL) == SK_OK) {
+		for (i = 0; i < v.len; i++) {
+			MUST(v.ids[i] >= 0 && v.ids[i] < info.vocab);
+			MUST(v.start[i] <= v.stop[i] && v.stop[i] <= len);
+		}
+		MUST(sk_text_decode(t, v.ids, v.len, false, &back) == SK_OK);
+		MUST(sk_utf8_valid(back.len ? back.data : "", back.len));
+		for (i = 0; i < v.len; i++)
+			MUST(sk_detok_push(t, &d, v.ids[i], &parts) == SK_OK);
+		sk_detok_end(&d, &parts);
+		MUST(parts.len == back.len && (!back.len || !memcmp(parts.data, back.data, back.len)));
+		if (whole && !(len & 1)) {
+			sk_utf8_add_lossy(&want, s, len);
+			MUST(want.len == back.len && (!back.len || !memcmp(want.data, back.data, back.len)));
+		}
+		if (back.len)
+			stop_try(back.data, back.len);
+	}
+	sk_buf_fini(&back);
+	sk_buf_fini(&parts);
+	sk_buf_fini(&want);
+	sk_ids_fini(&v);
+}
+
+/* ---- the fixed vocabularies ------------------------------------------------------------------------------------------------ */
+
+#define LETTERS 256
+#define EXTRA 64
+
+struct vocab {
+	struct sk_str token[LETTERS + EXTRA], merge[EXTRA];
+	uint8_t type[LETTERS + EXTRA];
+	char letter[LETTERS][4];
+	struct sk_text_src src;
+};
+
+static void letters_make(struct vocab *v)
+{
+	uint32_t next = 256, cp;
+
+	for (uint32_t b = 0; b < LETTERS; b++) {
+		cp = (b > 32 && b < 127) || (b > 160 && b != 173) ? b : next++;
+		v->token[b] = (struct sk_str){ v->letter[b], sk_utf8_put(v->letter[b], cp) };
+		v->type[b] = SK_TOKEN_NORMAL;
+	}
+	v->src = (struct sk_text_src){ .kind = { "gpt2", 4 }, .tokens = v->token, .types = v->type, .vocab = LETTERS,
+				       .merges = v->merge, .bos = 0, .eos = 1, .eot = -1, .eom = -1, .unk = -1, .pad = -1 };
+}
+
+static const struct { const char *left, *right; } merges[] = {
+	{ "a", "b" }, { "ab", "c" }, { "b", "c" }, { "a", "a" }, { "aa", "aa" }, { "\xc4\xa0", "a" }, { "\xc4\xa0", "\xc4\xa0" },
+	{ "t", "h" }, { "th", "e" }, { "\xc4\xa0", "the" }, { "\xc3\xa3", "\xc4\xa3" }, { "1", "2" }, { "\xc4\x8a", "\xc4\x8a" },
+};
+static const char *const added[] = { "<|end|>", "<|start|>", "<|end|>x", "the end", "aaaaaaab", "\xe4\xb8\x96" };
+
+static struct sk_text *fixed_open(const struct sk_pretok_rule *rule)
+{
+	static char joined[EXTRA][16], text[EXTRA][16];
+	struct sk_text *t = NULL;
+	struct sk_err err;
+	struct vocab *v = calloc(1, sizeof(*v));
+	size_t i, j;
+
+	MUST(v);
+	letters_make(v);
+	for (i = 0; i < sizeof(merges) / sizeof(merges[0]); i++) {
+		snprintf(joined[i], sizeof(joined[i]), "%s%s", merges[i].left, merges[i].right);
+		snprintf(text[i], sizeof(text[i]), "%s %s", merges[i].left, merges[i].right);
+		v->merge[v->src.merges_len++] = (struct sk_str){ text[i], strlen(text[i]) };
+		v->type[v->src.vocab] = SK_TOKEN_NORMAL;
+		v->token[v->src.vocab++] = (struct sk_str){ joined[i], strlen(joined[i]) };
+	}
+	for (j = 0; j < sizeof(added) / sizeof(added[0]); j++) {
+		v->type[v->src.vocab] = j < 3 ? SK_TOKEN_CONTROL : SK_TOKEN_USER;
+		v->token[v->src.vocab++] = (struct sk_str){ added[j], strlen(added[j]) };
+	}
+	v->src.pre = (struct sk_str){ rule->names, strcspn(rule->names, " ") };
+	v->src.add_bos = 1;
+	if (sk_text_open(&v->src, &t, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	free(v);
+	return t;
+}
+
+static void fixed_try(unsigned which, const char *s, size_t len)
+{
+	static struct sk_text *made[16];
+	const struct sk_pretok_rule *rule;
+	size_t n = 0;
+
+	while (sk_pretok_at(n) && n < 16)
+		n++;
+	which %= (unsigned)n;
+	rule = sk_pretok_at(which);
+	if (!made[which])
+		made[which] = fixed_open(rule);
+	text_try(made[which], s, len, !rule->nfc);
+}
+
+/* ---- any vocabulary ----------------------------------------------------------------------------------------------------------- */
+
+static const char probe[] = "Hello world, the abc aabbcc 123 <|end|>\n\n  \xc3\xa9\xe4\xb8\x96\xf0\x9f\x98\x80 \xff the end";
+
+static void opened_try(sk_status st, struct sk_text **t, const struct sk_err *err, const char *s, size_t len)
+{
+	if (st < 0) {
+		MUST(!*t && err->text[0]);
+		return;
+	}
+	text_try(*t, probe, sizeof(probe) - 1, false);
+	text_try(*t, s, len < 4096 ? len : 4096, false);
+	sk_text_close(t);
+}
+
+static void lines_try(const char *s, size_t len)
+{
+	enum { MAX = 2000 };
+	struct sk_str *tokens = calloc(MAX, sizeof(*tokens)), *list = calloc(MAX, sizeof(*list));
+	uint8_t *types = calloc(MAX, 1);
+	struct sk_text_src src = { .kind = { "gpt2", 4 }, .tokens = tokens, .types = types, .merges = list, .bos = -1, .eos = -1,
+				   .eot = -1, .eom = -1, .unk = -1, .pad = -1, .add_bos = 1, .add_eos = 1 };
+	int64_t *const ids[] = { &src.bos, &src.eos, &src.eot, &src.eom, &src.unk, &src.pad };
+	const char *p = s, *end = s + len, *stop;
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	size_t id = 0;
+	sk_status st;
+
+	MUST(tokens && list && types);
+	for (; p < end; p = stop + 1) {
+		stop = memchr(p, '\n', (size_t)(end - p));
+		if (!stop)
+			stop = end;
+		if (stop - p < 2)
+			continue;
+		struct sk_str line = { p + 2, (size_t)(stop - p - 2) };
+
+		if (*p == 'M' && src.merges_len < MAX)
+			list[src.merges_len++] = line;
+		else if (*p == 'P')
+			src.pre = line;
+		else if (*p == 'I' && id < 6)
+			*ids[id++] = line.len ? (int64_t)(signed char)line.s[0] << (line.len > 4 ? 24 : 0) : -1;
+		else if (src.vocab < MAX) {
+			types[src.vocab] = *p == 'C' ? SK_TOKEN_CONTROL : *p == 'U' ? SK_TOKEN_USER : SK_TOKEN_NORMAL;
+			tokens[src.vocab++] = line;
+		}
+	}
+	st = sk_text_open(&src, &t, &err);
+	opened_try(st, &t, &err, s, len);
+	free(tokens);
+	free(list);
+	free(types);
+}
+
+static void gguf_try(const uint8_t *data, size_t len)
+{
+	static int fd = -1;
+	static char path[32];
+	struct sk_weights *w = NULL;
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	sk_status st;
+
+	if (fd < 0) {
+		fd = memfd_create("fuzz_tokenizer", MFD_CLOEXEC);
+		if (fd < 0)
+			return;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, data, len, 0) != (ssize_t)len || sk_weights_open(path, &w, &err) < 0)
+		return;
+	st = sk_text_open_gguf(w, &t, &err);
+	sk_weights_close(&w);
+	opened_try(st, &t, &err, (const char *)data, len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	if (!len)
+		return 0;
+	if (len > 4 && !memcmp(data, "GGUF", 4))
+		gguf_try(data, len);
+	else if (data[0] < 128)
+		fixed_try(data[0], (const char *)data + 1, len - 1);
+	else
+		lines_try((const char *)data + 1, len - 1);
+	return 0;
+}

@@ -156,7 +156,9 @@ static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **re
 {
 	size_t len = 0;
 	const char *s = sk_meta_str(w, "general.architecture", &len);
+	struct sk_err unknown = { 0 };
 	char name[64];
+	sk_status st;
 
 	if (!s || len == 0 || len >= sizeof(name) || memchr(s, 0, len))
 		return sk_fail(err, SK_EFORMAT, "%s: key general.architecture is missing or no name of 1 to 63 bytes",
@@ -166,7 +168,8 @@ static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **re
 	for (size_t i = 0; i < len; i++)
 		if (name[i] < 32 || name[i] > 126)
 			name[i] = '?';
-	return sk_arch_find(name, ret_arch, err);
+	st = sk_arch_find(name, ret_arch, &unknown);
+	return st < 0 ? sk_fail(err, st, "%s: %s", sk_weights_path(w), unknown.text) : SK_OK;
 }
 
 sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims,

@@ -122,6 +122,11 @@ tally() {
 	cases=$(sed -n 's/^[0-9]*%: Checks: \([0-9]*\), Failures: \([0-9]*\), Errors: \([0-9]*\).*/\1 \2 \3/p' "$base.log" 2>/dev/null |
 		awk '{ n += $1; bad += $2 + $3 } END { if (NR) print n - bad, bad }')
 	reason=$(tail -n 2 "$base.log" 2>/dev/null | head -n 1)
+	while read -r part; do
+		[ -z "$part" ] || count_skip "$1: $3: $part"
+	done <<END
+$(sed -n 's/^SKIP[: ] *//p' "$base.log" 2>/dev/null | grep -v "^$(basename "$3") " | sort -u)
+END
 	case $result in
 	PASS) passed=$((passed + ${cases% *} + 0)) ; [ -n "$cases" ] || passed=$((passed + 1)) ;;
 	SKIP) count_skip "$1: $3: $reason" ;;

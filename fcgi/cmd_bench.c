@@ -18,6 +18,7 @@
 #include "engine/saker.h"
 #include "fcgi/commands.h"
 #include "fcgi/json.h"
+#include "fcgi/words.h"
 
 #define RUNS_MAX 101
 #define STREAMS_MAX 4096
@@ -244,6 +245,8 @@ int sk_cmd_bench(int argc, char **argv)
 	int len = 0;
 	sk_status st = sk_command_read("bench", &o, &f, &argc, argv, &err);
 
+	if (st == SK_OK)
+		sk_words_quiet(&o);
 	if (st == SK_OK && argc > 1)
 		st = sk_fail(&err, SK_EINVAL, "unexpected word \"%s\"", argv[1]);
 	if (st == SK_OK)

@@ -184,6 +184,8 @@ int sk_cmd_generate(int argc, char **argv)
 	sk_status st = sk_command_read("generate", &o, &f, &argc, argv, &err);
 
 	if (st == SK_OK)
+		sk_words_quiet(&o);
+	if (st == SK_OK)
 		st = sk_words_read(&prompt, argc, argv, "prompt", &err);
 	if (st == SK_OK && !prompt.len)
 		st = sk_fail(&err, SK_EINVAL, "the prompt is empty");

@@ -128,6 +128,8 @@ int sk_cmd_tokenize(int argc, char **argv)
 	sk_status st = sk_command_read("tokenize", &o, &f, &argc, argv, &err);
 
 	if (st == SK_OK)
+		sk_words_quiet(&o);
+	if (st == SK_OK)
 		st = sk_words_read(&text, argc, argv, "text", &err);
 	if (st == SK_OK) {
 		sk_options_engine(&o, &eo);

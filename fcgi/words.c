@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text of a command: from the command line, or from standard input. */
+/* What the commands for people share: their text, from the command line or from standard input, and a quiet log. */
 #include "fcgi/words.h"
 
 #include <stdio.h>
+
+#include "engine/base/log.h"
 
 sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *what, struct sk_err *err)
 {
@@ -22,4 +24,11 @@ sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *wha
 	if (b->failed)
 		return sk_fail(err, b->failed, "the %s is longer than %zu bytes", what, b->max);
 	return SK_OK;
+}
+
+void sk_words_quiet(const struct sk_options *o)
+{
+	int level = sk_log_level_find(o->log_level);
+
+	sk_log_init(level == SK_LOG_INFO ? SK_LOG_WARN : (enum sk_log_level)level, o->json_output);
 }

@@ -3,11 +3,15 @@
 #define SK_FCGI_WORDS_H
 
 #include "engine/base/buf.h"
+#include "fcgi/options.h"
 
 /*
  * A command's text: argv[1] .. argv[argc - 1] with a space between them, or standard input to its end when there are none.
  * `what` names it in messages. SK_EIO, SK_ETOOBIG (over b's ceiling), SK_ENOMEM.
  */
 sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *what, struct sk_err *err);
+
+/* For commands whose output is for people: the log keeps to warnings unless log-level asks for more than its default. */
+void sk_words_quiet(const struct sk_options *o);
 
 #endif

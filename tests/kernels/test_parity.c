@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every backend, at every level of instruction set, against the reference:
+ *
+ *	|y - ref| <= 4 eps |ref| + 4 eps sum |a b|
+ *
+ * where the sum runs over the products the definition adds up; copies are equal. Each operation has a table of shapes,
+ * with T = 0, 1, 2, 17 and sizes that are no multiple of any tile.
+ */
+#include "tests/kernels/lab.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/quant/half.h"
+
+#define LEN(a) ((int)(sizeof(a) / sizeof *(a)))
+#define EPS (double)FLT_EPSILON
+
+static struct lab_way ways[LAB_WAYS_MAX];
+static int ways_len;
+static const int32_t some_T[] = { 0, 1, 2, 17 };
+
+/* bound[i]: the sum of absolute products behind y[i], or NULL. */
+static void same(const char *way, const char *what, const float *y, const float *ref, const double *bound, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		double most = 4 * EPS * fabs((double)ref[i]) + (bound ? 4 * EPS * bound[i] : 0.0) + (double)FLT_MIN;
+
+		if (y[i] == ref[i] || (isnan(y[i]) && isnan(ref[i])) || fabs((double)y[i] - (double)ref[i]) <= most)
+			continue;
+		ck_abort_msg("%s: %s [%zu] is %.9g, the reference %.9g, off by %.3g of %.3g", way, what, i, (double)y[i],
+			     (double)ref[i], fabs((double)y[i] - (double)ref[i]), most);
+	}
+}
+
+static float *room(size_t n)
+{
+	float *x = calloc(n + 1, sizeof *x);
+
+	ck_assert_ptr_nonnull(x);
+	return x;
+}
+
+/* ---- linear, embed ---- */
+
+enum { QUANTISE = 1, ADD = 2, GLU = 4, SLICED = 8 };
+static const struct {
+	int32_t N, K;
+	unsigned how;
+} linears[] = {
+	{ 1, 32, 0 }, { 1, 32, QUANTISE }, { 33, 64, QUANTISE | ADD }, { 48, 96, 0 }, { 70, 576, QUANTISE },
+	{ 64, 320, QUANTISE | GLU }, { 34, 160, GLU }, { 100, 1536, QUANTISE | SLICED | ADD }, { 37, 288, SLICED },
+	/* plain elements only */
+	{ 7, 1, 0 }, { 33, 37, QUANTISE }, { 18, 100, ADD }, { 22, 51, GLU | QUANTISE },
+};
+
+/* The activations as the definition rounds them: what `sum |a b|` is made of. */
+static double rounded(const float *x, int32_t k, int32_t K, enum sk_dtype to)
+{
+	float max = 0.0f, s, q;
+
+	if (to == SK_F32)
+		return (double)x[k];
+	if (to == SK_BF16)
+		return (double)sk_f32_of_bf16(sk_bf16_of_f32(x[k]));
+	for (int32_t i = k / 32 * 32; i < K && i < k / 32 * 32 + 32; i++)
+		max = fmaxf(max, fabsf(x[i]));
+	s = max / 127.0f;
+	q = s > 0.0f ? nearbyintf(x[k] / s) : 0.0f;
+	return (double)q * (double)s;
+}
+
+/* |w[k]|, or |d q| + |m| for a format with an offset: its two products cancel. */
+static double weight_size(const unsigned char *row, enum sk_dtype dtype, int32_t k)
+{
+	float w[32];
+
+	if (dtype == SK_Q4_1) {
+		double m = fabs((double)sk_f32_of_f16(sk_u16_get(row + k / 32 * 20 + 2)));
+
+		sk_quant_get(dtype)->dequantise(row + k / 32 * 20, w, 32);
+		return fabs((double)w[k % 32]) + 2 * m;
+	}
+	sk_quant_get(dtype)->dequantise(row + (size_t)k / sk_quant_get(dtype)->block_len * sk_quant_get(dtype)->block_bytes, w,
+					sk_quant_get(dtype)->block_len);
+	return fabs((double)w[k % (int)sk_quant_get(dtype)->block_len]);
+}
+
+struct linear_case {
+	enum sk_dtype dtype;
+	int32_t N, K, T;
+	unsigned how;
+	unsigned char *w;
+	float *x, *y0;
+};
+
+static struct sk_op_linear linear_args(const struct linear_case *c, struct sk_view x, struct sk_view y, const struct sk_weight *w)
+{
+	struct sk_op_linear a = { .x = x, .y = y, .w = w, .quantise = c->how & QUANTISE };
+
+	a.flags = (c->how & ADD ? SK_LINEAR_ADD : 0u) | (c->how & GLU ? SK_LINEAR_GLU : 0u);
+	if (c->how & SLICED)            /* units of 96, so that slices are unequal */
+		for (int32_t units = c->K / 96, s = 0; s < (units < 8 ? units : 8); s++) {
+			a.slices = units < 8 ? units : 8;
+			a.slice_end[s] = (s + 1) * units / a.slices * 96;
+		}
+	return a;
+}
+
+/* False where the backend does not hold such a weight. */
+static bool linear_run(const struct lab_way *way, int threads, const struct linear_case *c, float *ret_y)
+{
+	struct lab lab = lab_open(way, threads);
+	int32_t n_out = c->how & GLU ? c->N / 2 : c->N;
+	struct sk_weight_src src[2] = { lab_src(c->w, c->dtype, n_out, c->K) };
+	struct sk_weight *w = NULL;
+	struct sk_view x, y;
+	struct sk_op_linear a;
+	struct sk_err err = { 0 };
+
+	if (!lab.b->weight_bytes(c->dtype, c->N, c->K)) {
+		lab_close(&lab);
+		return false;
+	}
+	src[1] = src[0];
+	src[1].data = c->w + (size_t)n_out * src[0].row_bytes;
+	ck_assert_msg(lab.b->weight_open(lab.dev, src, c->how & GLU ? 2 : 1, c->how & GLU ? SK_JOIN_GLU : SK_JOIN_STACK, &w,
+					 &err) == SK_OK, "%s: %s", way->name, err.text);
+	x = lab_put(&lab, c->x, c->T, c->K, c->K + 5);
+	y = lab_put(&lab, c->y0, c->T, n_out, n_out + 3);
+	a = linear_args(c, x, y, w);
+	lab.ops->linear(lab.dev, &a);
+	lab_get(&lab, &y, ret_y);
+	lab_drop(&lab, &x);
+	lab_drop(&lab, &y);
+	lab.b->weight_close(lab.dev, &w);
+	ck_assert_ptr_null(w);
+	lab_close(&lab);
+	return true;
+}
+
+/* sum |a b| behind each output; through a GLU, its derivative by gate (at most 1.1) and by up. */
+static double *linear_bound(const struct linear_case *c)
+{
+	int32_t n_out = c->how & GLU ? c->N / 2 : c->N;
+	size_t row_bytes = lab_src(c->w, c->dtype, c->N, c->K).row_bytes;
+	enum sk_dtype to = c->how & QUANTISE ? sk_quant_get(c->dtype)->activation : SK_F32;
+	double *bound = calloc((size_t)c->T * (size_t)n_out + 1, sizeof *bound), *x = calloc((size_t)c->K, sizeof *x);
+	float *w = room((size_t)c->K);
+
+	ck_assert(bound && x);
+	for (int32_t t = 0; t < c->T; t++) {
+		for (int32_t k = 0; k < c->K; k++)
+			x[k] = rounded(c->x + (size_t)t * (size_t)c->K, k, c->K, to);
+		for (int32_t n = 0; n < n_out; n++) {
+			double size[2] = { 0 }, sum[2] = { 0 };
+
+			for (int half = 0; half < (c->how & GLU ? 2 : 1); half++) {
+				const unsigned char *row = c->w + (size_t)(n + half * n_out) * row_bytes;
+
+				sk_quant_get(c->dtype)->dequantise(row, w, (size_t)c->K);
+				for (int32_t k = 0; k < c->K; k++) {
+					sum[half] += x[k] * (double)w[k];
+					size[half] += fabs(x[k]) * weight_size(row, c->dtype, k);
+				}
+			}
+			bound[(size_t)t * (size_t)n_out + (size_t)n] = c->how & GLU ?
+				1.1 * size[0] * fabs(sum[1]) + fabs(sum[0] / (1 + exp(-sum[0]))) * size[1] :
+				size[0] + (c->how & ADD ? fabs((double)c->y0[(size_t)t * (size_t)n_out + (size_t)n]) : 0.0);
+		}
+	}
+	free(x);
+	free(w);
+	return bound;
+}
+
+START_TEST(linear_is_the_sum_of_products)
+{
+	for (int d = 0; d < SK_DTYPES; d++)
+		for (int i = 0; i < LEN(some_T); i++) {
+			struct linear_case c = { .dtype = (enum sk_dtype)d, .N = linears[_i].N, .K = linears[_i].K, .T = some_T[i],
+						 .how = linears[_i].how };
+			struct lab_rand r = { (uint64_t)_i * 1000 + (uint64_t)d * 10 + (uint64_t)i };
+			const struct sk_quant *q = sk_quant_get(c.dtype);
+			size_t outs = (size_t)c.T * (size_t)(c.how & GLU ? c.N / 2 : c.N);
+			float *ref, *y;
+			double *bound;
+
+			if (!q || (uint32_t)c.K % q->block_len)
+				continue;
+			c.w = lab_weight(&r, c.dtype, c.N, c.K);
+			c.x = lab_floats(&r, (size_t)c.T * (size_t)c.K, 3.0f);
+			if (c.T > 1 && c.K >= 64)
+				memset(c.x + c.K, 0, 32 * sizeof *c.x);         /* a block of zeros: scale 0 */
+			c.y0 = lab_floats(&r, outs, 1.0f);
+			ref = room(outs);
+			y = room(outs);
+			bound = linear_bound(&c);
+			ck_assert(linear_run(&ways[0], 1, &c, ref));
+			for (int w = 1; w < ways_len; w++) {
+				char what[96];
+
+				snprintf(what, sizeof what, "linear %s N %d K %d T %d how %u", q->name, c.N, c.K, c.T, c.how);
+				ck_assert_msg(linear_run(&ways[w], 2, &c, y) || q->block_len == 1, "%s does not hold %s",
+					      ways[w].name, what);
+				if (ways[w].backend->weight_bytes(c.dtype, c.N, c.K))
+					same(ways[w].name, what, y, ref, bound, outs);
+			}
+			free(c.w);
+			free(c.x);
+			free(c.y0);
+			free(ref);
+			free(y);
+			free(bound);
+		}
+}
+END_TEST
+
+START_TEST(embed_copies_rows_of_the_weight)
+{
+	static const int32_t ids[] = { 0, 36, 5, 5, 35, 1, 2, 3, 4, 10, 11, 12, 13, 31, 32, 33, 34 };
+	enum { N = 37, K = 96 };
+
+	for (int d = 0; d < SK_DTYPES; d++) {
+		const struct sk_quant *q = sk_quant_get((enum sk_dtype)d);
+		struct lab_rand r = { (uint64_t)d };
+		struct sk_weight_src src;
+		unsigned char *bytes;
+
+		if (!q)
+			continue;
+		bytes = lab_weight(&r, q->dtype, N, K);
+		src = lab_src(bytes, q->dtype, N, K);
+		for (int w = 0; w < ways_len; w++) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct sk_weight *weight;
+			struct sk_view y = lab_put(&lab, NULL, LEN(ids), K, K + 1);
+			float got[LEN(ids) * K], want[K];
+
+			ck_assert_int_eq(lab.b->weight_open(lab.dev, &src, 1, SK_JOIN_STACK, &weight, NULL), SK_OK);
+			ck_assert_int_eq(weight->N, N);
+			ck_assert_int_eq(weight->K, K);
+			for (int i = 0; i < LEN(some_T); i++)
+				lab.ops->embed(lab.dev, &(struct sk_op_embed){ .ids = ids, .T = some_T[i], .w = weight, .y = y });
+			lab_get(&lab, &y, got);
+			for (int t = 0; t < LEN(ids); t++) {
+				q->dequantise(bytes + (size_t)ids[t] * src.row_bytes, want, K);
+				ck_assert_msg(!memcmp(want, got + t * K, sizeof want), "%s %s row %d", ways[w].name, q->name, ids[t]);
+			}
+			lab.b->weight_close(lab.dev, &weight);
+			lab_drop(&lab, &y);
+			lab_close(&lab);
+		}
+		free(bytes);
+	}
+}
+END_TEST
+
+/* ---- rows ---- */
+
+static const int32_t widths[] = { 1, 3, 5, 16, 64, 100, 576, 1000, 4099 };
+
+START_TEST(norm_divides_by_the_root_mean_square)
+{
+	int32_t D = widths[_i];
+
+	for (int i = 0; i < LEN(some_T); i++)
+		for (int in_place = 0; in_place < 2; in_place++) {
+			int32_t T = some_T[i];
+			struct lab_rand r = { (uint64_t)_i * 10 + (uint64_t)i };
+			float *x = lab_floats(&r, (size_t)T * (size_t)D, 5.0f), *wt = lab_floats(&r, (size_t)D, 2.0f);
+			float *ref = room((size_t)T * (size_t)D), *y = room((size_t)T * (size_t)D);
+
+			for (int w = 0; w < ways_len; w++) {
+				struct lab lab = lab_open(&ways[w], 2);
+				struct sk_view vx = lab_put(&lab, x, T, D, D + 1), vw = lab_put(&lab, wt, 1, D, D), vy = vx;
+
+				if (!in_place)
+					vy = lab_put(&lab, NULL, T, D, D);
+				lab.ops->norm(lab.dev, &(struct sk_op_norm){ .x = vx, .y = vy, .w = vw.data, .eps = 1e-5f });
+				lab_get(&lab, &vy, w ? y : ref);
+				if (w)
+					same(ways[w].name, "norm", y, ref, NULL, (size_t)T * (size_t)D);
+				if (!in_place)
+					lab_drop(&lab, &vy);
+				lab_drop(&lab, &vx);
+				lab_drop(&lab, &vw);
+				lab_close(&lab);
+			}
+			free(x);
+			free(wt);
+			free(ref);
+			free(y);
+		}
+}
+END_TEST
+
+static const struct {
+	int32_t heads, head_width, rotary_width;
+	bool interleaved;
+	float factor;
+} ropes[] = {
+	{ 3, 64, 64, true, 1.0f }, { 3, 64, 64, false, 1.0f }, { 2, 80, 32, false, 1.0f }, { 1, 96, 20, true, 1.2f },
+	{ 5, 2, 2, true, 1.0f }, { 1, 6, 6, false, 0.5f }, { 4, 6, 4, true, 1.0f }, { 1, 128, 128, false, 1.0f },
+};
+
+START_TEST(rope_turns_pairs_by_the_position)
+{
+	int32_t wide = ropes[_i].heads * ropes[_i].head_width, half = ropes[_i].rotary_width / 2;
+	int32_t pos[17];
+	float inv_freq[64];
+
+	for (int i = 0; i < 17; i++)
+		pos[i] = i < 9 ? i * 37 : 100000 + i * 7919;
+	for (int i = 0; i < half; i++)
+		inv_freq[i] = powf(10000.0f, -(float)i / (float)half);
+	for (int i = 0; i < LEN(some_T); i++) {
+		int32_t T = some_T[i];
+		size_t n = (size_t)T * (size_t)wide;
+		struct lab_rand r = { (uint64_t)_i };
+		float *x = lab_floats(&r, n, 3.0f), *ref = room(n), *y = room(n);
+		double *bound = malloc((n + 1) * sizeof *bound);
+
+		for (size_t k = 0; k < n; k++)
+			bound[k] = 2 * 3.0 * (double)ropes[_i].factor;          /* |x0 c| + |x1 s| at most */
+		for (int w = 0; w < ways_len; w++) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct sk_view v = lab_put(&lab, x, T, wide, wide + 2);
+			struct sk_op_rope a = { .x = v, .pos = pos, .heads = ropes[_i].heads, .head_width = ropes[_i].head_width,
+						.rotary_width = ropes[_i].rotary_width, .inv_freq = inv_freq,
+						.factor = ropes[_i].factor, .interleaved = ropes[_i].interleaved };
+
+			lab.ops->rope(lab.dev, &a);
+			lab_get(&lab, &v, w ? y : ref);
+			if (w)
+				same(ways[w].name, "rope", y, ref, bound, n);
+			lab_drop(&lab, &v);
+			lab_close(&lab);
+		}
+		free(x);
+		free(ref);
+		free(y);
+		free(bound);
+	}
+}
+END_TEST
+
+START_TEST(glu_is_silu_of_gate_times_up)
+{
+	int32_t F = widths[_i];
+
+	for (int i = 0; i < LEN(some_T); i++) {
+		size_t n = (size_t)some_T[i] * (size_t)F;
+		struct lab_rand r = { (uint64_t)_i };
+		float *g = lab_floats(&r, n, 12.0f), *u = lab_floats(&r, n, 4.0f), *ref = room(n), *y = room(n);
+
+		for (size_t k = 0; k + 3 < n; k += 50) {        /* where e^-g is infinite, huge, and nothing */
+			g[k] = -1000.0f;
+			g[k + 1] = -86.0f;
+			g[k + 2] = 1000.0f;
+		}
+		for (int w = 0; w < ways_len; w++) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct sk_view vg = lab_put(&lab, g, some_T[i], F, F + 1), vu = lab_put(&lab, u, some_T[i], F, F);
+			struct sk_view vy = lab_put(&lab, NULL, some_T[i], F, F + 4);
+
+			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy });
+			lab_get(&lab, &vy, w ? y : ref);
+			if (w)
+				same(ways[w].name, "glu", y, ref, NULL, n);
+			lab_drop(&lab, &vg);
+			lab_drop(&lab, &vu);
+			lab_drop(&lab, &vy);
+			lab_close(&lab);
+		}
+		free(g);
+		free(u);
+		free(ref);
+		free(y);
+	}
+}
+END_TEST
+
+START_TEST(rows_are_copied_whole)
+{
+	static const int32_t picks[] = { 16, 0, 3, 3, 9 };
+	enum { D = 37 };
+	struct lab_rand r = { 1 };
+	float *x = lab_floats(&r, 17 * D, 1.0f), y[LEN(picks) * D];
+
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_view vx = lab_put(&lab, x, 17, D, D + 2), vy = lab_put(&lab, NULL, LEN(picks), D, D);
+
+		lab.ops->rows(lab.dev, &(struct sk_op_rows){ .x = vx, .y = vy, .rows = picks, .rows_len = 0 });
+		lab.ops->rows(lab.dev, &(struct sk_op_rows){ .x = vx, .y = vy, .rows = picks, .rows_len = LEN(picks) });
+		lab_get(&lab, &vy, y);
+		for (int i = 0; i < LEN(picks); i++)
+			ck_assert_msg(!memcmp(y + i * D, x + picks[i] * D, D * sizeof *x), "%s row %d", ways[w].name, i);
+		lab_drop(&lab, &vx);
+		lab_drop(&lab, &vy);
+		lab_close(&lab);
+	}
+	free(x);
+}
+END_TEST
+
+/* ---- row_stats ---- */
+
+enum { PLAIN, TIES, TIES_FAR, SPIKE, MASKED, ALL_MASKED, INFINITE, WITH_NAN, LOGITS };
+static const struct {
+	int32_t V;
+	int what;
+} stats[] = {
+	{ 1, PLAIN }, { 15, PLAIN }, { 17, TIES }, { 2047, TIES }, { 2048, PLAIN }, { 2049, TIES_FAR }, { 5000, TIES_FAR },
+	{ 5000, SPIKE }, { 5000, MASKED }, { 300, ALL_MASKED }, { 3000, INFINITE }, { 3000, WITH_NAN }, { 49152, PLAIN },
+	{ 49152, TIES_FAR }, { 49155, MASKED },
+};
+
+static void spoil(float *x, int32_t V, int what)
+{
+	switch (what) {
+	case TIES:
+		x[V / 2] = x[V / 2 + 1] = x[V - 1] = 50.0f;
+		break;
+	case TIES_FAR:
+		x[1] = x[V - 1] = 50.0f;
+		break;
+	case SPIKE:
+		x[V - 2] = 3000.0f;
+		break;
+	case MASKED:
+		for (int32_t i = 0; i < V; i++)
+			x[i] = i % 1000 == 999 ? x[i] : -INFINITY;
+		break;
+	case ALL_MASKED:
+		for (int32_t i = 0; i < V; i++)
+			x[i] = -INFINITY;
+		break;
+	case INFINITE:
+		x[V / 3] = INFINITY;
+		break;
+	case WITH_NAN:
+		x[0] = x[V / 3] = NAN;
+		break;
+	}
+}
+
+START_TEST(row_stats_are_the_first_maximum_and_logsumexp)
+{
+	int32_t V = stats[_i].V;
+
+	for (int i = 0; i < LEN(some_T); i++) {
+		int32_t T = V > 10000 && some_T[i] > 2 ? 2 : some_T[i], best[2][17];
+		struct lab_rand r = { (uint64_t)_i };
+		float *x = lab_floats(&r, (size_t)T * (size_t)V, 20.0f), max[2][17], lse[2][17];
+
+		for (int32_t t = 0; t < T; t++)
+			spoil(x + (size_t)t * (size_t)V, V, stats[_i].what);
+		for (int w = 0; w < ways_len; w++) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct sk_view v = lab_put(&lab, x, T, V, V + 1);
+			int at = w > 0;
+
+			lab.ops->row_stats(lab.dev, &(struct sk_op_row_stats){ .x = v });
+			lab.ops->row_stats(lab.dev, &(struct sk_op_row_stats){ .x = v, .logsumexp = lse[at] });
+			lab.ops->row_stats(lab.dev, &(struct sk_op_row_stats){ .x = v, .argmax = best[at], .max = max[at] });
+			ck_assert_int_eq(lab.b->sync(lab.dev, NULL), SK_OK);
+			for (int32_t t = 0; w && t < T; t++) {
+				ck_assert_msg(best[1][t] == best[0][t], "%s V %d: argmax %d, not %d", ways[w].name, V, best[1][t], best[0][t]);
+				ck_assert_float_eq(max[1][t], max[0][t]);
+			}
+			if (w)
+				same(ways[w].name, "logsumexp", lse[1], lse[0], NULL, (size_t)T);
+			lab_drop(&lab, &v);
+			lab_close(&lab);
+		}
+		free(x);
+	}
+}
+END_TEST
+
+/* ---- attention ---- */
+
+static const struct lab_heads heads[] = {
+	{ 9, 3, 64, SK_BF16 }, { 9, 3, 64, SK_F32 }, { 4, 4, 32, SK_BF16 }, { 8, 1, 80, SK_BF16 }, { 5, 1, 16, SK_F32 },
+	{ 3, 3, 6, SK_BF16 }, { 3, 3, 6, SK_F32 }, { 21, 1, 24, SK_BF16 }, { 2, 2, 256, SK_BF16 }, { 7, 7, 2, SK_BF16 },
+	{ 14, 2, 18, SK_F32 },
+};
+
+/* Past and new tokens of each sequence of a step; ends with { 0, 0 }. */
+static const struct { int32_t past, n; } steps[][5] = {
+	{ { 0, 1 } },
+	{ { 0, 17 }, { 31, 1 } },
+	{ { 255, 1 }, { 256, 1 }, { 14, 2 } },
+	{ { 250, 17 }, { 0, 3 }, { 520, 1 }, { 7, 1 } },
+};
+
+static void attend_run(const struct lab_way *way, const struct lab_heads *h, int step, struct lab_seq *seqs, int32_t n, float **y)
+{
+	struct lab lab = lab_open(way, 2);
+	struct sk_kv_spec spec = { .layers = LAB_LAYERS, .kv_heads = h->kv_heads, .head_width = h->head_width, .blocks = 200,
+				   .dtype = h->dtype };
+	struct sk_kv *kv = NULL;
+	struct lab_part parts[5];
+	struct sk_err err = { 0 };
+
+	ck_assert_msg(lab.b->kv_open(lab.dev, &spec, &kv, &err) == SK_OK, "%s: %s", way->name, err.text);
+	lab_step(&lab, kv, h, parts, 0);                /* empty */
+	for (int32_t i = 0; i < n; i++) {
+		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = 0, .n = steps[step][i].past };
+		lab_step(&lab, kv, h, &parts[i], 1);
+		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = steps[step][i].past, .n = steps[step][i].n, .y = y[i] };
+	}
+	lab_step(&lab, kv, h, parts, n);
+	lab.b->kv_close(lab.dev, &kv);
+	ck_assert_ptr_null(kv);
+	lab_close(&lab);
+}
+
+START_TEST(attention_is_the_weighted_mean_of_the_values)
+{
+	const struct lab_heads *h = &heads[_i];
+
+	for (int st = 0; st < LEN(steps); st++) {
+		struct lab_seq seqs[5];
+		float *ref[5], *y[5];
+		int32_t n = 0, wide = h->heads * h->head_width;
+		struct lab_rand r = { (uint64_t)_i * 10 + (uint64_t)st };
+
+		for (; n < 5 && steps[st][n].n; n++) {
+			int32_t len = steps[st][n].past + steps[st][n].n, *blocks = lab_blocks(n * 40, 40);
+
+			seqs[n] = lab_seq_make(&r, h, len, blocks);
+			ref[n] = room((size_t)steps[st][n].n * (size_t)wide);
+			y[n] = room((size_t)steps[st][n].n * (size_t)wide);
+			free(blocks);
+		}
+		attend_run(&ways[0], h, st, seqs, n, ref);
+		for (int w = 1; w < ways_len; w++) {
+			attend_run(&ways[w], h, st, seqs, n, y);
+			/*
+			 * Values are at most 1. A score is off by 4 eps sum |q k| scale (|k| <= 1), a weight by twice that, the
+			 * mean of values again: 1 + 2 * (that sum).
+			 */
+			for (int32_t i = 0; i < n; i++) {
+				size_t outs = (size_t)steps[st][i].n * (size_t)wide;
+				double *bound = malloc((outs + 1) * sizeof *bound);
+				char what[64];
+
+				snprintf(what, sizeof what, "attend heads %d/%d x %d %s, step %d, sequence %d", h->heads, h->kv_heads,
+					 h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", st, i);
+				for (size_t k = 0; k < outs; k++) {
+					const float *q = seqs[i].q + (size_t)steps[st][i].past * (size_t)wide +
+							 k / (size_t)h->head_width * (size_t)h->head_width;
+					double sum = 0.0;
+
+					for (int32_t j = 0; j < h->head_width; j++)
+						sum += fabs((double)q[j]);
+					bound[k] = 1.0 + 2.0 * sum / sqrt((double)h->head_width);
+				}
+				same(ways[w].name, what, y[i], ref[i], bound, outs);
+				free(bound);
+			}
+		}
+		for (int32_t i = 0; i < n; i++) {
+			lab_seq_free(&seqs[i]);
+			free(ref[i]);
+			free(y[i]);
+		}
+	}
+}
+END_TEST
+
+START_TEST(every_other_way_is_there_where_the_machine_has_it)
+{
+	ck_assert_int_ge(ways_len, 1);
+	for (int w = 0; w < ways_len; w++)
+		printf("way: %s\n", ways[w].name);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("parity");
+	TCase *c = tcase_create("operations");
+	SRunner *r;
+	int failed;
+
+	ways_len = lab_ways(ways);
+	tcase_set_timeout(c, 120);
+	tcase_add_test(c, every_other_way_is_there_where_the_machine_has_it);
+	tcase_add_loop_test(c, linear_is_the_sum_of_products, 0, LEN(linears));
+	tcase_add_test(c, embed_copies_rows_of_the_weight);
+	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, LEN(widths));
+	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, LEN(ropes));
+	tcase_add_loop_test(c, glu_is_silu_of_gate_times_up, 0, LEN(widths));
+	tcase_add_test(c, rows_are_copied_whole);
+	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, LEN(stats));
+	tcase_add_loop_test(c, attention_is_the_weighted_mean_of_the_values, 0, LEN(heads));
+	suite_add_tcase(s, c);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}

@@ -2,6 +2,7 @@
 /* The chain of inits of the daemon, and their undoing. */
 #include "fcgi/serve.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,10 +17,16 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	struct sk_engine_opts eo;
 	struct sk_workers *workers = NULL;
 	struct sk_loop *loop = NULL;
+	sigset_t ends;
 	sk_status st;
 
 	atomic_init(&front.permits, (int)o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
+	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sk_options_engine(o, &eo);
 	st = sk_engine_open(&eo, &front.engine, err);
 	if (st == SK_OK)

@@ -227,7 +227,10 @@ struct sk_event {
 sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
 			   struct sk_err *err);
 
-/* One eventfd for all generations: readable when sk_engine_next_ready() may have something. read() 8 bytes first, then drain. */
+/*
+ * One eventfd for all generations: readable when sk_engine_next_ready() may have something. read() 8 bytes first, then drain.
+ * Ask before the first submit: only from then on is the list of ready generations kept.
+ */
 int sk_engine_doorbell(const struct sk_engine *e);
 
 /*

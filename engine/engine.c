@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's life: open, load, serve, drain, close; and what any thread may ask it meanwhile.
+ *
+ * open plans (engine/setup.c), takes the memory and starts one thread. That thread loads the weights, while a second one loads
+ * the tokenizer, tries one token, and then steps (engine/step.c) until close.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/inside.h"
+
+#define TEXT_MAX ((size_t)1 << 31)
+
+static const char *const phases[] = { "weights", "tokenizer", "warm-up", "" };
+enum { PHASE_WEIGHTS, PHASE_TOKENIZER, PHASE_WARM_UP, PHASE_DONE };
+
+/* ---- loading ---- */
+
+static void *text_main(void *arg)
+{
+	struct sk_engine *e = arg;
+	struct sk_text *text;
+
+	e->text_status = sk_text_open_gguf(e->setup.weights, &text, &e->text_err);
+	if (e->text_status >= 0)
+		atomic_store(&e->text, text);
+	return NULL;
+}
+
+static sk_status load_text(struct sk_engine *e, struct sk_err *err)
+{
+	struct sk_info *info = &e->setup.info;
+	struct sk_text_info ti;
+
+	if (e->text_status < 0) {
+		if (err)
+			*err = e->text_err;
+		return e->text_status;
+	}
+	sk_text_info(atomic_load(&e->text), &ti);
+	if ((uint32_t)ti.vocab > info->vocab)
+		return sk_fail(err, SK_EFORMAT, "the tokenizer has %d tokens, the model %u", (int)ti.vocab, info->vocab);
+	return SK_OK;
+}
+
+static sk_status load(struct sk_engine *e, struct sk_err *err)
+{
+	bool beside = pthread_create(&e->text_thread, NULL, text_main, e) == 0;
+	sk_status st;
+
+	/* No second thread to be had: one after the other, then. */
+	if (!beside)
+		text_main(e);
+	st = sk_model_load(e->model, e->setup.weights, &e->load_done, &e->load_stop, err);
+	atomic_store(&e->phase, PHASE_TOKENIZER);
+	if (beside)
+		pthread_join(e->text_thread, NULL);
+	if (st >= 0)
+		st = load_text(e, err);
+	sk_weights_close(&e->setup.weights);
+	atomic_store(&e->phase, PHASE_WARM_UP);
+	return st >= 0 ? sk_step_warm_up(e, err) : st;
+}
+
+static void *engine_main(void *arg)
+{
+	struct sk_engine *e = arg;
+	int64_t began = sk_now_us();
+	struct sk_err err = { 0 };
+	sk_status st = load(e, &err);
+
+	pthread_mutex_lock(&e->lock);
+	e->load_err = err;
+	e->load_err.status = st;
+	e->gone = st < 0;
+	pthread_mutex_unlock(&e->lock);
+	if (st >= 0)
+		sk_log(SK_LOG_INFO, "ready after %.1f ms", (double)(sk_now_us() - began) * 1e-3);
+	else if (st != SK_ECANCELED)
+		sk_log(SK_LOG_ERROR, "loading failed: %s", err.text);
+	pthread_mutex_lock(&e->lock);
+	atomic_store(&e->phase, PHASE_DONE);
+	atomic_store(&e->state, st >= 0 ? SK_STATE_READY : SK_STATE_FAILED);
+	pthread_cond_broadcast(&e->told);
+	pthread_mutex_unlock(&e->lock);
+	if (st >= 0)
+		sk_step_loop(e);
+	return NULL;
+}
+
+/* ---- open and close ---- */
+
+void sk_engine_unref(struct sk_engine *e)
+{
+	struct sk_text *text;
+
+	if (atomic_fetch_sub(&e->refs, 1) != 1)
+		return;
+	text = atomic_load(&e->text);
+	sk_text_close(&text);
+	if (e->bell >= 0)
+		close(e->bell);
+	pthread_cond_destroy(&e->told);
+	pthread_cond_destroy(&e->wake);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+/* What only the engine thread used; after it has ended, or when it never began. */
+static void engine_fini(struct sk_engine *e)
+{
+	sk_step_room_fini(&e->room);
+	sk_sched_close(&e->sched);
+	sk_model_close(&e->model);
+	sk_setup_fini(&e->setup);
+	sk_engine_unref(e);
+}
+
+static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	struct sk_info *i = &e->setup.info;
+	pthread_condattr_t monotonic;
+	sk_status st;
+
+	pthread_mutex_init(&e->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&e->wake, NULL);
+	pthread_cond_init(&e->told, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	atomic_init(&e->refs, 1);
+	atomic_init(&e->state, SK_STATE_LOADING);
+	e->submitted_end = &e->submitted;
+	e->news_end = &e->news;
+	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->bell < 0)
+		return sk_fail(err, SK_EIO, "eventfd: %s", strerror(errno));
+	st = sk_setup_init(&e->setup, o, err);
+	if (st < 0)
+		return st;
+	e->backend = e->setup.model.backend;
+	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max);
+	e->look_ahead = e->setup.sched.look_ahead;
+	atomic_init(&e->blocks_free, i->blocks);
+	st = sk_sched_open(&e->setup.sched, &e->sched, err);
+	if (st >= 0)
+		st = sk_step_room_init(&e->room, &e->setup, err);
+	if (st >= 0)
+		st = sk_model_open(e->setup.weights, &e->setup.model, &e->model, err);
+	if (st < 0)
+		return st;
+	e->load_total = sk_model_load_bytes(e->model);
+	i->scratch_bytes += e->room.bytes;
+	e->backend->describe(sk_model_dev(e->model), i->isa, sizeof(i->isa), i->device, sizeof(i->device));
+	return SK_OK;
+}
+
+sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_engine, struct sk_err *err)
+{
+	struct sk_engine *e = calloc(1, sizeof(*e));
+	sk_status st;
+
+	if (!e)
+		return sk_fail(err, SK_ENOMEM, "no memory for an engine");
+	st = engine_init(e, o, err);
+	if (st >= 0) {
+		sk_setup_log(&e->setup);
+		if (pthread_create(&e->thread, NULL, engine_main, e) != 0)
+			st = sk_fail(err, SK_ENOMEM, "no thread for the engine");
+	}
+	if (st < 0) {
+		engine_fini(e);
+		return st;
+	}
+	*ret_engine = e;
+	return SK_OK;
+}
+
+/* Drop what is still in the ready list: nobody will ask for it any more. */
+static void ready_drop(struct sk_gen *g)
+{
+	while (g) {
+		struct sk_gen *next = g->ready_next;
+
+		sk_gen_unref(g);
+		g = next;
+	}
+}
+
+void sk_engine_close(struct sk_engine **pe)
+{
+	struct sk_engine *e = *pe;
+
+	if (!e)
+		return;
+	*pe = NULL;
+	atomic_store(&e->refusing, true);
+	atomic_store(&e->load_stop, true);
+	pthread_mutex_lock(&e->lock);
+	atomic_store(&e->closing, true);
+	pthread_cond_broadcast(&e->wake);
+	pthread_mutex_unlock(&e->lock);
+	pthread_join(e->thread, NULL);
+	ready_drop(e->taken);
+	e->taken = NULL;
+	ready_drop(atomic_exchange(&e->ready, NULL));
+	engine_fini(e);
+}
+
+/* ---- states ---- */
+
+sk_status sk_engine_wait_ready(struct sk_engine *e, struct sk_err *err)
+{
+	sk_status st;
+
+	pthread_mutex_lock(&e->lock);
+	while (atomic_load(&e->state) == SK_STATE_LOADING)
+		pthread_cond_wait(&e->told, &e->lock);
+	st = e->load_err.status;
+	if (st < 0 && err)
+		*err = e->load_err;
+	pthread_mutex_unlock(&e->lock);
+	return st;
+}
+
+void sk_engine_refuse(struct sk_engine *e)
+{
+	/* Under the lock: who pushes after this sees it. */
+	pthread_mutex_lock(&e->lock);
+	atomic_store(&e->refusing, true);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void cancel_all(struct sk_engine *e)
+{
+	/* The active list is the engine thread's: it fails them all in passing when it sees this. */
+	atomic_store(&e->cancel_all, true);
+	atomic_store(&e->cancels, true);
+}
+
+void sk_engine_drain(struct sk_engine *e, int timeout_ms)
+{
+	struct timespec until;
+
+	sk_engine_refuse(e);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	if (timeout_ms > 0) {
+		until.tv_sec += timeout_ms / 1000;
+		until.tv_nsec += timeout_ms % 1000 * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000L;
+		}
+	}
+	pthread_mutex_lock(&e->lock);
+	while (timeout_ms >= 0 && atomic_load(&e->held) > 0)
+		if (pthread_cond_timedwait(&e->told, &e->lock, &until) == ETIMEDOUT) {
+			cancel_all(e);
+			break;
+		}
+	while (atomic_load(&e->held) > 0)
+		pthread_cond_wait(&e->told, &e->lock);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- what anybody may ask ---- */
+
+void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
+{
+	const struct sk_text *text = atomic_load(&e->text);
+	struct sk_text_info ti;
+
+	*ret_info = e->setup.info;
+	if (!text)
+		return;
+	sk_text_info(text, &ti);
+	ret_info->bos_id = ti.bos;
+	ret_info->eos_id = ti.eos;
+	ret_info->tokenizer_bytes = ti.bytes;
+	ret_info->has_chat_template = sk_text_chat_template(text) != NULL;
+}
+
+void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
+{
+	uint32_t held = atomic_load(&e->held), running = atomic_load(&e->running);
+	int state = atomic_load(&e->state), phase = atomic_load(&e->phase);
+
+	if (state == SK_STATE_READY && atomic_load(&e->refusing))
+		state = SK_STATE_DRAINING;
+	*ret_stats = (struct sk_stats){
+		.state = (enum sk_engine_state)state,
+		.load_done_bytes = atomic_load(&e->load_done), .load_total_bytes = e->load_total,
+		.running = running, .waiting = held > running ? held - running : 0,
+		.blocks_free = atomic_load(&e->blocks_free), .blocks_total = e->setup.info.blocks,
+		.steps = atomic_load(&e->steps), .prompt_tokens = atomic_load(&e->prompt_tokens),
+		.generated_tokens = atomic_load(&e->generated_tokens), .preemptions = atomic_load(&e->preemptions),
+		.cancelled = atomic_load(&e->cancelled), .failed = atomic_load(&e->failed),
+		.finished = atomic_load(&e->finished), .step_us = atomic_load(&e->step_us),
+	};
+	memcpy(ret_stats->load_phase, phases[phase], strlen(phases[phase]) + 1);
+}
+
+/* ---- text ---- */
+
+static sk_status text_get(const struct sk_engine *e, const struct sk_text **ret_text, struct sk_err *err)
+{
+	*ret_text = atomic_load(&e->text);
+	if (*ret_text)
+		return SK_OK;
+	if (atomic_load(&e->state) == SK_STATE_FAILED)
+		return sk_fail(err, SK_EENGINE, "the engine has failed");
+	return sk_fail(err, SK_ELOADING, "the tokenizer is still loading");
+}
+
+sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
+			     int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
+{
+	struct sk_ids v = { 0 };
+	const struct sk_text *t;
+	sk_status st = text_get(e, &t, err);
+
+	if (st >= 0)
+		st = sk_text_encode(t, text, len, add_special, parse_special, 0, &v, err);
+	if (st >= 0 && !v.ids) {
+		v.ids = malloc(sizeof(*v.ids));
+		st = v.ids ? SK_OK : sk_fail(err, SK_ENOMEM, "out of memory");
+	}
+	if (st >= 0) {
+		*ret_ids = v.ids;
+		*ret_len = v.len;
+		v.ids = NULL;
+	}
+	sk_ids_fini(&v);
+	return st;
+}
+
+sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
+			       size_t *ret_len, struct sk_err *err)
+{
+	struct sk_buf b = SK_BUF(TEXT_MAX);
+	const struct sk_text *t;
+	struct sk_text_info ti;
+	sk_status st = text_get(e, &t, err);
+
+	if (st < 0)
+		return st;
+	sk_text_info(t, &ti);
+	for (size_t i = 0; i < len; i++)
+		if (ids[i] < 0 || ids[i] >= ti.vocab)
+			return sk_fail(err, SK_EINVAL, "token id %d is not one of the vocabulary of %d", (int)ids[i],
+				       (int)ti.vocab);
+	st = sk_text_decode(t, ids, len, skip_special, &b);
+	if (st >= 0)
+		st = sk_buf_addc(&b, '\0');
+	if (st < 0) {
+		sk_buf_fini(&b);
+		return sk_fail(err, st, "the text of %zu tokens is too long", len);
+	}
+	*ret_text = b.data;
+	*ret_len = b.len - 1;
+	return SK_OK;
+}
+
+const char *sk_engine_chat_template(const struct sk_engine *e)
+{
+	const struct sk_text *t = atomic_load(&e->text);
+
+	return t ? sk_text_chat_template(t) : NULL;
+}

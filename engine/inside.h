@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of struct sk_engine and struct sk_gen, for the files of this folder.
+ *
+ * Threads: the engine thread (loads, then steps), the text thread (loads the tokenizer beside it and ends), any thread that
+ * submits or cancels, and the reader: the one thread that reads events. They meet
+ *
+ *	submit list     under engine.lock; the engine thread takes it whole, once a step
+ *	gen.published   how many events the engine thread has written; everything below it is constant
+ *	ready list      a stack that the engine thread pushes on and the reader takes whole, without a lock
+ *
+ * Each struct says who owns a field. `_Atomic` ones are shared on purpose.
+ */
+#ifndef SK_ENGINE_INSIDE_H
+#define SK_ENGINE_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/model/model.h"
+#include "engine/saker.h"
+#include "engine/sample/sample.h"
+#include "engine/sched/sched.h"
+#include "engine/text/text.h"
+#include "engine/weights/weights.h"
+
+#define SK_TOP_TIES 8                   /* room for ties beyond top_n_tokens */
+#define SK_FAILURES_MAX 8               /* so many steps failed in a row: the engine gives up */
+
+/* Everything that is known before a weight is loaded. Filled by sk_setup_init(), emptied by sk_setup_fini(). */
+struct sk_setup {
+	struct sk_weights *weights;             /* NULL after loading */
+	struct sk_model_opts model;
+	struct sk_sched_limits sched;
+	struct sk_info info;
+};
+sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err);
+void sk_setup_fini(struct sk_setup *s);
+void sk_setup_log(const struct sk_setup *s);
+
+/* published: the count of PREFILL and TOKEN events, and in the two highest bits how it ended. */
+#define SK_PUBLISHED_COUNT 0x3fffffffu
+enum { SK_GEN_GOES_ON = 0, SK_GEN_FINISHED = 1, SK_GEN_FAILED = 2 };
+
+/* One block of memory, taken at submit for all the generation may ever emit. */
+struct sk_gen {
+	/* constant after submit */
+	struct sk_engine *e;
+	uint64_t id;
+	struct sk_sample_params sample;
+	uint32_t prompt_len, max_new, top_max;
+	bool ignore_eos;
+	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
+	int64_t submitted_us;
+
+	/* shared */
+	_Atomic uint32_t published;
+	_Atomic bool cancel;
+	_Atomic bool queued;                    /* in the ready list, or about to be */
+	_Atomic int refs;                       /* caller, engine thread, ready list */
+
+	/* written by the engine thread, read below `published` */
+	int32_t *ids;                           /* [prompt_len + max_new] */
+	float *logprob;                         /* [max_new] */
+	float *prompt_logprob;                  /* [prompt_len]; NULL: not asked for */
+	struct sk_sample_alt *top;              /* [max_new][top_max]; NULL: not asked for */
+	uint16_t *top_len;                      /* [max_new] */
+	enum sk_finish_reason reason;
+	size_t text_cut, stop_bytes;            /* stop_bytes > 0: a stop string ends at text_cut */
+	int64_t queue_us, inference_us;
+	sk_status fail_status;
+	const char *fail_text;                  /* a constant */
+
+	/* engine thread */
+	uint32_t generated, released;           /* tokens; those whose text holds no beginning of a stop string */
+	uint32_t *text_end;                     /* [max_new] bytes of text after each token; NULL: no stop strings */
+	size_t text_len;
+	struct sk_detok detok;
+	int64_t first_us;                       /* 0: no step yet */
+	int in_flight;                          /* planned steps it has a part in */
+	bool ended, news;
+	struct sk_gen *prev, *next;             /* engine.active; `next` also the submit list's */
+	struct sk_gen *news_next;
+	struct sk_gen *ready_next;              /* the ready list's; whoever holds that end of it */
+
+	/* reader thread */
+	uint32_t read;
+	bool end_read, closed;
+	void *user;
+	struct sk_detok reader_detok;
+	struct sk_buf text;                     /* what the last event points to */
+	struct sk_event_token *tokens;          /* [top_max or prompt_len] */
+};
+
+/* What one step needs, sized at start for the largest one. owner: engine thread. */
+struct sk_step_room {
+	int32_t *ids, *pos, *seq_start, *rows;
+	const int32_t **blocks;
+	int32_t *row_seq;                       /* [rows] which sequence of the batch a row of logits belongs to */
+	int32_t *argmax;
+	float *max, *logsumexp;
+	struct sk_sample_in *in;
+	struct sk_sample_out *out;
+	int32_t *work;                          /* rows that need more than their statistics */
+	struct sk_fate *fates;
+	char *scratch;                          /* [threads] scratch of the sampler */
+	size_t scratch_bytes;
+	struct sk_sample_alt *top;              /* [sequences][top_max] */
+	uint32_t top_max;
+	struct sk_buf piece;                    /* text of one token */
+	uint64_t bytes;
+};
+
+struct sk_engine {
+	/* constant after open (info: after loading) */
+	struct sk_setup setup;
+	struct sk_model *model;
+	const struct sk_backend *backend;
+	uint32_t queue_max;
+	uint64_t load_total;
+	int look_ahead;
+	int bell;                               /* eventfd */
+
+	_Atomic int refs;                       /* the owner's, and one of each generation */
+	_Atomic(struct sk_text *) text;         /* NULL until loaded */
+	_Atomic int state;                      /* enum sk_engine_state without DRAINING */
+	_Atomic int phase;
+	_Atomic bool refusing, closing, cancels, cancel_all, load_stop;
+	_Atomic bool belled;                    /* somebody reads the ready list */
+	_Atomic uint64_t load_done, ids, steps, prompt_tokens, generated_tokens, preemptions, cancelled, failed, finished,
+		step_us;
+	_Atomic uint32_t held, waiting, running, blocks_free;   /* held: submitted and not ended; waiting: no step yet */
+	_Atomic int waiters;                    /* threads in sk_gen_wait() */
+	_Atomic(struct sk_gen *) ready;         /* a stack */
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;                    /* engine thread: something was submitted, or closing */
+	pthread_cond_t told;                    /* others: state has changed, events came, the last one ended */
+	struct sk_gen *submitted, **submitted_end;      /* under lock */
+	bool gone;                              /* under lock: the engine thread takes no more */
+	struct sk_err load_err;                 /* under lock */
+
+	pthread_t thread, text_thread;
+	sk_status text_status;                  /* the text thread's, read after joining */
+	struct sk_err text_err;
+
+	/* engine thread */
+	struct sk_sched *sched;
+	struct sk_gen *active;
+	struct sk_gen *news, **news_end;
+	struct sk_step_room room;
+	int failures;
+
+	/* reader thread */
+	struct sk_gen *taken;                   /* ready ones, oldest first */
+};
+
+/* ---- engine.c ---- */
+void sk_engine_unref(struct sk_engine *e);
+
+/* ---- gen.c ---- */
+
+/* Engine thread: events up to what is released, and the end if there is one, become visible; the bell rings in sk_news_tell(). */
+void sk_gen_publish(struct sk_gen *g, int end);
+void sk_news_tell(struct sk_engine *e);
+void sk_gen_unref(struct sk_gen *g);
+
+/* ---- step.c: the engine thread after loading, until closing ---- */
+sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, struct sk_err *err);
+void sk_step_room_fini(struct sk_step_room *r);
+/* A prompt of one token, whose answer nobody reads: SK_EENGINE when its logits are no numbers. */
+sk_status sk_step_warm_up(struct sk_engine *e, struct sk_err *err);
+void sk_step_loop(struct sk_engine *e);
+
+#endif

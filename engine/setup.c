@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From options and a checkpoint's headers to every size of the engine: the memory plan, printed before anything is loaded.
+ *
+ * The pool of KV blocks is the only thing that bends: it takes what kv_bytes says, or a quarter of the memory that is
+ * available, at most 32 full contexts; the longest request then fits what there is.
+ */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/log.h"
+#include "engine/inside.h"
+
+#define BATCH_PREFILL 512
+#define SEQUENCES 128
+#define QUEUE 1024
+#define TOP_N 5
+#define CONTEXTS 32             /* the pool holds so many full contexts at most */
+#define LIMIT_MAX (1 << 24)     /* of every count that an option gives */
+
+/* ---- memory ---- */
+
+/* The number behind `key` at the start of a line of a small file, or -1. */
+static int64_t file_number(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "re");
+	int64_t value = -1;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, strlen(key)) != 0)
+			continue;
+		if (sscanf(line + strlen(key), "%" SCNd64, &value) != 1)
+			value = -1;
+		break;
+	}
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/* What this process may take: the machine's MemAvailable, and the container's limit where there is one. */
+static uint64_t memory_available(void)
+{
+	int64_t kib = file_number("/proc/meminfo", "MemAvailable:");
+	int64_t max = file_number("/sys/fs/cgroup/memory.max", "");
+	int64_t used = file_number("/sys/fs/cgroup/memory.current", "");
+	int64_t bytes = kib >= 0 ? kib * 1024 : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+	if (max >= 0 && used >= 0 && max - used < bytes)
+		bytes = max > used ? max - used : 0;
+	return (uint64_t)bytes;
+}
+
+/* ---- options ---- */
+
+static int cores(void)
+{
+	cpu_set_t set;
+	int n;
+
+	CPU_ZERO(&set);
+	n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	return n > 0 ? n : 1;
+}
+
+static bool is_auto(const char *word)
+{
+	return !word || !*word || !strcmp(word, "auto");
+}
+
+static sk_status setup_types(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	const char *kv = o->kv_dtype;
+
+	if (!is_auto(o->dtype) && strcmp(o->dtype, "float32") != 0)
+		return sk_fail(err, SK_ENOTSUP, "dtype %.32s: the %s backend calculates in auto or float32", o->dtype,
+			       s->model.backend->name);
+	s->model.quantise = is_auto(o->dtype);
+	if (is_auto(kv))
+		kv = s->model.quantise ? "bfloat16" : "float32";
+	if (strcmp(kv, "bfloat16") != 0 && strcmp(kv, "float32") != 0)
+		return sk_fail(err, SK_ENOTSUP, "KV type %.32s: it is auto, float32 or bfloat16", kv);
+	s->model.kv_dtype = strcmp(kv, "float32") == 0 ? SK_F32 : SK_BF16;
+	snprintf(s->info.dtype, sizeof(s->info.dtype), "%s", s->model.quantise ? "auto" : "float32");
+	snprintf(s->info.kv_dtype, sizeof(s->info.kv_dtype), "%s", kv);
+	return SK_OK;
+}
+
+static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	uint32_t prefill = o->batch_prefill_tokens ? o->batch_prefill_tokens : BATCH_PREFILL;
+	uint32_t sequences = o->sequences_max ? o->sequences_max : SEQUENCES;
+	uint32_t queue = o->queue_max ? o->queue_max : QUEUE;
+
+	if (prefill > LIMIT_MAX || sequences > LIMIT_MAX || queue > LIMIT_MAX || o->top_n_max > 1000 || o->threads < 0 ||
+	    o->threads > 4096 || o->look_ahead < -1 || o->look_ahead > 1)
+		return sk_fail(err, SK_EINVAL, "an engine option is out of range");
+	if (sequences > prefill)
+		sequences = prefill;
+	s->model.tokens_max = (int32_t)prefill;
+	s->model.sequences_max = s->model.logits_max = (int32_t)sequences;
+	s->model.dev.threads = o->threads ? o->threads : cores();
+	s->model.dev.isa = is_auto(o->cpu_isa) ? NULL : o->cpu_isa;
+	s->model.dev.no_step_down = o->no_step_down;
+	s->info.batch_prefill_tokens = prefill;
+	s->info.sequences_max = sequences;
+	s->info.top_n_max = o->top_n_max ? o->top_n_max : TOP_N;
+	s->info.threads = s->model.dev.threads;
+	s->sched = (struct sk_sched_limits){
+		.tokens_max = (int32_t)prefill, .sequences_max = (int32_t)sequences, .block_tokens = SK_KV_BLOCK,
+		.waiting_max = (int32_t)(queue + sequences), .look_ahead = o->look_ahead > 0,
+	};
+	return SK_OK;
+}
+
+/* ---- the pool, and how long a request may be ---- */
+
+static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, const struct sk_dims *d, struct sk_err *err)
+{
+	struct sk_model_plan plan;
+	uint64_t total = o->total_tokens_max ? o->total_tokens_max : (uint64_t)d->context_max;
+	uint64_t budget, block_bytes, blocks, pool, full;
+	sk_status st;
+
+	if (total > (uint64_t)d->context_max)
+		return sk_fail(err, SK_EINVAL, "max-total-tokens %" PRIu64 " is over the model's context of %d tokens", total,
+			       (int)d->context_max);
+	if (total < 2)
+		return sk_fail(err, SK_EINVAL, "max-total-tokens %" PRIu64 ": a prompt and an answer need 2 at least", total);
+	s->model.context_max = (int32_t)total;
+	st = sk_model_plan(s->weights, &s->model, &plan, err);
+	if (st < 0)
+		return st;
+	block_bytes = plan.kv_bytes_per_token * SK_KV_BLOCK;
+	if (SK_BUG_IF(block_bytes == 0))
+		return sk_fail(err, SK_EBUG, "the backend keeps its KV cache nowhere");
+	full = (total + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
+	budget = o->kv_bytes;
+	if (budget == 0) {
+		budget = memory_available() / 4;
+		if (budget > CONTEXTS * full * block_bytes)
+			budget = CONTEXTS * full * block_bytes;
+	}
+	blocks = budget / block_bytes;
+	if (blocks > INT32_MAX / SK_KV_BLOCK)
+		blocks = INT32_MAX / SK_KV_BLOCK;
+	pool = blocks * SK_KV_BLOCK;
+	if (blocks < 1 || (o->total_tokens_max && pool < total))
+		return sk_fail(err, SK_ENOMEM, "the KV pool of %" PRIu64 " MiB holds %" PRIu64 " tokens, %" PRIu64 " are asked for "
+			       "(%" PRIu64 " bytes each): give more kv-memory or fewer max-total-tokens", budget >> 20, pool,
+			       total, plan.kv_bytes_per_token);
+	if (total > pool)
+		total = pool;
+	if (o->input_tokens_max && o->input_tokens_max >= total)
+		return sk_fail(err, SK_EINVAL, "max-input-tokens %u must be below max-total-tokens %" PRIu64,
+			       o->input_tokens_max, total);
+	s->model.context_max = s->sched.context_max = (int32_t)total;
+	s->model.kv_blocks = s->sched.blocks = (int32_t)blocks;
+	s->info.total_tokens_max = (uint32_t)total;
+	s->info.input_tokens_max = o->input_tokens_max ? o->input_tokens_max : (uint32_t)total - 1;
+	s->info.block_tokens = SK_KV_BLOCK;
+	s->info.blocks = (uint32_t)blocks;
+
+	st = sk_model_plan(s->weights, &s->model, &plan, err);
+	if (st < 0)
+		return st;
+	s->info.weights_bytes = plan.weights_bytes;
+	s->info.kv_bytes = plan.kv_bytes;
+	s->info.kv_bytes_per_token = plan.kv_bytes_per_token;
+	s->info.scratch_bytes = plan.scratch_bytes;
+	s->info.params = plan.params;
+	snprintf(s->info.quant, sizeof(s->info.quant), "%s", plan.quant);
+	return SK_OK;
+}
+
+/* ---- what is printed and asked for ---- */
+
+static void info_model(struct sk_setup *s, const struct sk_arch *arch, const struct sk_dims *d)
+{
+	struct sk_info *i = &s->info;
+	const char *path = sk_weights_path(s->weights), *base = strrchr(path, '/'), *name;
+	size_t len;
+
+	snprintf(i->model_id, sizeof(i->model_id), "%s", base && base[1] ? base + 1 : path);
+	name = sk_meta_str(s->weights, "general.name", &len);
+	if (name)
+		snprintf(i->model_name, sizeof(i->model_name), "%.*s", (int)(len < 127 ? len : 127), name);
+	snprintf(i->arch, sizeof(i->arch), "%s", arch->name);
+	snprintf(i->format, sizeof(i->format), "%s", sk_weights_format(s->weights));
+	i->layers = (uint32_t)d->layers;
+	i->width = (uint32_t)d->width;
+	i->heads = (uint32_t)d->heads;
+	i->kv_heads = (uint32_t)d->kv_heads;
+	i->head_width = (uint32_t)d->head_width;
+	i->ffn_width = (uint32_t)d->ffn_width;
+	i->vocab = (uint32_t)d->vocab;
+	i->context_max = (uint32_t)d->context_max;
+	i->file_bytes = sk_weights_file_bytes(s->weights);
+	/* Until the tokenizer is loaded and knows better. */
+	i->bos_id = (int32_t)sk_meta_int(s->weights, "tokenizer.ggml.bos_token_id", -1);
+	i->eos_id = (int32_t)sk_meta_int(s->weights, "tokenizer.ggml.eos_token_id", -1);
+	i->has_chat_template = sk_meta_str(s->weights, "tokenizer.chat_template", &len) != NULL;
+}
+
+static void info_backends(struct sk_setup *s, const char *asked)
+{
+	struct sk_info *i = &s->info;
+
+	for (const struct sk_backend *const *b = sk_backends(); *b && i->backends_len < 8; b++) {
+		struct sk_info_backend *ib = &i->backends[i->backends_len++];
+		char why[128] = "";
+
+		snprintf(ib->name, sizeof(ib->name), "%s", (*b)->name);
+		ib->score = (*b)->score(why, sizeof(why));
+		ib->chosen = *b == s->model.backend;
+		if (ib->score <= 0)
+			snprintf(ib->why, sizeof(ib->why), "not usable here: %s", why);
+		else if (ib->chosen)
+			snprintf(ib->why, sizeof(ib->why), "%s", is_auto(asked) ? "the best score" : "asked for by name");
+		else
+			snprintf(ib->why, sizeof(ib->why), "%s", is_auto(asked) ? "another one has a better score" :
+										  "another one was asked for");
+	}
+	snprintf(i->backend, sizeof(i->backend), "%s", s->model.backend->name);
+}
+
+sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	const struct sk_arch *arch;
+	struct sk_dims dims;
+	sk_status st;
+
+	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 } };
+	if (!o->model || !*o->model)
+		return sk_fail(err, SK_EINVAL, "no model was given");
+	st = sk_weights_open(o->model, &s->weights, err);
+	if (st >= 0)
+		st = sk_model_check(s->weights, &arch, &dims, err);
+	if (st >= 0)
+		st = sk_backend_find(is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+	if (st >= 0)
+		st = setup_types(s, o, err);
+	if (st >= 0)
+		st = setup_counts(s, o, err);
+	if (st >= 0)
+		st = setup_pool(s, o, &dims, err);
+	if (st < 0) {
+		sk_setup_fini(s);
+		return st;
+	}
+	info_model(s, arch, &dims);
+	info_backends(s, o->backend);
+	return SK_OK;
+}
+
+void sk_setup_fini(struct sk_setup *s)
+{
+	sk_weights_close(&s->weights);
+}
+
+void sk_setup_log(const struct sk_setup *s)
+{
+	const struct sk_info *i = &s->info;
+	double mib = 1.0 / (1 << 20);
+
+	sk_log(SK_LOG_INFO, "model %s: %s, %s, %.1f million weights, %u layers, width %u, vocabulary %u, context %u", i->model_id,
+	       i->arch, i->quant, (double)i->params * 1e-6, i->layers, i->width, i->vocab, i->context_max);
+	sk_log(SK_LOG_INFO, "memory plan: weights %.1f MiB, KV pool %.1f MiB (%u blocks of %u tokens, %" PRIu64
+	       " bytes a token, %s), scratch %.1f MiB; backend %s, %d threads", (double)i->weights_bytes * mib,
+	       (double)i->kv_bytes * mib, i->blocks, i->block_tokens, i->kv_bytes_per_token, i->kv_dtype,
+	       (double)i->scratch_bytes * mib, i->backend, i->threads);
+	sk_log(SK_LOG_INFO, "limits: %u tokens a request (%u of prompt), %u tokens and %u sequences a step", i->total_tokens_max,
+	       i->input_tokens_max, i->batch_prefill_tokens, i->sequences_max);
+}
+
+sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err)
+{
+	struct sk_setup s;
+	sk_status st = sk_setup_init(&s, o, err);
+
+	if (st < 0)
+		return st;
+	*ret_info = s.info;
+	sk_setup_fini(&s);
+	return SK_OK;
+}

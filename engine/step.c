@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine thread's loop: one step's life.
+ *
+ *	intake -> plan -> build the step's arrays -> forward -> statistics and sampling -> commit -> tell the readers
+ *
+ * With look-ahead the next plan is made between forward and sampling, before anybody knows the next tokens. They are
+ * known before the next forward, since the host samples; so build() puts the token in, and leaves out whoever has
+ * ended meanwhile.
+ *
+ * Between two tokens nothing is allocated: the arrays are those of sk_step_room, a generation's were taken at submit.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/inside.h"
+
+#define PIECE_MAX ((size_t)1 << 24)     /* text of one token */
+#define PIECE_FIRST ((size_t)1 << 16)
+
+/* One step, from its plan to its commit. */
+struct step {
+	struct sk_batch b;
+	struct sk_step arrays;
+	int32_t rows;
+};
+
+/* ---- room ---- */
+
+static void *room_take(struct sk_step_room *r, size_t count, size_t bytes)
+{
+	r->bytes += count * bytes;
+	return calloc(count, bytes);
+}
+
+sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, struct sk_err *err)
+{
+	size_t T = (size_t)s->model.tokens_max, S = (size_t)s->model.sequences_max;
+	size_t workers = (size_t)s->model.dev.threads;
+
+	*r = (struct sk_step_room){ .top_max = s->info.top_n_max + SK_TOP_TIES };
+	r->scratch_bytes = (sk_sample_scratch_bytes((int32_t)s->info.vocab) + 63) & ~(size_t)63;
+	r->ids = room_take(r, T, sizeof(*r->ids));
+	r->pos = room_take(r, T, sizeof(*r->pos));
+	r->seq_start = room_take(r, S + 1, sizeof(*r->seq_start));
+	r->blocks = room_take(r, S, sizeof(*r->blocks));
+	r->rows = room_take(r, S, sizeof(*r->rows));
+	r->row_seq = room_take(r, S, sizeof(*r->row_seq));
+	r->argmax = room_take(r, S, sizeof(*r->argmax));
+	r->max = room_take(r, S, sizeof(*r->max));
+	r->logsumexp = room_take(r, S, sizeof(*r->logsumexp));
+	r->in = room_take(r, S, sizeof(*r->in));
+	r->out = room_take(r, S, sizeof(*r->out));
+	r->work = room_take(r, S, sizeof(*r->work));
+	r->fates = room_take(r, S, sizeof(*r->fates));
+	r->top = room_take(r, S * r->top_max, sizeof(*r->top));
+	r->scratch = room_take(r, workers, r->scratch_bytes);
+	sk_buf_init(&r->piece, PIECE_MAX);
+	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->rows || !r->row_seq || !r->argmax || !r->max ||
+	    !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
+	    sk_buf_reserve(&r->piece, PIECE_FIRST) < 0) {
+		sk_step_room_fini(r);
+		return sk_fail(err, SK_ENOMEM, "no memory for a step of %zu tokens and %zu sequences", T, S);
+	}
+	return SK_OK;
+}
+
+void sk_step_room_fini(struct sk_step_room *r)
+{
+	free(r->ids);
+	free(r->pos);
+	free(r->seq_start);
+	free(r->blocks);
+	free(r->rows);
+	free(r->row_seq);
+	free(r->argmax);
+	free(r->max);
+	free(r->logsumexp);
+	free(r->in);
+	free(r->out);
+	free(r->work);
+	free(r->fates);
+	free(r->top);
+	free(r->scratch);
+	sk_buf_fini(&r->piece);
+	*r = (struct sk_step_room){ 0 };
+}
+
+/* ---- generations come and go ---- */
+
+static void gen_join(struct sk_engine *e, struct sk_gen *g)
+{
+	g->prev = NULL;
+	g->next = e->active;
+	if (e->active)
+		e->active->prev = g;
+	e->active = g;
+}
+
+/* The engine's reference goes when the last planned step with a part of it is committed. */
+static void gen_leave(struct sk_engine *e, struct sk_gen *g)
+{
+	if (g->prev)
+		g->prev->next = g->next;
+	else
+		e->active = g->next;
+	if (g->next)
+		g->next->prev = g->prev;
+	g->ended = true;
+	if (!g->first_us)
+		atomic_fetch_sub(&e->waiting, 1);
+	if (atomic_fetch_sub(&e->held, 1) == 1 && atomic_load(&e->refusing)) {
+		pthread_mutex_lock(&e->lock);
+		pthread_cond_broadcast(&e->told);
+		pthread_mutex_unlock(&e->lock);
+	}
+	if (g->in_flight == 0)
+		sk_gen_unref(g);
+}
+
+static void gen_finish(struct sk_engine *e, struct sk_gen *g, enum sk_finish_reason reason, int64_t now)
+{
+	g->reason = reason;
+	g->released = g->generated;
+	g->queue_us = g->first_us - g->submitted_us;
+	g->inference_us = now - g->first_us;
+	atomic_fetch_add(&e->finished, 1);
+	sk_gen_publish(g, SK_GEN_FINISHED);
+	gen_leave(e, g);
+}
+
+static void gen_fail(struct sk_engine *e, struct sk_gen *g, sk_status st, const char *text)
+{
+	g->fail_status = st;
+	g->fail_text = text;
+	g->released = g->generated;
+	atomic_fetch_add(st == SK_ECANCELED ? &e->cancelled : &e->failed, 1);
+	sk_gen_publish(g, SK_GEN_FAILED);
+	gen_leave(e, g);
+}
+
+static void intake(struct sk_engine *e, int64_t now)
+{
+	struct sk_gen *g;
+
+	/* The count is read without the lock: most steps find nothing, and what it misses comes a step later. */
+	if (atomic_load(&e->waiting) == 0)
+		return;
+	pthread_mutex_lock(&e->lock);
+	g = e->submitted;
+	e->submitted = NULL;
+	e->submitted_end = &e->submitted;
+	pthread_mutex_unlock(&e->lock);
+	while (g) {
+		struct sk_gen *next = g->next;
+		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
+			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
+			.max_new_tokens = (int32_t)g->max_new, .prompt_rows = g->prompt_logprob != NULL, .user = g,
+		}, now);
+
+		gen_join(e, g);
+		if (st < 0) {
+			/* Submit has checked what the scheduler checks. */
+			SK_BUG_IF(st != SK_EOVERLOADED);
+			gen_fail(e, g, SK_EENGINE, "the request does not fit the engine");
+		}
+		g = next;
+	}
+}
+
+static void cancels(struct sk_engine *e)
+{
+	bool all;
+
+	if (!atomic_exchange(&e->cancels, false))
+		return;
+	all = atomic_load(&e->cancel_all);
+	for (struct sk_gen *g = e->active, *next; g; g = next) {
+		next = g->next;
+		if (!all && !atomic_load(&g->cancel))
+			continue;
+		sk_sched_drop(e->sched, g->id);
+		gen_fail(e, g, SK_ECANCELED, "the request was cancelled");
+	}
+}
+
+static void fail_all(struct sk_engine *e, sk_status st, const char *text)
+{
+	while (e->active) {
+		struct sk_gen *g = e->active;
+
+		sk_sched_drop(e->sched, g->id);
+		gen_fail(e, g, st, text);
+	}
+}
+
+/* ---- plan and build ---- */
+
+/* *s is empty (b.S == 0) when there is nothing to do. */
+static void plan(struct sk_engine *e, struct step *s)
+{
+	int64_t now = sk_now_us();
+
+	intake(e, now);
+	cancels(e);
+	sk_sched_plan(e->sched, now, &s->b);
+	for (int32_t i = 0; i < s->b.S; i++) {
+		struct sk_gen *g = s->b.seqs[i].user;
+
+		g->in_flight++;
+		if (!g->first_us) {
+			g->first_us = now;
+			atomic_fetch_sub(&e->waiting, 1);
+		}
+	}
+}
+
+static void build(struct sk_engine *e, struct step *s)
+{
+	struct sk_step_room *r = &e->room;
+	int32_t T = 0, S = 0;
+
+	s->rows = 0;
+	for (int32_t i = 0; i < s->b.S; i++) {
+		const struct sk_batch_seq *q = &s->b.seqs[i];
+		const struct sk_gen *g = q->user;
+
+		r->fates[i] = (struct sk_fate){ 0 };
+		if (g->ended)
+			continue;
+		r->seq_start[S] = T;
+		r->blocks[S++] = q->blocks;
+		memcpy(r->ids + T, g->ids + q->first_pos, (size_t)q->len * sizeof(*r->ids));
+		for (int32_t k = 0; k < q->len; k++)
+			r->pos[T++] = q->first_pos + k;
+		if (q->sample) {
+			r->row_seq[s->rows] = i;
+			r->rows[s->rows++] = T - 1;
+		}
+	}
+	r->seq_start[S] = T;
+	s->arrays = (struct sk_step){ .T = T, .S = S, .ids = r->ids, .pos = r->pos, .seq_start = r->seq_start,
+				      .blocks = r->blocks };
+}
+
+/* ---- after the forward ---- */
+
+struct prompt_take { struct sk_engine *e; struct sk_gen *g; int32_t first_row, first_pos; };
+
+/* The logits at position p speak about the token at p + 1. */
+static void prompt_take(void *arg, int32_t row, const float *logits)
+{
+	struct prompt_take *t = arg;
+	int32_t V = (int32_t)t->e->setup.info.vocab, next = t->first_pos + (row - t->first_row) + 1;
+	float logsumexp;
+
+	t->e->backend->ops->row_stats(sk_model_dev(t->e->model), &(struct sk_op_row_stats){
+		.x = { .data = (void *)logits, .dtype = SK_F32, .dim = { 1, V }, .stride = V }, .logsumexp = &logsumexp });
+	t->g->prompt_logprob[next] = logits[t->g->ids[next]] - logsumexp;
+}
+
+static void prompt_rows(struct sk_engine *e, const struct step *s)
+{
+	int32_t row = 0;
+
+	for (int32_t i = 0; i < s->b.S; i++) {
+		const struct sk_batch_seq *q = &s->b.seqs[i];
+		struct sk_gen *g = q->user;
+		int32_t len = (int32_t)g->prompt_len - 1 - q->first_pos;
+
+		if (g->ended)
+			continue;
+		len = len < q->len ? len : q->len;
+		if (g->prompt_logprob && g->generated == 0 && len > 0)
+			sk_model_prompt_rows(e->model, row, len, prompt_take,
+					     &(struct prompt_take){ e, g, row, q->first_pos });
+		row += q->len;
+	}
+}
+
+static void sample_one(void *arg, int32_t i, int worker)
+{
+	struct sk_step_room *r = arg;
+
+	sk_sample(&r->in[r->work[i]], &r->out[r->work[i]], r->scratch + (size_t)worker * r->scratch_bytes);
+}
+
+static bool is_plain(const struct sk_sample_params *p)
+{
+	return !p->draw && p->top_n == 0 && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f;
+}
+
+/* Statistics of all rows; then the rows that need more, in parallel when they are several. */
+static void sample(struct sk_engine *e, const struct step *s, const float *logits)
+{
+	struct sk_step_room *r = &e->room;
+	int32_t V = (int32_t)e->setup.info.vocab, n = 0;
+
+	if (s->rows == 0)
+		return;
+	e->backend->ops->row_stats(sk_model_dev(e->model), &(struct sk_op_row_stats){
+		.x = { .data = (void *)logits, .dtype = SK_F32, .dim = { s->rows, V }, .stride = V },
+		.argmax = r->argmax, .max = r->max, .logsumexp = r->logsumexp });
+	for (int32_t i = 0; i < s->rows; i++) {
+		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
+
+		r->out[i] = (struct sk_sample_out){ .id = r->argmax[i], .logprob = r->max[i] - r->logsumexp[i] };
+		if (is_plain(&g->sample))
+			continue;
+		r->in[i] = (struct sk_sample_in){
+			.logits = logits + (size_t)i * (size_t)V, .V = V, .p = &g->sample, .ids = g->ids,
+			.ids_len = (int32_t)(g->prompt_len + g->generated), .prompt_len = (int32_t)g->prompt_len,
+			.index = g->generated, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
+		};
+		r->out[i].top = r->top + (size_t)i * r->top_max;
+		r->out[i].top_max = g->top_max;
+		r->work[n++] = i;
+	}
+	if (n > 1)
+		e->backend->host_run(sk_model_dev(e->model), n, sample_one, r);
+	else if (n == 1)
+		sample_one(r, 0, 0);
+}
+
+/* ---- commit ---- */
+
+/* Feed the token's text to the stop strings. true: one of them has ended. Sets what may be shown. */
+static bool stop_feed(struct sk_engine *e, struct sk_gen *g, int32_t id, bool special)
+{
+	struct sk_buf *b = &e->room.piece;
+	size_t used, match, held = 0;
+	bool hit = false;
+
+	sk_buf_clear(b);
+	if (!special)
+		sk_detok_push(atomic_load(&e->text), &g->detok, id, b);
+	if (sk_stop_feed(g->stop, b->data, b->len, &used, &match, &held)) {
+		g->text_cut = g->text_len + used;
+		g->stop_bytes = match;
+		hit = true;
+		held = 0;
+	}
+	g->text_len += b->len;
+	g->text_end[g->generated - 1] = (uint32_t)g->text_len;
+	while (g->released < g->generated && g->text_end[g->released] + held <= g->text_len)
+		g->released++;
+	return hit;
+}
+
+/* One new token. true: it was the last. */
+static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_sample_out *out, int64_t now)
+{
+	const struct sk_text *text = atomic_load(&e->text);
+	uint32_t at = g->generated++;
+	bool stop = false;
+
+	g->ids[g->prompt_len + at] = out->id;
+	g->logprob[at] = out->logprob;
+	if (g->top) {
+		g->top_len[at] = (uint16_t)out->top_len;
+		memcpy(&g->top[(size_t)at * g->top_max], out->top, out->top_len * sizeof(*out->top));
+	}
+	if (g->stop)
+		stop = stop_feed(e, g, out->id, sk_text_is_special(text, out->id));
+	else
+		g->released = g->generated;
+	/* TGI's precedence. */
+	if (g->generated == g->max_new)
+		gen_finish(e, g, SK_FINISH_LENGTH, now);
+	else if (!g->ignore_eos && sk_text_is_eos(text, out->id))
+		gen_finish(e, g, SK_FINISH_EOS, now);
+	else if (stop)
+		gen_finish(e, g, SK_FINISH_STOP, now);
+	else
+		sk_gen_publish(g, SK_GEN_GOES_ON);
+	return g->ended;
+}
+
+static void commit(struct sk_engine *e, const struct step *s, sk_status st)
+{
+	struct sk_step_room *r = &e->room;
+	int64_t now = sk_now_us();
+	uint64_t tokens = 0;
+
+	for (int32_t i = 0; i < s->rows && st >= 0; i++) {
+		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
+		struct sk_fate *fate = &r->fates[r->row_seq[i]];
+
+		/* Cancelled by the plan that looked ahead. */
+		if (g->ended)
+			continue;
+		if (!isfinite(r->out[i].logprob)) {
+			fate->end = true;
+			gen_fail(e, g, SK_EENGINE, "the model has produced values that are not numbers");
+			continue;
+		}
+		fate->next = r->out[i].id;
+		fate->end = commit_token(e, g, &r->out[i], now);
+		tokens++;
+	}
+	for (int32_t i = 0; i < s->b.S; i++) {
+		struct sk_gen *g = s->b.seqs[i].user;
+
+		if (st < 0) {
+			r->fates[i].end = true;
+			if (!g->ended)
+				gen_fail(e, g, SK_EENGINE, "the engine failed in this step");
+		}
+		if (--g->in_flight == 0 && g->ended)
+			sk_gen_unref(g);
+	}
+	sk_sched_commit(e->sched, &s->b, r->fates);
+	atomic_fetch_add(&e->generated_tokens, tokens);
+}
+
+/* ---- the loop ---- */
+
+static void tell_stats(struct sk_engine *e)
+{
+	struct sk_sched_stats st;
+
+	sk_sched_stats(e->sched, &st);
+	atomic_store(&e->running, (uint32_t)st.running);
+	atomic_store(&e->blocks_free, (uint32_t)st.blocks_free);
+	atomic_store(&e->preemptions, st.preemptions);
+}
+
+static void run_step(struct sk_engine *e, struct step *s, struct step *next)
+{
+	int64_t began = sk_now_us();
+	const float *logits = NULL;
+	uint64_t prompt_tokens = 0;
+	sk_status st = SK_OK;
+	struct sk_err err;
+
+	build(e, s);
+	if (s->arrays.S > 0)
+		st = sk_model_forward(e->model, &s->arrays, e->room.rows, s->rows, &logits, &err);
+	if (st >= 0 && s->arrays.S > 0) {
+		prompt_rows(e, s);
+		for (int32_t i = 0; i < s->b.S; i++)
+			prompt_tokens += s->b.seqs[i].prefill ? (uint64_t)s->b.seqs[i].len : 0;
+	}
+	if (e->look_ahead)
+		plan(e, next);
+	if (st >= 0) {
+		sample(e, s, logits);
+		e->failures = 0;
+	} else {
+		sk_log(SK_LOG_ERROR, "step of %d tokens failed: %s", (int)s->arrays.T, err.text);
+		e->failures++;
+	}
+	commit(e, s, st);
+	atomic_fetch_add(&e->steps, 1);
+	atomic_fetch_add(&e->prompt_tokens, prompt_tokens);
+	atomic_fetch_add(&e->step_us, (uint64_t)(sk_now_us() - began));
+#ifdef SK_DEBUG
+	if (sk_sched_check(e->sched, &err) < 0)
+		sk_bug(__FILE__, __LINE__, err.text);
+#endif
+	if (!e->look_ahead)
+		plan(e, next);
+	tell_stats(e);
+	sk_news_tell(e);
+}
+
+/* false: closing. */
+static bool wait_for_work(struct sk_engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	while (!e->submitted && !atomic_load(&e->closing))
+		pthread_cond_wait(&e->wake, &e->lock);
+	pthread_mutex_unlock(&e->lock);
+	return !atomic_load(&e->closing);
+}
+
+/* The last words to everybody, those still in the submit list included; nobody comes in any more. */
+static void leave(struct sk_engine *e)
+{
+	bool failed = e->failures >= SK_FAILURES_MAX;
+
+	if (failed)
+		atomic_store(&e->state, SK_STATE_FAILED);
+	pthread_mutex_lock(&e->lock);
+	e->gone = true;
+	pthread_mutex_unlock(&e->lock);
+	intake(e, sk_now_us());
+	fail_all(e, failed ? SK_EENGINE : SK_ECANCELED, failed ? "the engine has failed" : "the server is shutting down");
+	tell_stats(e);
+	sk_news_tell(e);
+}
+
+void sk_step_loop(struct sk_engine *e)
+{
+	struct step steps[2];
+	int now = 0;
+
+	plan(e, &steps[now]);
+	while (!atomic_load(&e->closing) && e->failures < SK_FAILURES_MAX) {
+		struct step *s = &steps[now];
+
+		if (s->b.S > 0) {
+			now ^= 1;
+			run_step(e, s, &steps[now]);
+			continue;
+		}
+		/* Nothing to compute: cancelled ones still want to hear it, and with look-ahead a new plan may find work. */
+		tell_stats(e);
+		sk_news_tell(e);
+		if (!e->active && !wait_for_work(e))
+			break;
+		plan(e, s);
+	}
+	/* What a plan has promised to a step that will not run. */
+	for (int32_t i = 0; i < steps[now].b.S; i++) {
+		struct sk_gen *g = steps[now].b.seqs[i].user;
+
+		if (--g->in_flight == 0 && g->ended)
+			sk_gen_unref(g);
+	}
+	leave(e);
+}
+
+sk_status sk_step_warm_up(struct sk_engine *e, struct sk_err *err)
+{
+	int32_t id = e->setup.info.bos_id >= 0 && (uint32_t)e->setup.info.bos_id < e->setup.info.vocab ? e->setup.info.bos_id : 0;
+	int32_t zero = 0, start[2] = { 0, 1 };
+	const int32_t *blocks = &zero;
+	struct sk_step s = { .T = 1, .S = 1, .ids = &id, .pos = &zero, .seq_start = start, .blocks = &blocks };
+	const float *logits;
+	sk_status st = sk_model_forward(e->model, &s, &zero, 1, &logits, err);
+
+	if (st < 0)
+		return st;
+	for (uint32_t i = 0; i < e->setup.info.vocab; i++)
+		if (!isfinite(logits[i]))
+			return sk_fail(err, SK_EENGINE, "the model's first answer is not a number: its weights are broken");
+	return SK_OK;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way in: a request is tokenised and checked in its caller's thread, gets all its memory, and joins the submit list.
+ *
+ * The texts of errors and their order are TGI's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/rand.h"
+#include "engine/inside.h"
+
+#define TEXT_MAX ((size_t)1 << 30)      /* of what one event may point to */
+#define TEXT_FIRST 1024                 /* room made at submit: most tokens are a few bytes */
+#define NEW_TOKENS_MAX (SK_PUBLISHED_COUNT / 2)
+
+bool sk_gen_params_samples(const struct sk_gen_params *p)
+{
+	return p->do_sample || p->temperature != 1.0f || p->top_k != 0 || p->top_p < 1.0f || p->typical_p < 1.0f;
+}
+
+/* ---- checks ---- */
+
+static sk_status submit_state(struct sk_engine *e, struct sk_err *err)
+{
+	enum sk_engine_state state = (enum sk_engine_state)atomic_load(&e->state);
+
+	if (state == SK_STATE_FAILED)
+		return sk_fail(err, SK_EENGINE, "the engine has failed");
+	if (atomic_load(&e->refusing))
+		return sk_fail(err, SK_EDRAINING, "the server is shutting down");
+	if (state == SK_STATE_LOADING)
+		return sk_fail(err, SK_ELOADING, "the model is still loading");
+	return SK_OK;
+}
+
+static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_err *err)
+{
+	const struct sk_info *i = &e->setup.info;
+
+	if (p->n > 1)
+		return sk_fail(err, SK_ENOTSUP, "%u sequences from one prompt are not supported yet", p->n);
+	if (p->n == 0)
+		return sk_fail(err, SK_EINVAL, "a request has one sequence at least");
+	if (p->max_new_tokens == 0)
+		return sk_fail(err, SK_EINVAL, "`max_new_tokens` must be strictly positive");
+	if (p->top_n_tokens > i->top_n_max)
+		return sk_fail(err, SK_EINVAL, "`top_n_tokens` must be >= 0 and <= %u. Given: %u", i->top_n_max,
+			       p->top_n_tokens);
+	if (p->ids ? p->ids_len == 0 : p->prompt_len == 0)
+		return sk_fail(err, SK_EINVAL, "`inputs` cannot be empty");
+	if (p->truncate > i->input_tokens_max)
+		return sk_fail(err, SK_EINVAL, "`truncate` must be strictly positive and less than %u. Given: %u",
+			       i->input_tokens_max, p->truncate);
+	return SK_OK;
+}
+
+/* The prompt as ids; *io holds memory that the caller frees. */
+static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io,
+			    const int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
+{
+	sk_status st;
+
+	*ret_ids = p->ids;
+	*ret_len = p->ids_len;
+	if (!p->ids) {
+		st = sk_text_encode(atomic_load(&e->text), p->prompt, p->prompt_len, !p->no_special, true, 0, io, err);
+		if (st < 0)
+			return st;
+		*ret_ids = io->ids;
+		*ret_len = io->len;
+	}
+	for (size_t i = 0; p->ids && i < p->ids_len; i++)
+		if (p->ids[i] < 0 || (uint32_t)p->ids[i] >= e->setup.info.vocab)
+			return sk_fail(err, SK_EINVAL, "token id %d is not one of the vocabulary of %u", (int)p->ids[i],
+				       e->setup.info.vocab);
+	if (*ret_len == 0)
+		return sk_fail(err, SK_EINVAL, "`inputs` cannot be empty");
+	if (p->truncate && *ret_len > p->truncate) {
+		*ret_ids += *ret_len - p->truncate;
+		*ret_len = p->truncate;
+	}
+	return SK_OK;
+}
+
+static sk_status submit_lengths(const struct sk_engine *e, const struct sk_gen_params *p, size_t len, struct sk_err *err)
+{
+	const struct sk_info *i = &e->setup.info;
+
+	if (p->max_new_tokens > NEW_TOKENS_MAX || (uint64_t)len + p->max_new_tokens > i->total_tokens_max)
+		return sk_fail(err, SK_EINVAL, "`inputs` tokens + `max_new_tokens` must be <= %u. Given: %zu `inputs` tokens and %u "
+			       "`max_new_tokens`", i->total_tokens_max, len, p->max_new_tokens);
+	if (len > i->input_tokens_max)
+		return sk_fail(err, SK_EINVAL, "`inputs` must have less than %u tokens. Given: %zu", i->input_tokens_max, len);
+	return SK_OK;
+}
+
+/* ---- memory ---- */
+
+/* Pieces of one block, each aligned; with base NULL only the sum is made. */
+static void *piece(char *base, size_t *at, size_t count, size_t bytes)
+{
+	size_t from = *at;
+
+	*at = (from + count * bytes + 15) & ~(size_t)15;
+	return base && count ? base + from : NULL;
+}
+
+static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char *base)
+{
+	size_t at = 0, total = (size_t)g->prompt_len + g->max_new, tokens = p->prompt_logprobs ? g->prompt_len : 0;
+
+	if (tokens < g->top_max)
+		tokens = g->top_max;
+	piece(base, &at, 1, sizeof(*g));
+	g->ids = piece(base, &at, total, sizeof(*g->ids));
+	g->logprob = piece(base, &at, g->max_new, sizeof(*g->logprob));
+	g->prompt_logprob = piece(base, &at, p->prompt_logprobs ? g->prompt_len : 0, sizeof(*g->prompt_logprob));
+	g->text_end = piece(base, &at, p->stop_len ? g->max_new : 0, sizeof(*g->text_end));
+	g->top_len = piece(base, &at, g->top_max ? g->max_new : 0, sizeof(*g->top_len));
+	g->top = piece(base, &at, (size_t)g->top_max * g->max_new, sizeof(*g->top));
+	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
+	return at;
+}
+
+/*
+ * One block for the generation and all it may emit. Its large part is never touched until tokens come (calloc takes big
+ * blocks from the kernel, which gives pages when they are written), so a long max_new_tokens costs little by itself.
+ */
+static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, const int32_t *ids, size_t len,
+			  struct sk_gen **ret_gen, struct sk_err *err)
+{
+	struct sk_gen shape = { .prompt_len = (uint32_t)len, .max_new = p->max_new_tokens,
+				.top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0 };
+	struct sk_gen *g = calloc(1, gen_lay_out(&shape, p, NULL));
+	sk_status st = SK_OK;
+
+	if (!g)
+		return sk_fail(err, SK_ENOMEM, "no memory for a request of %zu tokens", len + p->max_new_tokens);
+	*g = shape;
+	gen_lay_out(g, p, (char *)g);
+	sk_buf_init(&g->text, TEXT_MAX);
+	if (p->stop_len)
+		st = sk_stop_open(p->stop, p->stop_bytes, p->stop_len, &g->stop, err);
+	if (st >= 0 && sk_buf_reserve(&g->text, TEXT_FIRST) < 0)
+		st = sk_fail(err, SK_ENOMEM, "no memory for the text of a request");
+	if (st < 0) {
+		sk_stop_close(&g->stop);
+		sk_buf_fini(&g->text);
+		free(g);
+		return st;
+	}
+	memcpy(g->ids, ids, len * sizeof(*ids));
+	g->e = e;
+	g->id = atomic_fetch_add(&e->ids, 1) + 1;
+	g->ignore_eos = p->ignore_eos;
+	g->sample = (struct sk_sample_params){
+		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
+		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
+		.top_p = p->top_p, .typical_p = p->typical_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
+	};
+	if (g->sample.draw && !p->has_seed)
+		g->sample.seed = sk_rand_seed();
+	atomic_init(&g->refs, 2);       /* the caller's and the engine thread's */
+	atomic_fetch_add(&e->refs, 1);
+	*ret_gen = g;
+	return SK_OK;
+}
+
+/* ---- the door ---- */
+
+/* Join the list, unless the door closed meanwhile. */
+static sk_status submit_push(struct sk_engine *e, struct sk_gen *g, struct sk_err *err)
+{
+	sk_status st = SK_OK;
+
+	pthread_mutex_lock(&e->lock);
+	if (e->gone) {
+		st = submit_state(e, err);
+		if (st >= 0)
+			st = sk_fail(err, SK_EDRAINING, "the server is shutting down");
+	} else if (atomic_load(&e->refusing)) {
+		st = sk_fail(err, SK_EDRAINING, "the server is shutting down");
+	} else if (atomic_load(&e->waiting) >= e->queue_max) {
+		st = sk_fail(err, SK_EOVERLOADED, "Model is overloaded");
+	} else {
+		atomic_fetch_add(&e->waiting, 1);
+		atomic_fetch_add(&e->held, 1);
+		g->next = NULL;
+		*e->submitted_end = g;
+		e->submitted_end = &g->next;
+		pthread_cond_signal(&e->wake);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return st;
+}
+
+sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen, struct sk_err *err)
+{
+	int64_t now = sk_now_us();
+	struct sk_ids v = { 0 };
+	struct sk_gen *g = NULL;
+	const int32_t *ids;
+	size_t len;
+	sk_status st;
+
+	st = submit_state(e, err);
+	if (st >= 0)
+		st = submit_params(e, p, err);
+	if (st >= 0)
+		st = submit_ids(e, p, &v, &ids, &len, err);
+	if (st >= 0)
+		st = submit_lengths(e, p, len, err);
+	if (st >= 0)
+		st = gen_open(e, p, ids, len, &g, err);
+	sk_ids_fini(&v);
+	if (st < 0)
+		return st;
+	g->submitted_us = now;
+	st = submit_push(e, g, err);
+	if (st < 0) {
+		sk_gen_unref(g);
+		sk_gen_unref(g);
+		return st;
+	}
+	*ret_gen = g;
+	return SK_OK;
+}

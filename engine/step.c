@@ -445,11 +445,12 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 		for (int32_t i = 0; i < s->b.S; i++)
 			prompt_tokens += s->b.seqs[i].prefill ? (uint64_t)s->b.seqs[i].len : 0;
 	}
-	if (e->look_ahead)
+	/* Not after a failure: its sequences are about to go, and there is nothing to gain time for. */
+	if (e->look_ahead && st >= 0)
 		plan(e, next);
 	if (st >= 0) {
 		sample(e, s, logits);
-		e->failures = 0;
+		e->failures = s->arrays.S > 0 ? 0 : e->failures;
 	} else {
 		sk_log(SK_LOG_ERROR, "step of %d tokens failed: %s", (int)s->arrays.T, err.text);
 		e->failures++;
@@ -457,14 +458,14 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	commit(e, s, st);
 	atomic_fetch_add(&e->steps, 1);
 	atomic_fetch_add(&e->prompt_tokens, prompt_tokens);
-	atomic_fetch_add(&e->step_us, (uint64_t)(sk_now_us() - began));
 #ifdef SK_DEBUG
 	if (sk_sched_check(e->sched, &err) < 0)
 		sk_bug(__FILE__, __LINE__, err.text);
 #endif
-	if (!e->look_ahead)
+	if (!e->look_ahead || st < 0)
 		plan(e, next);
 	tell_stats(e);
+	atomic_fetch_add(&e->step_us, (uint64_t)(sk_now_us() - began));
 	sk_news_tell(e);
 }
 

@@ -198,7 +198,7 @@ static void lines_try(const char *s, size_t len)
 		else if (*p == 'P')
 			src.pre = line;
 		else if (*p == 'I' && id < 6)
-			*ids[id++] = line.len ? (int64_t)(signed char)line.s[0] << (line.len > 4 ? 24 : 0) : -1;
+			*ids[id++] = line.len ? (int64_t)(signed char)line.s[0] * (line.len > 4 ? 1 << 24 : 1) : -1;
 		else if (src.vocab < MAX) {
 			types[src.vocab] = *p == 'C' ? SK_TOKEN_CONTROL : *p == 'U' ? SK_TOKEN_USER : SK_TOKEN_NORMAL;
 			tokens[src.vocab++] = line;

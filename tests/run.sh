@@ -78,7 +78,7 @@ build() {
 	say "$name: building"
 	if ! (cd "$out/$name" && "$tree/configure" -q --enable-werror CC="$cc" CFLAGS="$cflags" "$@" &&
 		make -s -k -j "$jobs" all) >"$out/$name/build.log" 2>&1; then
-		grep -E -A 5 'error|Error|undefined' "$out/$name/build.log" | head -n 40
+		grep -E -A 5 ' error: |undefined reference|Error [0-9]' "$out/$name/build.log" | head -n 40
 		count_fail "$name: the build (see $out/$name/build.log)"
 		return 1
 	fi

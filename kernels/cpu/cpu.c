@@ -95,6 +95,7 @@ static sk_status cpu_open(int ordinal, const struct sk_dev_opts *o, struct sk_de
 	dev->threads = o->threads;
 	dev->isa = isa;
 	dev->ops = isa_ops(isa);
+	dev->ahead_bytes = sk_cpu_ahead_bytes();
 	*ret_dev = dev;
 	return SK_OK;
 }

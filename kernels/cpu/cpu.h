@@ -28,12 +28,16 @@ extern const struct sk_cpu_isa sk_cpu_isa_portable, sk_cpu_isa_avx2, sk_cpu_isa_
 /* Lowest first, ends with NULL: isas_x86.c or isas_other.c, chosen by configure. */
 extern const struct sk_cpu_isa *const sk_cpu_isas[];
 
+/* How many bytes ahead weights are best prefetched on this machine; 0: its own prefetcher does better. Same files. */
+size_t sk_cpu_ahead_bytes(void);
+
 /* owner: engine thread (or the loader before it starts) */
 struct sk_dev {
 	struct sk_pool *pool;
 	int threads;                            /* of the pool: bound of `worker` */
 	const struct sk_cpu_isa *isa;
 	struct sk_ops ops;                      /* isa's, holes filled */
+	size_t ahead_bytes;                     /* sk_cpu_ahead_bytes() */
 	struct sk_dev_plan plan;                /* zero before reserve */
 	unsigned char *scratch;                 /* the step's: one piece of memory, cut as follows, each part aligned to 64 */
 	size_t scratch_bytes;

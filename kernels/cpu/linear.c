@@ -18,7 +18,6 @@
 #define GROUP_BYTES (384 << 10) /* of packed activations: fits a 1 MiB L2 with a panel beside it */
 #define ACC_ROWS 512            /* rows of 32 sums of the float way: 64 KiB a thread */
 #define CHUNK 64                /* k unpacked at a time by the float way: 8 KiB */
-#define AHEAD_BYTES 6144        /* prefetch distance; 4 KiB is best for one thread, 8 KiB for two */
 
 struct linear;
 
@@ -101,7 +100,7 @@ static inline void panel_tiles(const struct linear *l, sk_cpu_tile_fn const *til
 	_Alignas(64) float part[SK_SLICES_MAX * SK_CPU_TILE_MAX * SK_CPU_ROWS];
 	struct sk_cpu_tile a = {
 		.panel = l->w->data + (size_t)panel * l->w->panel_bytes, .slice_end = l->block_end, .slices = l->slices,
-		.ahead = AHEAD_BYTES, .out = part,
+		.ahead = l->dev->ahead_bytes, .out = part,
 	};
 
 	for (int32_t i = tile_from; i < tile_to; i++) {
@@ -141,7 +140,7 @@ static void slice_f32(const struct linear *l, const unsigned char *x, const unsi
 		if (l->isa->unpack[l->w->base.dtype] != NULL) {
 			int32_t blocks = (k + len + block_len - 1) / block_len - block;
 
-			l->isa->unpack[l->w->base.dtype](buf, src, blocks, AHEAD_BYTES);
+			l->isa->unpack[l->w->base.dtype](buf, src, blocks, l->dev->ahead_bytes);
 			w = buf + (size_t)(k - block * block_len) * SK_CPU_ROWS;
 		}
 		for (int32_t i = from; i < to; i++) {

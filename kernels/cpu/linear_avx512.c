@@ -310,7 +310,8 @@ static inline __attribute__((always_inline)) void unpack_q4(float *out, const un
 	const __m512i off = _mm512_set1_epi32(offset);
 
 	for (; blocks > 0; blocks--, w += block_bytes, out += 32 * ROWS) {
-		prefetch(w + ahead, block_bytes);
+		if (ahead)
+			prefetch(w + ahead, block_bytes);
 		for (int half = 0; half < 2; half++) {
 			const __m512 d = halves(w + 512 + 32 * half);
 			const __m512 m = mins ? halves(w + 576 + 32 * half) : _mm512_setzero_ps();
@@ -348,7 +349,8 @@ static void unpack_q8_0(float *out, const unsigned char *w, int32_t blocks, size
 	const __m512i byte = _mm512_set1_epi32(255), off = _mm512_set1_epi32(128);
 
 	for (; blocks > 0; blocks--, w += 1088, out += 32 * ROWS) {
-		prefetch(w + ahead, 1088);
+		if (ahead)
+			prefetch(w + ahead, 1088);
 		for (int half = 0; half < 2; half++) {
 			const __m512 d = halves(w + 1024 + 32 * half);
 
@@ -370,7 +372,8 @@ static void unpack_q8_0(float *out, const unsigned char *w, int32_t blocks, size
 static void unpack_bf16(float *out, const unsigned char *w, int32_t blocks, size_t ahead)
 {
 	for (; blocks > 0; blocks--, w += 128, out += 2 * ROWS) {
-		prefetch(w + ahead, 128);
+		if (ahead)
+			prefetch(w + ahead, 128);
 		for (int half = 0; half < 2; half++) {
 			const __m512i v = _mm512_load_si512(w + 64 * half);
 
@@ -383,7 +386,8 @@ static void unpack_bf16(float *out, const unsigned char *w, int32_t blocks, size
 static void unpack_f16(float *out, const unsigned char *w, int32_t blocks, size_t ahead)
 {
 	for (; blocks > 0; blocks--, w += 64, out += ROWS) {
-		prefetch(w + ahead, 64);
+		if (ahead)
+			prefetch(w + ahead, 64);
 		_mm512_store_ps(out, halves(w));
 		_mm512_store_ps(out + 16, halves(w + 32));
 	}

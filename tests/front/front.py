@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the front's tests share: a server to start, FastCGI spoken by hand, nginx, HTTP streams.
+
+    peer.py BINARY [FLAGS...]     nginx.py BINARY [FLAGS...]
+
+BINARY is tests/front/saker-double, or saker itself with its flags (--model FILE): tests that need the double's
+clock or its trace are then left out, by name. Nothing sleeps to wait: wait_for() polls with a deadline.
+"""
+import json, os, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, time, traceback
+
+BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA, GET_VALUES, VALUES_RESULT, UNKNOWN = range(1, 12)
+DEADLINE = float(os.environ.get("SAKER_TEST_DEADLINE", "60"))
+
+
+class Skip(Exception):
+    pass
+
+
+def wait_for(what, fn, seconds=DEADLINE):
+    end = time.monotonic() + seconds
+    while True:
+        got = fn()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise AssertionError("not within %.0f s: %s" % (seconds, what))
+        select_pause(0.005)
+
+
+def select_pause(seconds):
+    selectors.select.select([], [], [], seconds)
+
+
+def raise_limits():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+# ---- FastCGI ----------------------------------------------------------------------------------------------------
+
+def record(kind, rid, content=b"", padding=0, version=1, length=None):
+    n = len(content) if length is None else length
+    return struct.pack(">BBHHBB", version, kind, rid, n, padding, 0) + content + bytes(padding)
+
+
+def pair(name, value):
+    enc = lambda n: bytes([n]) if n < 128 else struct.pack(">I", n | 1 << 31)
+    return enc(len(name)) + enc(len(value)) + name + value
+
+
+def begin(rid=1, role=1, keep=False):
+    return record(BEGIN, rid, struct.pack(">HB5x", role, int(keep)))
+
+
+def params(method, uri, more=()):
+    items = [(b"REQUEST_METHOD", method.encode()), (b"REQUEST_URI", uri.encode()),
+             (b"CONTENT_TYPE", b"application/json")]
+    return b"".join(pair(n, v) for n, v in items + list(more))
+
+
+def stream(kind, rid, data):
+    cut = [data[i:i + 60000] for i in range(0, len(data), 60000)]
+    return b"".join(record(kind, rid, c) for c in cut) + record(kind, rid)
+
+
+def request(method="GET", uri="/livez", body=b"", rid=1, keep=False, more=()):
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return begin(rid, keep=keep) + stream(PARAMS, rid, params(method, uri, more)) + stream(STDIN, rid, body)
+
+
+class Peer:
+    """One FastCGI connection."""
+
+    def __init__(self, path, timeout=DEADLINE):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(timeout)
+        self.s.connect(path)
+        self.buf = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        self.s.close()
+
+    def send(self, data):
+        """False: the server closed in the middle of it."""
+        try:
+            self.s.sendall(data)
+            return True
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+
+    def _exactly(self, n):
+        while len(self.buf) < n:
+            try:
+                got = self.s.recv(65536)
+            except ConnectionResetError:
+                got = b""
+            if not got:
+                return None
+            self.buf += got
+        out, self.buf = self.buf[:n], self.buf[n:]
+        return out
+
+    def record(self):
+        """(type, id, content), or None at the end of the connection."""
+        h = self._exactly(8)
+        if h is None:
+            return None
+        version, kind, rid, length, padding, _ = struct.unpack(">BBHHBB", h)
+        assert version == 1, "the server sent version %d" % version
+        content = self._exactly(length + padding)
+        return None if content is None else (kind, rid, content[:length])
+
+    def answer(self, rid=1):
+        """(status, headers, body, protocol status); None when the connection ended first."""
+        out = b""
+        while True:
+            r = self.record()
+            if r is None:
+                return None
+            kind, got, content = r
+            if kind == STDOUT and got == rid:
+                out += content
+            elif kind == END and got == rid:
+                break
+        status, headers, body = parse_cgi(out)
+        return status, headers, body, content[4]
+
+    def closed(self, seconds=DEADLINE):
+        """Whether the server hangs up within the time."""
+        self.s.settimeout(seconds)
+        try:
+            while self.s.recv(65536):
+                pass
+            return True
+        except ConnectionResetError:
+            return True
+        except socket.timeout:
+            return False
+
+
+def parse_cgi(out):
+    if not out:
+        return 0, {}, b""
+    head, _, body = out.partition(b"\r\n\r\n")
+    headers = {}
+    for line in head.decode().split("\r\n"):
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    return int(headers.get("status", "0").split()[0]), headers, body
+
+
+def fcgi(path, *a, timeout=DEADLINE, **k):
+    with Peer(path, timeout) as p:
+        p.send(request(*a, **k))
+        return p.answer()
+
+
+# ---- the server -------------------------------------------------------------------------------------------------
+
+class Server:
+    """BINARY serve --listen unix:...; environment of the double in `env`."""
+
+    def __init__(self, argv, flags=(), env=None, ready=True, inherited=False):
+        self.dir = tempfile.mkdtemp(prefix="saker-front-")
+        self.path = os.path.join(self.dir, "s")
+        self.trace_path = os.path.join(self.dir, "trace")
+        self.double = "double" in os.path.basename(argv[0])
+        self.log_path = os.path.join(self.dir, "log")
+        full = dict(os.environ, SAKER_DOUBLE_TRACE=self.trace_path)
+        full.update({k: str(v) for k, v in (env or {}).items()})
+        cmd = [argv[0], "serve", "--log-level", "debug"] + list(argv[1:]) + list(flags)
+        if self.double and "--model" not in cmd:
+            cmd += ["--model", "double"]
+        stdin = subprocess.DEVNULL
+        if inherited:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(self.path)
+            self.listener.listen(4096)
+            stdin = self.listener
+        else:
+            self.listener = None
+            cmd += ["--listen", "unix:" + self.path]
+        with open(self.log_path, "wb") as log:
+            self.p = subprocess.Popen(cmd, stdin=stdin, stdout=log, stderr=log, env=full)
+        try:
+            wait_for("the socket is there", lambda: self.exited() or self.alive())
+            assert self.p.poll() is None, "the server ended with %s" % self.p.returncode
+            if ready:
+                wait_for("the model is ready", lambda: fcgi(self.path, "GET", "/readyz")[0] == 200)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *a):
+        if kind and kind is not Skip:
+            sys.stderr.write("--- log of the server, its end:\n" + self.log()[-3000:] + "\n")
+        code = self.p.poll()
+        self.stop()
+        if not kind:
+            assert code in (None, 0), "the server had ended with %s:\n%s" % (code, self.log_end)
+            assert not re.search("Sanitizer|runtime error", self.log_end), self.log_end
+
+    def exited(self):
+        return self.p.poll() is not None
+
+    def alive(self):
+        try:
+            a = fcgi(self.path, "GET", "/livez", timeout=5)
+            return a is not None and a[0] == 200
+        except OSError:
+            return False
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def trace(self, what=None):
+        """[(what, id, microseconds)]; the clock is time.monotonic()'s."""
+        if not os.path.exists(self.trace_path):
+            return []
+        with open(self.trace_path) as f:
+            rows = [l.split() for l in f.read().split("\n") if l.count(" ") == 2]
+        return [(w, int(i), int(t)) for w, i, t in rows if what in (None, w)]
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.p.pid))
+
+    def term(self):
+        self.p.send_signal(signal.SIGTERM)
+
+    def code(self, seconds=DEADLINE):
+        return self.p.wait(seconds)
+
+    def stop(self):
+        if self.p.poll() is None:
+            self.term()
+            try:
+                self.p.wait(20)
+            except subprocess.TimeoutExpired:
+                self.p.kill()
+                self.p.wait()
+        self.log_end = self.log()[-6000:]
+        if self.listener:
+            self.listener.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+# ---- nginx ------------------------------------------------------------------------------------------------------
+
+NGINX_CONF = """
+daemon off; master_process off; pid %(dir)s/pid; error_log %(dir)s/error.log warn; worker_rlimit_nofile %(files)d;
+%(user)s
+events { worker_connections %(connections)d; }
+http {
+    access_log off;
+    client_body_temp_path %(dir)s/t1; proxy_temp_path %(dir)s/t2; fastcgi_temp_path %(dir)s/t3;
+    uwsgi_temp_path %(dir)s/t4; scgi_temp_path %(dir)s/t5;
+    upstream saker { server unix:%(socket)s; keepalive 32; }
+    server {
+        listen 127.0.0.1:%(port)d backlog=4096;
+        client_max_body_size 64m;
+        location / {
+            fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request_uri;
+            fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_pass saker; fastcgi_keep_conn on; fastcgi_buffering off; fastcgi_read_timeout 600s;
+        }
+    }
+}
+"""
+
+
+def nginx_binary():
+    found = os.environ.get("NGINX") or shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise Skip("nginx is not installed")
+    return found
+
+
+class Nginx:
+    def __init__(self, server):
+        binary = nginx_binary()
+        files = raise_limits()
+        for _ in range(10):
+            self.dir = tempfile.mkdtemp(prefix="saker-nginx-")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                self.port = s.getsockname()[1]
+            with open(self.dir + "/conf", "w") as f:
+                f.write(NGINX_CONF % dict(dir=self.dir, files=files, connections=min(files - 100, 10000),
+                                          socket=server.path, port=self.port,
+                                          user="user root;" if os.getuid() == 0 else ""))
+            self.p = subprocess.Popen([binary, "-p", self.dir, "-c", self.dir + "/conf", "-e", self.dir + "/error.log"],
+                                      stderr=subprocess.PIPE)
+            if wait_for("nginx answers or ends", lambda: self.answers() or self.p.poll() is not None) is True \
+                    and self.p.poll() is None:
+                return
+            why = self.p.stderr.read().decode(errors="replace")     # the port was taken meanwhile, most likely
+            self.__exit__()
+        raise AssertionError("nginx does not start: " + why)
+
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return True
+        except OSError:
+            return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        if self.p.poll() is None:
+            self.p.terminate()
+            try:
+                self.p.wait(10)
+            except subprocess.TimeoutExpired:
+                self.p.kill()
+                self.p.wait()
+        self.p.stderr.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def http(port, method, path, body=b"", headers=()):
+    """(status, headers, body) of one request."""
+    s = Stream(port, path, body, method=method)
+    try:
+        drive([s])
+        return s.status, s.headers, s.body()
+    finally:
+        s.close()
+
+
+class Stream:
+    """One HTTP request, read without blocking by drive()."""
+
+    def __init__(self, port, path, body=b"", method="POST", rcvbuf=0):
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        self.s = socket.socket()
+        if rcvbuf:
+            self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.s.settimeout(DEADLINE)
+        self.s.connect(("127.0.0.1", port))
+        self.sent = time.monotonic()
+        self.s.sendall(("%s %s HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %d\r\n\r\n" % (method, path, len(body))).encode() + body)
+        self.s.setblocking(False)
+        self.raw = bytearray()
+        self.times = []                 # (bytes so far, when)
+        self.ended = False
+
+    def take(self):
+        try:
+            got = self.s.recv(262144)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            got = b""
+        if not got:
+            self.ended = True
+            return
+        self.raw += got
+        self.times.append((len(self.raw), time.monotonic()))
+
+    def close(self):
+        self.s.close()
+        self.ended = True
+
+    @property
+    def status(self):
+        return int(self.raw.split(b" ", 2)[1]) if b"\r\n" in self.raw else 0
+
+    @property
+    def headers(self):
+        head = bytes(self.raw).partition(b"\r\n\r\n")[0].decode()
+        return {l.partition(":")[0].lower(): l.partition(":")[2].strip() for l in head.split("\r\n")[1:]}
+
+    def body(self):
+        """The body, chunks put together; `whole` says whether its end was seen."""
+        head, _, rest = bytes(self.raw).partition(b"\r\n\r\n")
+        self.whole = True
+        if b"chunked" not in head.lower():
+            if "content-length" in self.headers:
+                self.whole = len(rest) == int(self.headers["content-length"])
+            return rest
+        out = b""
+        while True:
+            size, sep, tail = rest.partition(b"\r\n")
+            n = int(size, 16) if sep else -1
+            if n == 0:
+                return out
+            if n < 0 or len(tail) < n + 2:
+                self.whole = False
+                return out + tail[:max(n, 0)]
+            out, rest = out + tail[:n], tail[n + 2:]
+
+    def events(self):
+        return [json.loads(l[6:]) for l in self.body().decode().split("\n") if l.startswith("data: ")]
+
+
+def drive(streams, until=None, seconds=DEADLINE):
+    """Read all streams until each has ended, or until() is true."""
+    sel = selectors.DefaultSelector()
+    live = 0
+    for s in streams:
+        if not s.ended:
+            sel.register(s.s, selectors.EVENT_READ, s)
+            live += 1
+    end = time.monotonic() + seconds
+    while live and not (until and until()):
+        if time.monotonic() > end:
+            raise AssertionError("%d of %d streams did not end within %.0f s" % (live, len(streams), seconds))
+        for key, _ in sel.select(0.05):
+            key.data.take()
+            if key.data.ended:
+                sel.unregister(key.fileobj)
+                live -= 1
+    sel.close()
+
+
+def check_stream(s, tokens, text=" t%d"):
+    """A stream of the double is whole, nothing lost, in order."""
+    assert s.status == 200, "status %s: %r" % (s.status, bytes(s.raw)[:300])
+    ev = s.events()
+    assert s.whole, "cut after %d events" % len(ev)
+    assert [e["index"] for e in ev] == list(range(1, tokens + 1)), "indices %s" % [e.get("index") for e in ev][:5]
+    if text:
+        assert [e["token"]["text"] for e in ev] == [text % i for i in range(tokens)]
+        assert ev[-1]["generated_text"] == "".join(text % i for i in range(tokens))
+
+
+# ---- running ----------------------------------------------------------------------------------------------------
+
+def main(tests):
+    argv = sys.argv[1:]
+    only = os.environ.get("SAKER_TEST_ONLY", "")
+    if not argv:
+        print("usage: %s BINARY [FLAGS...]" % sys.argv[0])
+        return 2
+    raise_limits()
+    failed = skipped = passed = 0
+    for fn in tests:
+        if only not in fn.__name__:
+            continue
+        name, t0 = fn.__name__.replace("_", " "), time.monotonic()
+        try:
+            fn(argv)
+            passed += 1
+            print("ok    %s (%.1f s)" % (name, time.monotonic() - t0), flush=True)
+        except Skip as e:
+            skipped += 1
+            print("skip  %s: %s" % (name, e), flush=True)
+        except Exception:
+            failed += 1
+            print("FAIL  %s\n%s" % (name, traceback.format_exc()), flush=True)
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return 1 if failed else 77 if not passed else 0
+
+
+def double_only(argv):
+    if "double" not in os.path.basename(argv[0]):
+        raise Skip("needs the engine double")

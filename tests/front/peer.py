@@ -1,0 +1,535 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A FastCGI peer that does not behave. Whatever it sends, the next peer is served and no descriptor is lost."""
+import os, random, socket, struct, subprocess, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from front import *
+
+GEN = {"inputs": "hello", "parameters": {"max_new_tokens": 3}}
+REQ = request("POST", "/generate", GEN)
+RNG = random.Random(7)
+V = lambda n, k=1: record(GET_VALUES, 0, pair(n, b"") * k)
+OPEN, CLOSED, ANY = "open", "closed", "any"
+
+# name, bytes, does the server hang up by itself (ANY: both are right; the peer then shuts its side)
+INPUTS = [
+    ("nothing", b"", ANY),
+    ("one byte", b"\x01", ANY),
+    ("half a header", REQ[:5], ANY),
+    ("a header alone", REQ[:8], ANY),
+    ("garbage", bytes(RNG.randrange(2, 256) for _ in range(5000)), CLOSED),
+    ("zeros", bytes(5000), CLOSED),
+    ("ones", b"\xff" * 5000, CLOSED),
+    ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", CLOSED),
+    ("another version", record(BEGIN, 1, bytes(8), version=2), CLOSED),
+    ("an unknown type", record(99, 0, b"what"), OPEN),
+    ("every type of management record", b"".join(record(t, 0, b"abc") for t in range(2, 256) if t not in (1, 9)), ANY),
+    ("a type for the server only", record(STDOUT, 1, b"x") + record(END, 1, bytes(8)), OPEN),
+    ("a begin of three bytes", record(BEGIN, 1, b"abc"), CLOSED),
+    ("a begin of 65535 bytes", record(BEGIN, 1, bytes(65535)), CLOSED),
+    ("a begin without id", record(BEGIN, 0, bytes(8)), CLOSED),
+    ("an unknown role", begin(1, role=77), ANY),
+    ("two begins of one id", begin(1) + begin(1), ANY),
+    ("a thousand begins", b"".join(begin(i) for i in range(1, 1001)), ANY),
+    ("GET_VALUES of one name 40 times", V(b"FCGI_MAX_CONNS", 40), OPEN),
+    ("GET_VALUES of one name 4000 times", V(b"FCGI_MAX_CONNS", 4000), OPEN),
+    ("GET_VALUES with lengths INT_MAX", record(GET_VALUES, 0, b"\xff" * 8 + b"a"), OPEN),
+    ("GET_VALUES with lengths 0x7ffffffe", record(GET_VALUES, 0, b"\xff\xff\xff\xfe" * 2 + b"a"), OPEN),
+    ("GET_VALUES asked 5000 times, answers not read", V(b"FCGI_MPXS_CONNS") * 5000, ANY),
+    ("a parameter of INT_MAX bytes", begin() + stream(PARAMS, 1, b"\x01\xff\xff\xff\xffA1") + record(STDIN, 1), CLOSED),
+    ("parameters of 0x7ffffffe bytes", begin() + stream(PARAMS, 1, b"\xff\xff\xff\xfe" * 2 + b"A") + record(STDIN, 1),
+     CLOSED),
+    ("a parameter one byte too long", begin() + stream(PARAMS, 1, b"\x01\x02A1") + record(STDIN, 1), CLOSED),
+    ("4 MB of parameters", begin() + stream(PARAMS, 1, pair(b"A", b"x" * 4000000)) + record(STDIN, 1), CLOSED),
+    ("200,000 parameters", begin() + stream(PARAMS, 1, pair(b"A", b"1") * 200000) + record(STDIN, 1), CLOSED),
+    ("no parameters", begin() + record(PARAMS, 1) + record(STDIN, 1), ANY),
+    ("a parameter with a NUL", begin() + stream(PARAMS, 1, pair(b"REQUEST_URI", b"/a\0b")) + record(STDIN, 1), CLOSED),
+    ("a body before the parameters", begin() + record(STDIN, 1, b"x") + record(STDIN, 1), ANY),
+    ("a cut body", REQ[:-12], ANY),
+    ("a record that lies about its length", begin() + record(PARAMS, 1, b"A", length=65535), ANY),
+    ("the wrong id", begin(1) + stream(PARAMS, 2, params("GET", "/livez")) + record(STDIN, 2), ANY),
+    ("an abort of nothing", record(ABORT, 1) * 100, OPEN),
+    ("a request, then garbage", REQ + b"\xff" * 100, ANY),
+    ("a path with broken escapes", request("GET", "/%%%zz%0%00%"), ANY),
+    ("a path of 60,000 bytes", request("GET", "/" + "a" * 60000), ANY),
+    ("a body that is no UTF-8", request("POST", "/generate", b'{"inputs":"\xff\xfe"}'), ANY),
+    ("a deep body", request("POST", "/generate", b"[" * 100000), ANY),
+]
+
+
+def settled(srv, want):
+    wait_for("no descriptor is left (%d, want %d)" % (srv.fds(), want), lambda: srv.fds() <= want)
+
+
+def no_input_stops_the_server(argv):
+    with Server(argv, flags=["--read-timeout-ms", "60000"]) as srv:
+        fds = srv.fds()
+        for name, data, want in INPUTS:
+            for pieces in (False, True):
+                with Peer(srv.path) as p:
+                    if pieces and len(data) > 3000:
+                        continue
+                    for part in ([data[i:i + 1] for i in range(len(data))] if pieces else [data]):
+                        if not p.send(part):
+                            break
+                    if want == CLOSED:
+                        assert p.closed(), "%s: the connection stays open" % name
+                    elif want == OPEN:
+                        assert p.send(request()), "%s: the connection was closed" % name
+                        a = p.answer()
+                        assert a and a[0] == 200, "%s: then /livez answers %s" % (name, a)
+                    else:
+                        try:
+                            p.s.shutdown(socket.SHUT_WR)
+                        except OSError:
+                            pass
+                        assert p.closed(), "%s: the connection stays open after its end" % name
+                assert srv.alive(), "%s: the server is gone (%s)" % (name, srv.p.poll())
+        settled(srv, fds)
+
+
+def random_records_do_not_stop_the_server(argv):
+    with Server(argv) as srv:
+        fds = srv.fds()
+        for seed in range(150):
+            rng = random.Random(seed)
+            data = b""
+            for _ in range(rng.randrange(1, 12)):
+                body = rng.choice([b"", bytes(8), params("GET", "/livez"), rng.randbytes(rng.randrange(300))])
+                data += record(rng.randrange(0, 13), rng.choice([0, 1, 1, 1, 2, 65535]), body, rng.randrange(256),
+                               1 if rng.random() < .98 else rng.randrange(256))
+            with Peer(srv.path) as p:
+                p.send(data)
+                try:
+                    p.s.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+                assert p.closed(), "seed %d" % seed
+        assert srv.alive()
+        settled(srv, fds)
+
+
+def values_are_told_once_each(argv):
+    with Server(argv) as srv, Peer(srv.path) as p:
+        p.send(record(GET_VALUES, 0, pair(b"FCGI_MPXS_CONNS", b"") * 2 + pair(b"FCGI_MAX_CONNS", b"") + pair(b"X", b"")))
+        kind, rid, content = p.record()
+        assert (kind, rid) == (VALUES_RESULT, 0)
+        assert content.count(b"FCGI_MPXS_CONNS0") == 1 and content.count(b"FCGI_MAX_CONNS") == 1, content
+
+
+def refusals_name_their_reason(argv):
+    with Server(argv) as srv, Peer(srv.path) as p:
+        p.send(record(99, 0, b"?"))
+        assert p.record() == (UNKNOWN, 0, bytes([99]) + bytes(7))
+        p.send(begin(5, role=3, keep=True))
+        assert p.record() == (END, 5, bytes([0, 0, 0, 0, 3, 0, 0, 0]))
+        p.send(begin(1, keep=True) + begin(2, keep=True))
+        assert p.record() == (END, 2, bytes([0, 0, 0, 0, 1, 0, 0, 0]))
+        p.send(stream(PARAMS, 1, params("GET", "/livez")) + record(STDIN, 1))
+        assert p.answer(1)[0] == 200
+
+
+def a_refused_role_without_keep_conn_ends_the_connection(argv):
+    with Server(argv) as srv, Peer(srv.path) as p:
+        p.send(begin(5, role=2))
+        assert p.record() == (END, 5, bytes([0, 0, 0, 0, 3, 0, 0, 0]))
+        assert p.closed(10), "FCGI_KEEP_CONN was not set, so the server closes"
+
+
+def a_kept_connection_serves_many_requests(argv):
+    with Server(argv) as srv, Peer(srv.path) as p:
+        fds = srv.fds()
+        for i in range(200):
+            p.send(request("POST" if i % 2 else "GET", "/generate" if i % 20 == 1 else "/livez", GEN, keep=True))
+            status, _, body, end = p.answer()
+            assert end == 0 and status in (200, 405), (i, status, body)
+        assert srv.fds() <= fds + 1
+        p.send(request())
+        assert p.answer()[0] == 200 and p.closed(), "the last one did not ask to keep the connection"
+
+
+def ids_other_than_one_are_answered(argv):
+    with Server(argv) as srv, Peer(srv.path) as p:
+        for rid in (1, 2, 65535, 7):
+            p.send(request(rid=rid, keep=True))
+            a = p.answer(rid)
+            assert a and a[0] == 200, rid
+
+
+def an_upload_cut_off_is_no_request(argv):
+    with Server(argv) as srv:
+        before = len(srv.trace("submit"))
+        with Peer(srv.path) as p:
+            p.send(REQ[:-8])
+            p.s.shutdown(socket.SHUT_WR)
+            assert p.closed()
+        assert srv.alive() and len(srv.trace("submit")) == before
+
+
+def silent_peers_are_dropped_at_the_deadline(argv):
+    with Server(argv, flags=["--read-timeout-ms", "300"]) as srv:
+        fds = srv.fds()
+        peers = [Peer(srv.path) for _ in range(50)]
+        for i, p in enumerate(peers):
+            p.send([b"", REQ[:3], REQ[:40], REQ[:-8]][i % 4])
+        assert srv.alive(), "silent connections hold nobody up"
+        for p in peers:
+            assert p.closed(), "a silent peer was not dropped"
+            p.s.close()
+        settled(srv, fds)
+
+
+def a_slow_upload_delays_nobody(argv):
+    with Server(argv) as srv, Peer(srv.path) as slow:
+        for b in (REQ[i:i + 1] for i in range(len(REQ))):
+            slow.send(b)
+            if RNG.random() < .05:
+                assert srv.alive()
+        assert slow.answer()[0] == 200
+
+
+def a_large_body_is_read_to_its_end_and_refused(argv):
+    with Server(argv, flags=["--payload-limit", "100K"]) as srv:
+        for size in (102401, 5000000):
+            status, headers, body, _ = fcgi(srv.path, "POST", "/generate", b" " * size)
+            assert status == 413 and json.loads(body)["error_type"] == "payload_too_large", (status, body)
+            assert headers["content-type"].startswith("application/json")
+        assert fcgi(srv.path, "POST", "/generate", json.dumps(GEN).encode() + b" " * 102000)[0] == 200
+
+
+def a_peer_that_leaves_ends_its_generation(argv):
+    double_only(argv)
+    with Server(argv) as srv:
+        fds = srv.fds()
+        for leave in (lambda p: p.s.close(), lambda p: p.send(record(ABORT, 1)), lambda p: p.s.shutdown(socket.SHUT_WR)):
+            ends = len(srv.trace("end"))
+            with Peer(srv.path) as p:
+                p.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+                assert p.record()[0] == STDOUT
+                t0 = time.monotonic()
+                leave(p)
+                wait_for("the generation ends", lambda: len(srv.trace("end")) > ends)
+                took = srv.trace("end")[-1][2] / 1e6 - t0
+                assert took < 0.1, "it took %.3f s" % took
+        settled(srv, fds)
+
+
+def a_peer_that_leaves_while_a_worker_is_busy_is_forgotten(argv):
+    double_only(argv)
+    with Server(argv, env={"SAKER_DOUBLE_SUBMIT_MS": 200}) as srv:
+        fds = srv.fds()
+        for _ in range(4):
+            with Peer(srv.path) as p:
+                p.send(request("POST", "/generate", {"inputs": "@silent"}))
+        wait_for("all were submitted and closed", lambda: len(srv.trace("close")) >= 4)
+        settled(srv, fds)
+
+
+def a_silent_stream_sends_comments(argv):
+    double_only(argv)
+    with Server(argv, flags=["--comment-interval-ms", "50"]) as srv, Peer(srv.path) as p:
+        p.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+        out = b""
+        while out.count(b"\n\n") < 6:
+            out += p.record()[2]
+        head, _, body = out.partition(b"\r\n\r\n")
+        head = head.lower()
+        assert body.startswith(b": ok\n\n"), body
+        assert b"x-accel-buffering: no" in head and b"cache-control: no-cache" in head and b"event-stream" in head
+        assert all(l.startswith(b":") for l in body.strip().split(b"\n\n")), body
+
+
+def a_failed_generation_says_so(argv):
+    double_only(argv)
+    with Server(argv) as srv:
+        status, _, body, _ = fcgi(srv.path, "POST", "/generate", {"inputs": "@fail"})
+        assert status == 424 and json.loads(body)["error_type"] == "generation", (status, body)
+        status, _, body, _ = fcgi(srv.path, "POST", "/generate_stream", {"inputs": "@fail"})
+        last = [l for l in body.decode().split("\n") if l.startswith("data: ")][-1]
+        assert status == 200 and json.loads(last[6:])["error_type"] == "generation", last
+
+
+def a_full_server_answers_429(argv):
+    double_only(argv)
+    with Server(argv, flags=["--max-concurrent-requests", "2"]) as srv:
+        held = [Peer(srv.path) for _ in range(2)]
+        for p in held:
+            p.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+            assert p.record()[0] == STDOUT
+        status, headers, body, _ = fcgi(srv.path, "POST", "/generate", GEN)
+        assert status == 429 and headers["retry-after"] and json.loads(body)["error_type"] == "overloaded"
+        for p in held:
+            p.s.close()
+        wait_for("the permits come back", lambda: fcgi(srv.path, "POST", "/generate", GEN)[0] == 200)
+
+
+def a_full_worker_queue_answers_429(argv):
+    double_only(argv)
+    with Server(argv, flags=["--workers", "1", "--max-concurrent-requests", "5000"],
+                env={"SAKER_DOUBLE_SUBMIT_MS": 2000}) as srv:
+        peers = [Peer(srv.path) for _ in range(1300)]
+        for p in peers:
+            p.send(request("POST", "/generate", GEN))
+        assert srv.alive(), "health does not wait for a worker"
+        status, headers, _, _ = peers[-1].answer()
+        assert status == 429 and headers["retry-after"], status
+        for p in peers:
+            p.s.close()
+        srv.p.kill()            # the one worker would go on for the 1,000 that wait
+        srv.p.wait()
+        srv.p.returncode = 0
+
+
+def while_loading_health_is_503_and_life_is_200(argv):
+    double_only(argv)
+    with Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 1500}, ready=False) as srv:
+        assert fcgi(srv.path, "GET", "/livez")[0] == 200
+        for path in ("/readyz", "/ping", "/health"):
+            assert fcgi(srv.path, "GET", path)[0] == 503, path
+        status, headers, body, _ = fcgi(srv.path, "GET", "/readyz")
+        got = json.loads(body)
+        assert got["status"] == "loading" and 0 <= got["done"] <= got["total"] and headers["retry-after"], body
+        status, headers, body, _ = fcgi(srv.path, "POST", "/generate", GEN)
+        assert status == 503 and headers["retry-after"] and json.loads(body)["error_type"] == "loading", (status, body)
+        wait_for("it becomes ready", lambda: fcgi(srv.path, "GET", "/readyz")[0] == 200)
+        assert fcgi(srv.path, "POST", "/generate", GEN)[0] == 200
+
+
+def a_model_that_does_not_load_ends_the_process(argv):
+    double_only(argv)
+    srv = Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 500, "SAKER_DOUBLE_LOAD_FAIL": 1}, ready=False)
+    try:
+        assert srv.code() == 65, srv.code()
+    finally:
+        srv.stop()
+
+
+def connections_over_the_limit_wait(argv):
+    with Server(argv, flags=["--max-connections", "10"]) as srv:
+        peers = [Peer(srv.path) for _ in range(40)]
+        for p in peers:
+            p.send(request())
+        for p in peers:
+            assert p.answer()[0] == 200
+            p.s.close()
+        assert srv.alive()
+
+
+def more_connections_than_descriptors_wait(argv):
+    limited = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh"]
+    with Server(argv) as probe:
+        pass
+    raise_limits()
+    path = os.path.join(tempfile.mkdtemp(prefix="saker-front-"), "s")
+    double = "double" in os.path.basename(argv[0])
+    cmd = limited + [argv[0], "serve"] + argv[1:] + ["--listen", "unix:" + path] + (["--model", "double"] if double else [])
+    log = open(path + ".log", "wb")
+    p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        def answers():
+            try:
+                return fcgi(path)[0] == 200
+            except OSError:
+                return False
+        wait_for("it serves", answers)
+        peers = [Peer(path) for _ in range(100)]
+        for x in peers[60:]:
+            x.send(request())
+        for x in peers[:60]:
+            x.s.close()
+        for x in peers[60:]:
+            a = x.answer()
+            assert a and a[0] == 200
+            x.s.close()
+    finally:
+        p.terminate()
+        assert p.wait(20) == 0
+        log.close()
+        shutil.rmtree(os.path.dirname(path))
+
+
+def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False):
+    double_only(argv)
+    with Server(argv, inherited=inherited, env={"SAKER_DOUBLE_RATE": 40}) as srv:
+        peers = [Peer(srv.path) for _ in range(20)]
+        for p in peers:
+            p.send(request("POST", "/generate_stream", {"inputs": "x", "parameters": {"max_new_tokens": 40}}))
+            assert p.record()[0] == STDOUT
+        srv.term()
+        wait_for("it drains", lambda: "draining" in srv.log())
+        if not inherited:
+            status, headers, body, _ = fcgi(srv.path, "POST", "/generate", GEN)
+            assert status == 503 and headers["retry-after"] and json.loads(body)["error_type"] == "draining"
+            assert fcgi(srv.path, "GET", "/readyz")[0] == 503
+        else:
+            waiting = Peer(srv.path)
+            waiting.send(request())
+        for p in peers:
+            out = b""
+            while True:
+                r = p.record()
+                assert r is not None, "an answer was cut"
+                if r[0] == END:
+                    break
+                out += r[2]
+            assert out.count(b"data: ") == 40, out.count(b"data: ")
+            p.s.close()
+        assert srv.code() == 0
+        if inherited:
+            other, _ = srv.listener.accept()     # nobody took it: it waits for the successor
+            assert other.recv(8)[1] == BEGIN
+            other.close()
+            waiting.s.close()
+
+
+def an_inherited_socket_is_served_and_left_for_the_successor(argv):
+    a_first_signal_drains_and_no_answer_is_cut(argv, inherited=True)
+
+
+def a_second_signal_stops_at_once(argv):
+    double_only(argv)
+    srv = Server(argv)
+    try:
+        with Peer(srv.path) as p:
+            p.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+            assert p.record()[0] == STDOUT
+            srv.term()
+            wait_for("it drains", lambda: "draining" in srv.log())
+            assert srv.p.poll() is None
+            srv.term()
+            srv.code(5)
+            assert p.closed()
+        assert srv.p.returncode >= 0, "killed by signal %d" % -srv.p.returncode
+    finally:
+        srv.stop()
+
+
+def the_drain_ends_at_its_timeout(argv):
+    double_only(argv)
+    with Server(argv, flags=["--drain-timeout-ms", "200"]) as srv:
+        with Peer(srv.path) as p:
+            p.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+            assert p.record()[0] == STDOUT
+            srv.term()
+            srv.code(15)
+            assert srv.p.returncode >= 0, "killed by signal %d" % -srv.p.returncode
+            out = b""
+            while True:
+                r = p.record()
+                if r is None or r[0] == END:
+                    break
+                out += r[2]
+            assert b'"error"' in out, "the reader is told: %r" % out
+
+
+def notify_and_systemd_socket(argv):
+    d = tempfile.mkdtemp(prefix="saker-front-")
+    note = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    note.bind(d + "/n")
+    note.settimeout(DEADLINE)
+    lst = socket.socket(socket.AF_UNIX)
+    lst.bind(d + "/s")
+    lst.listen(64)
+    double = "double" in os.path.basename(argv[0])
+    # LISTEN_PID is the process that reads it, so it is set where exec keeps the number; python3 moves the socket to fd 3
+    code = ("import os,sys\nos.dup2(int(sys.argv[1]),3);os.set_inheritable(3,True)\n"
+            "os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='1',WATCHDOG_USEC='200000',"
+            "WATCHDOG_PID=str(os.getpid()))\nos.execv(sys.argv[2],sys.argv[2:])")
+    cmd = [sys.executable, "-c", code, str(lst.fileno()), os.path.abspath(argv[0]), "serve"] + argv[1:]
+    if double:
+        cmd += ["--model", "double"]
+    p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[lst.fileno()],
+                         env=dict(os.environ, NOTIFY_SOCKET=d + "/n", SAKER_DOUBLE_LOAD_MS="300"))
+    try:
+        got = b""
+        while b"READY=1" not in got:
+            got += note.recv(4096) + b"\n"
+        while got.count(b"WATCHDOG=1") < 3:
+            got += note.recv(4096) + b"\n"
+        # several at once: a listening socket that blocks would hold the loop in accept()
+        peers = [Peer(d + "/s", 10) for _ in range(5)]
+        for x in peers:
+            x.send(request())
+        for x in peers:
+            assert x.answer()[0] == 200
+            x.s.close()
+        assert fcgi(d + "/s", timeout=10)[0] == 200
+        p.terminate()
+        while b"STOPPING=1" not in got:
+            got += note.recv(4096) + b"\n"
+        assert p.wait(20) == 0
+    finally:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+        lst.close()
+        note.close()
+        shutil.rmtree(d)
+
+
+def serve_once(argv, flags):
+    double = "double" in os.path.basename(argv[0])
+    return subprocess.run([argv[0], "serve"] + argv[1:] + (["--model", "double"] if double else []) + flags,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+
+
+def sockets_are_not_stolen(argv):
+    with Server(argv) as srv:
+        r = serve_once(argv, ["--listen", "unix:" + srv.path])
+        assert r.returncode not in (0, -6, -11) and srv.alive(), "a second server took a living socket"
+        note = srv.dir + "/file"
+        open(note, "w").close()
+        r = serve_once(argv, ["--listen", "unix:" + note])
+        assert r.returncode == 2 and os.path.exists(note), "a file that is no socket was removed"
+        assert os.stat(srv.path).st_mode & 0o777 == 0o660
+        srv.p.kill()
+        srv.p.wait()
+        assert os.path.exists(srv.path), "a killed server leaves its socket"
+        srv.p = subprocess.Popen([argv[0], "serve"] + argv[1:] + ["--listen", "unix:" + srv.path] +
+                                 (["--model", "double"] if srv.double else []), stdin=subprocess.DEVNULL)
+        wait_for("a stale socket is replaced", srv.alive)
+        srv.term()
+        assert srv.code() == 0 and not os.path.exists(srv.path), "the own socket goes with its server"
+        srv.p.returncode = 0
+
+
+def wrong_flags_have_exit_codes(argv):
+    for flags, code in (([], 66), (["--listen", "nonsense"], 2), (["--listen", "unix:/nowhere/at/all"], 74),
+                        (["--listen", "unix:" + "x" * 200], 2)):
+        r = serve_once(argv, flags)
+        assert r.returncode == code, "%s: %d, want %d: %s" % (flags, r.returncode, code, r.stderr)
+        assert r.stderr, "it says why"
+
+
+def strangers_are_refused(argv):
+    if os.getuid() != 0:
+        raise Skip("needs root, to be two users")
+    def as_user(path, uid):
+        code = ("import socket,sys,os\ns=socket.socket(socket.AF_UNIX);s.settimeout(20)\ns.connect(sys.argv[1])\n"
+                "try:\n s.sendall(bytes.fromhex(sys.argv[2]));d=s.recv(10)\nexcept OSError: d=b''\nprint(len(d))")
+        return subprocess.run([sys.executable, "-c", code, path, request().hex()], user=uid, group=uid, extra_groups=[],
+                              capture_output=True, timeout=40, text=True).stdout.strip()
+    with Server(argv, flags=["--allow-uid", "33", "--socket-mode", "0666"]) as srv:
+        os.chmod(srv.dir, 0o755)
+        if as_user(srv.path, 33) == "":
+            raise Skip("python3 cannot be run by another user here")
+        assert as_user(srv.path, 33) == "10", "an allowed user is served"
+        assert as_user(srv.path, 65534) == "0", "another one is not"
+        assert srv.alive(), "root is"
+
+
+TESTS = [no_input_stops_the_server, random_records_do_not_stop_the_server, values_are_told_once_each,
+         refusals_name_their_reason, a_refused_role_without_keep_conn_ends_the_connection,
+         a_kept_connection_serves_many_requests, ids_other_than_one_are_answered, an_upload_cut_off_is_no_request,
+         silent_peers_are_dropped_at_the_deadline, a_slow_upload_delays_nobody,
+         a_large_body_is_read_to_its_end_and_refused, a_peer_that_leaves_ends_its_generation,
+         a_peer_that_leaves_while_a_worker_is_busy_is_forgotten, a_silent_stream_sends_comments,
+         a_failed_generation_says_so, a_full_server_answers_429, a_full_worker_queue_answers_429,
+         while_loading_health_is_503_and_life_is_200, a_model_that_does_not_load_ends_the_process,
+         connections_over_the_limit_wait, more_connections_than_descriptors_wait,
+         a_first_signal_drains_and_no_answer_is_cut, an_inherited_socket_is_served_and_left_for_the_successor,
+         a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
+         sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused]
+
+if __name__ == "__main__":
+    sys.exit(main(TESTS))

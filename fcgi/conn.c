@@ -372,7 +372,7 @@ static void take_bytes(struct sk_conn *c, const unsigned char *s, size_t len)
 	}
 	if (c->rec.out.len) {
 		st = write_management(c);
-		if (st == SK_EIO)
+		if (st == SK_EIO || (st == SK_OK && c->rec.hang_up && c->state == SK_CONN_READING))
 			hang_up(c);
 		else
 			want_out(c, st == SK_EAGAIN || c->want_out);
@@ -402,6 +402,8 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 		sk_conn_advance(c);
 	} else if (write_management(c) == SK_OK) {
 		want_out(c, false);
+		if (c->rec.hang_up && c->state == SK_CONN_READING)
+			hang_up(c);
 	}
 }
 

@@ -203,9 +203,11 @@ static void begin_request(struct sk_record *p)
 	}
 	if (role != ROLE_RESPONDER) {
 		sk_record_end_request(&p->out, id, SK_FCGI_UNKNOWN_ROLE);
+		p->hang_up = !(p->small[2] & FLAG_KEEP_CONN);
 		return;
 	}
 	p->id = id;
+	p->hang_up = false;             /* it goes on after all */
 	p->keep_conn = p->small[2] & FLAG_KEEP_CONN;
 	p->state = SK_RECORD_PARAMS;
 }

@@ -46,6 +46,7 @@ struct sk_record {
 	enum sk_record_state state;
 	uint16_t id;                    /* of the current request */
 	bool keep_conn, too_large;
+	bool hang_up;                   /* a refused request did not ask to keep the connection: close it once `out` is written */
 	struct sk_buf params;           /* raw name-value stream */
 	struct sk_buf body;
 	struct sk_buf out;              /* answers to management records, for the peer */

@@ -27,7 +27,8 @@ sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen
 void sk_listen_unlink(struct sk_listen *l);
 
 /*
- * Peer's user id when `allow` (comma-separated user ids; "" allows all) has it or the socket is not a unix one.
+ * Whether the peer may stay: `allow` (comma-separated user ids; "" allows all) has its user id, it is root or our own
+ * user, or the socket is not a unix one.
  * false: refuse the connection; *ret_uid says who it was.
  */
 bool sk_listen_peer_ok(int fd, const char *allow, long *ret_uid);

@@ -14,20 +14,28 @@
 #define STREAM_BYTES 8192               /* libfcgi's buffer: one STDOUT record */
 
 /*
- * Writers are kept by descriptor number and used again. FCGX_CreateWriter allocates a FCGX_Request that nothing in
- * libfcgi frees (2.4.2 and newer), so a writer a request would leak; kept ones are bounded by the open descriptors.
+ * Writers are kept by descriptor number and request id, and used again. FCGX_CreateWriter allocates a FCGX_Request that
+ * nothing in libfcgi frees (2.4.2 and newer), so a writer a request would leak; kept ones are bounded by the open
+ * descriptors. Web servers use id 1 always. A peer with more than IDS_KEPT ids on a descriptor costs 80 bytes whenever the
+ * oldest makes way.
  */
-static struct writer {
+#define IDS_KEPT 4
+
+struct writer {
 	FCGX_Stream *stream;
 	unsigned char *start;           /* wrNext of an empty buffer */
 	uint16_t id;
+};
+static struct writers {
+	struct writer kept[IDS_KEPT];
+	unsigned oldest;
 } *writers;
 static int writers_len;
 
 static sk_status writers_grow(int fd)
 {
 	int len = fd < 64 ? 64 : fd * 2;
-	struct writer *grown;
+	struct writers *grown;
 
 	if (fd < writers_len)
 		return SK_OK;
@@ -40,15 +48,24 @@ static sk_status writers_grow(int fd)
 	return SK_OK;
 }
 
+/* The writer kept for this id, or the place for it. */
+static struct writer *writer_find(struct writers *of, uint16_t id)
+{
+	for (unsigned i = 0; i < IDS_KEPT; i++)
+		if (!of->kept[i].stream || of->kept[i].id == id)
+			return &of->kept[i];
+	of->oldest = (of->oldest + 1) % IDS_KEPT;
+	FCGX_FreeStream(&of->kept[of->oldest].stream);
+	return &of->kept[of->oldest];
+}
+
 sk_status sk_reply_open(struct sk_reply_out *w, int fd, uint16_t id)
 {
 	struct writer *k;
 
 	if (writers_grow(fd) < 0)
 		return SK_ENOMEM;
-	k = &writers[fd];
-	if (k->stream && k->id != id)
-		FCGX_FreeStream(&k->stream);    /* web servers use id 1 always, so this is rare */
+	k = writer_find(&writers[fd], id);
 	if (!k->stream) {
 		k->stream = FCGX_CreateWriter(fd, id, STREAM_BYTES, SK_FCGI_STDOUT);
 		if (!k->stream)

@@ -455,19 +455,22 @@ static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 {
 	struct sk_engine *e = g->e;
-	uint32_t made = g->made;
-	bool prefilled = g->prefilled, done = g->done;
+	uint32_t made;
+	bool prefilled, done;
+	sk_status status;
 
-	if (e) {
+	if (e)
 		pthread_mutex_lock(&e->lock);
-		made = g->made;
-		prefilled = g->prefilled;
-		done = g->done;
-		pthread_mutex_unlock(&e->lock);
-	} else if (!done) {
-		g->done = done = true;  /* the engine was closed under us */
+	else if (!g->done) {
+		g->done = true;         /* the engine was closed under us, its thread has ended */
 		g->status = SK_ECANCELED;
 	}
+	made = g->made;
+	prefilled = g->prefilled;
+	done = g->done;
+	status = g->status;
+	if (e)
+		pthread_mutex_unlock(&e->lock);
 	*ret_event = (struct sk_event){ 0 };
 	if (g->read_done)
 		return SK_ENDED;
@@ -479,10 +482,10 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 		ret_event->type = SK_EVENT_TOKEN;
 		ret_event->token.t = token_make(g, g->read);
 		ret_event->token.index = g->read++;
-		ret_event->token.last = done && g->status == SK_OK && g->read == made;
+		ret_event->token.last = done && status == SK_OK && g->read == made;
 	} else if (done) {
 		g->read_done = true;
-		if (g->status == SK_OK) {
+		if (status == SK_OK) {
 			ret_event->type = SK_EVENT_FINISH;
 			ret_event->finish.reason = SK_FINISH_LENGTH;
 			ret_event->finish.generated_tokens = made;
@@ -492,7 +495,7 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 			ret_event->finish.inference_us = sk_now_us() - g->begun_us;
 		} else {
 			ret_event->type = SK_EVENT_FAIL;
-			ret_event->fail.status = g->status;
+			ret_event->fail.status = status;
 			ret_event->fail.text = "the double was told to fail";
 		}
 	} else {

@@ -206,7 +206,8 @@ class Server:
         self.stop()
         if not kind:
             assert code in (None, 0), "the server had ended with %s:\n%s" % (code, self.log_end)
-            assert not re.search("Sanitizer|runtime error", self.log_end), self.log_end
+            at = re.search("Sanitizer|runtime error", self.log_all)
+            assert not at, self.log_all[max(at.start() - 200, 0):at.start() + 5000]
 
     def exited(self):
         return self.p.poll() is not None
@@ -247,7 +248,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.p.kill()
                 self.p.wait()
-        self.log_end = self.log()[-6000:]
+        self.log_all = self.log()
+        self.log_end = self.log_all[-6000:]
         if self.listener:
             self.listener.close()
         shutil.rmtree(self.dir, ignore_errors=True)

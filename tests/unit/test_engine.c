@@ -281,7 +281,8 @@ static const struct { const char *name; int threads, look_ahead; uint32_t chunk,
 	{ "preempted from a small pool, with look-ahead",       2, 1, 40,  32, 10, false },
 };
 
-static void same_bits(const char *backend)
+/* The reference is slow under sanitizers: every other setting has to do there. */
+static void same_bits(const char *backend, int every)
 {
 	static struct record want[STREAMS], got[STREAMS];
 	uint64_t preemptions = 0;
@@ -299,7 +300,7 @@ static void same_bits(const char *backend)
 	for (int i = 0; i < STREAMS; i++)
 		run_alone(e, i, &want[i]);
 	sk_engine_close(&e);
-	for (int k = 0; k < LEN(around); k++) {
+	for (int k = every - 1; k < LEN(around); k += every) {
 		struct sk_engine_opts o = { .backend = backend, .threads = around[k].threads, .look_ahead = around[k].look_ahead,
 					    .batch_prefill_tokens = around[k].chunk, .sequences_max = around[k].sequences };
 		struct sk_info info;
@@ -330,18 +331,18 @@ static void same_bits(const char *backend)
 	}
 	records_fini(want, STREAMS);
 	model_remove();
-	printf("test_engine: %s: %d settings of %d streams, %d preemptions\n", backend, LEN(around), STREAMS, (int)preemptions);
+	printf("test_engine: %s: %d settings of %d streams, %d preemptions\n", backend, LEN(around) / every, STREAMS, (int)preemptions);
 }
 
 START_TEST(test_a_request_has_the_same_events_whatever_happens_around_it_ref)
 {
-	same_bits("ref");
+	same_bits("ref", 2);
 }
 END_TEST
 
 START_TEST(test_a_request_has_the_same_events_whatever_happens_around_it_cpu)
 {
-	same_bits("cpu");
+	same_bits("cpu", 1);
 }
 END_TEST
 
@@ -876,23 +877,20 @@ START_TEST(test_nothing_is_allocated_between_two_tokens)
 	struct sk_gen *gens[N];
 	struct sk_engine *e;
 	struct sk_event ev;
-	int seen;
+	int seen, tokens = 0;           /* asserted later: Check's own words are allocated */
 
 	model_write();
 	e = engine_open((struct sk_engine_opts){ .threads = 2, .look_ahead = 1 });
 	for (int i = 0; i < N; i++)
-		gens[i] = submit(e, (int[]){ 1, 7, 11, 10, 1, 7 }[i]);
+		gens[i] = submit(e, (int[]){ 1, 8, 14, 9, 10, 8 }[i]);
 	for (int i = 0; i < N; i++)
 		read_token(gens[i]);
 	allocations = 0;
 	counting = true;
 	for (int round = 0; round < 12; round++)
 		for (int i = 0; i < N; i++) {
-			sk_status st = sk_gen_wait(gens[i], &ev);
-
-			/* The end allocates the whole text; none of these has ended by then but where a stop string came. */
-			if (st == SK_OK && ev.type == SK_EVENT_FINISH)
-				round = 12;
+			/* All of these give thirty tokens at least: nobody comes to its end, where the whole text is made. */
+			tokens += sk_gen_wait(gens[i], &ev) == SK_OK && ev.type == SK_EVENT_TOKEN;
 		}
 	counting = false;
 	seen = allocations;
@@ -902,6 +900,7 @@ START_TEST(test_nothing_is_allocated_between_two_tokens)
 	}
 	sk_engine_close(&e);
 	model_remove();
+	ck_assert_int_eq(tokens, 12 * N);
 	ck_assert_int_eq(seen, 0);
 }
 END_TEST
@@ -940,7 +939,7 @@ int main(void)
 
 	sk_log_init(SK_LOG_ERROR, false);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	tcase_set_timeout(c, 120);
+	tcase_set_timeout(c, 300);
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_ref);
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cpu);
 	tcase_add_test(c, test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated);

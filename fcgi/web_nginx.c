@@ -67,7 +67,7 @@ static sk_status nginx_conf_write(const struct sk_web_setup *s, struct sk_buf *c
 		return sk_fail(err, SK_EINVAL, "the limit of open files is %d: nginx needs at least %d (ulimit -n)", s->files_max,
 			       FILES_RESERVED + 64);
 	sk_buf_addf(conf, "# Written by saker up, removed when it ends.\ndaemon off;\nworker_processes 1;\n"
-		    "error_log stderr warn;\n");
+		    "error_log stderr error;\n");
 	if (s->user)
 		sk_buf_addf(conf, "user %s %s;\n", s->user, s->group);
 	add_path(conf, "pid", s->dir, "web.pid", "");

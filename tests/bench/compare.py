@@ -8,7 +8,7 @@ DIR holds llama-bench, llama-server, llama-quantize (and llama-batched-bench, no
 measured alone. Every round runs every measurement of both, one after the other, so that a slow minute hits both; the table
 shows medians over rounds and ratios of medians. BENCH.md says what each line means. Standard library only.
 """
-import argparse, contextlib, json, os, random, re, socket, statistics, subprocess, sys, tempfile, time
+import argparse, contextlib, json, os, random, re, signal, socket, statistics, subprocess, sys, tempfile, time
 import http.client
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -264,6 +264,7 @@ class Bench:
             for i in range(self.a.rounds):
                 for name, step in steps:
                     if self.wanted(name):
+                        print(f"# round {i + 1}: {name}", file=sys.stderr)
                         step()
                 print(f"# round {i + 1} of {self.a.rounds} done", file=sys.stderr)
             if self.wanted("memory"):
@@ -332,9 +333,13 @@ def main():
         if not os.path.exists(f):
             print(f"SKIP bench: {f} is not there")
             return 77
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="saker-bench-") as work:
         b = Bench(a, work)
-        b.all()
+        try:
+            b.all()
+        except KeyboardInterrupt:
+            print("# stopped: the table holds what was measured until then", file=sys.stderr)
     print(table(b.s, a.rounds))
     if a.json:
         with open(a.json, "w") as f:

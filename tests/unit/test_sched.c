@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner by hand: small queues whose batches a reader can follow. What holds for any queue is tests/sim/.
+ *
+ * A batch is written as "id:first+len" for each sequence, with "*" where a token is sampled and "?" where one is unknown.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/sched/kv.h"
+#include "engine/sched/sched.h"
+
+static struct sk_sched *sched_open(int32_t tokens, int32_t sequences, int32_t blocks, int look_ahead)
+{
+	struct sk_sched_limits l = { .tokens_max = tokens, .sequences_max = sequences, .blocks = blocks, .block_tokens = 4,
+				     .context_max = 64, .waiting_max = 8, .look_ahead = look_ahead };
+	struct sk_sched *s;
+
+	ck_assert_int_eq(sk_sched_open(&l, &s, NULL), SK_OK);
+	return s;
+}
+
+static sk_status add(struct sk_sched *s, uint64_t id, int32_t prompt_len, int32_t max_new)
+{
+	return sk_sched_add(s, &(struct sk_sched_req){ .id = id, .prompt_len = prompt_len, .max_new_tokens = max_new }, 0);
+}
+
+static const char *plan(struct sk_sched *s, struct sk_batch *b)
+{
+	static char text[256];
+	size_t at = 0;
+
+	text[0] = '\0';
+	sk_sched_plan(s, 0, b);
+	for (int32_t i = 0; i < b->S; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%d:%d+%d%s%s", at ? " " : "", (int)b->seqs[i].id,
+				       (int)b->seqs[i].first_pos, (int)b->seqs[i].len, b->seqs[i].pending ? "?" : "",
+				       b->seqs[i].sample ? "*" : "");
+	for (int32_t i = 0; i < b->preempted_len; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, " -%d", (int)b->preempted[i]);
+	return text;
+}
+
+/* Every sampled token is told; the sequence `ends` (0: none) ends. */
+static void commit(struct sk_sched *s, const struct sk_batch *b, uint64_t ends)
+{
+	struct sk_fate fates[8] = { 0 };
+	struct sk_err err;
+
+	for (int32_t i = 0; i < b->S; i++)
+		fates[i].end = b->seqs[i].id == ends;
+	sk_sched_commit(s, b, fates);
+	ck_assert_msg(sk_sched_check(s, &err) == SK_OK, "%s", err.text);
+}
+
+START_TEST(test_decodes_come_first_then_chunks_by_age_within_the_budget)
+{
+	struct sk_sched *s = sched_open(6, 4, 100, 0);
+	struct sk_batch b;
+
+	ck_assert_int_eq(add(s, 1, 3, 9), SK_OK);
+	ck_assert_int_eq(add(s, 2, 10, 9), SK_OK);
+	ck_assert_int_eq(add(s, 3, 2, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "1:0+3* 2:0+3");
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), "1:3+1* 2:3+5");
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), "1:4+1* 2:8+2* 3:0+2*");
+	commit(s, &b, 1);
+	ck_assert_str_eq(plan(s, &b), "2:10+1* 3:2+1*");
+	commit(s, &b, 0);
+	sk_sched_close(&s);
+	ck_assert_ptr_null(s);
+}
+END_TEST
+
+START_TEST(test_no_more_sequences_run_than_a_step_holds)
+{
+	struct sk_sched *s = sched_open(16, 2, 100, 0);
+	struct sk_batch b;
+
+	for (uint64_t id = 1; id <= 3; id++)
+		ck_assert_int_eq(add(s, id, 1, 5), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "1:0+1* 2:0+1*");
+	commit(s, &b, 2);
+	ck_assert_str_eq(plan(s, &b), "1:1+1* 3:0+1*");
+	commit(s, &b, 0);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_out_of_blocks_the_youngest_is_preempted_and_computed_again)
+{
+	struct sk_sched *s = sched_open(32, 4, 6, 0);
+	struct sk_sched_stats st;
+	struct sk_batch b;
+	char got[256] = "";
+
+	/* Two of 5 tokens take 2 blocks each; at 9 tokens both want a third, at 13 the older wants a fourth. */
+	ck_assert_int_eq(add(s, 1, 5, 12), SK_OK);
+	ck_assert_int_eq(add(s, 2, 5, 12), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "1:0+5* 2:0+5*");
+	commit(s, &b, 0);
+	for (int i = 0; i < 20 && !strchr(got, '-'); i++) {
+		snprintf(got, sizeof(got), "%s", plan(s, &b));
+		commit(s, &b, 0);
+	}
+	ck_assert_str_eq(got, "1:12+1* -2");
+	sk_sched_stats(s, &st);
+	ck_assert_uint_eq(st.preemptions, 1);
+	ck_assert_int_eq(st.waiting, 1);
+	ck_assert_str_eq(plan(s, &b), "1:13+1*");
+	commit(s, &b, 1);
+	/* What it had generated is known: it is computed with the prompt, and the next token is sampled at the end. */
+	ck_assert_str_eq(plan(s, &b), "2:0+13*");
+	commit(s, &b, 2);
+	sk_sched_stats(s, &st);
+	ck_assert_int_eq(st.blocks_free, 6);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_with_look_ahead_the_next_step_takes_the_unknown_token_and_never_one_too_many)
+{
+	struct sk_sched *s = sched_open(16, 4, 100, 1);
+	struct sk_batch a, b, c;
+
+	ck_assert_int_eq(add(s, 1, 3, 2), SK_OK);
+	ck_assert_int_eq(add(s, 2, 3, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &a), "1:0+3* 2:0+3*");
+	ck_assert_str_eq(plan(s, &b), "1:3+1?* 2:3+1?*");
+	commit(s, &a, 2);
+	/* 1 has its last token on the way; 2 has ended, and what b computes for it is surplus. */
+	ck_assert_str_eq(plan(s, &c), "");
+	ck_assert_int_eq(c.S, 0);
+	commit(s, &b, 1);
+	ck_assert_str_eq(plan(s, &c), "");
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_a_dropped_request_is_gone_before_the_next_plan)
+{
+	struct sk_sched *s = sched_open(16, 4, 10, 1);
+	struct sk_sched_stats st;
+	struct sk_batch a, b;
+
+	ck_assert_int_eq(add(s, 1, 8, 9), SK_OK);
+	ck_assert_int_eq(add(s, 2, 8, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &a), "1:0+8* 2:0+8*");
+	ck_assert_int_eq(sk_sched_drop(s, 1), SK_OK);
+	ck_assert_int_eq(sk_sched_drop(s, 1), SK_ENOENT);
+	ck_assert_int_eq(sk_sched_drop(s, 0), SK_ENOENT);
+	sk_sched_stats(s, &st);
+	ck_assert_int_eq(st.blocks_free, 8);
+	/* Another request may get its place; the commit of the old one must not touch it. */
+	ck_assert_int_eq(add(s, 3, 2, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "2:8+1?* 3:0+2*");
+	commit(s, &a, 1);
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &a), "2:9+1* 3:2+1*");
+	sk_sched_close(&s);
+}
+END_TEST
+
+static const struct { const char *name; uint64_t id; int32_t prompt_len, max_new; sk_status want; } adds[] = {
+	{ "a request without a name",           0, 1, 1, SK_EINVAL },
+	{ "an empty prompt",                    1, 0, 1, SK_EINVAL },
+	{ "an empty answer",                    1, 1, 0, SK_EINVAL },
+	{ "more than the context",              1, 40, 25, SK_EINVAL },
+	{ "sums that would overflow",           1, INT32_MAX, INT32_MAX, SK_EINVAL },
+	{ "more than the pool",                 1, 30, 12, SK_EINVAL },
+	{ "exactly the pool and one token",     1, 30, 11, SK_OK },
+};
+
+START_TEST(test_what_can_never_fit_is_refused)
+{
+	struct sk_sched *s = sched_open(16, 4, 10, 0);
+
+	for (size_t i = 0; i < sizeof(adds) / sizeof(adds[0]); i++)
+		ck_assert_msg(add(s, adds[i].id, adds[i].prompt_len, adds[i].max_new) == adds[i].want, "%s", adds[i].name);
+	for (uint64_t id = 2; id <= 8; id++)
+		ck_assert_int_eq(add(s, id, 1, 1), SK_OK);
+	ck_assert_int_eq(add(s, 9, 1, 1), SK_EOVERLOADED);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_a_shared_block_is_free_when_its_last_user_lets_go)
+{
+	struct sk_blocks b;
+	int32_t one, two;
+
+	ck_assert_int_eq(sk_blocks_init(&b, 0, NULL), SK_EINVAL);
+	ck_assert_int_eq(sk_blocks_init(&b, 2, NULL), SK_OK);
+	one = sk_blocks_take(&b);
+	two = sk_blocks_take(&b);
+	ck_assert_int_ne(one, two);
+	ck_assert_int_eq(sk_blocks_take(&b), -1);
+	sk_blocks_ref(&b, one);
+	sk_blocks_unref(&b, one);
+	ck_assert_int_eq(b.free_len, 0);
+	sk_blocks_unref(&b, one);
+	ck_assert_int_eq(b.free_len, 1);
+	ck_assert_int_eq(sk_blocks_check(&b, NULL), SK_OK);
+	ck_assert_int_eq(sk_blocks_take(&b), one);
+	sk_blocks_unref(&b, one);
+	sk_blocks_unref(&b, two);
+	/* A block twice on the stack, another one lost: the counts are right, the check must see it all the same. */
+	b.free[0] = b.free[1];
+	ck_assert_int_eq(sk_blocks_check(&b, NULL), SK_EBUG);
+	sk_blocks_fini(&b);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("sched");
+	TCase *c = tcase_create("sched");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(c, test_decodes_come_first_then_chunks_by_age_within_the_budget);
+	tcase_add_test(c, test_no_more_sequences_run_than_a_step_holds);
+	tcase_add_test(c, test_out_of_blocks_the_youngest_is_preempted_and_computed_again);
+	tcase_add_test(c, test_with_look_ahead_the_next_step_takes_the_unknown_token_and_never_one_too_many);
+	tcase_add_test(c, test_a_dropped_request_is_gone_before_the_next_plan);
+	tcase_add_test(c, test_what_can_never_fit_is_refused);
+	tcase_add_test(c, test_a_shared_block_is_free_when_its_last_user_lets_go);
+	suite_add_tcase(s, c);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

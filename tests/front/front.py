@@ -386,23 +386,31 @@ class Stream:
         return {l.partition(":")[0].lower(): l.partition(":")[2].strip() for l in head.split("\r\n")[1:]}
 
     def body(self):
-        """The body, chunks put together; `whole` says whether its end was seen."""
+        return self._parse()[0]
+
+    @property
+    def whole(self):
+        """Whether the end of the body was seen."""
+        return self._parse()[1]
+
+    def _parse(self):
+        """(the body, its chunks put together; whether its end was seen)"""
         head, _, rest = bytes(self.raw).partition(b"\r\n\r\n")
-        self.whole = True
         if b"chunked" not in head.lower():
-            if "content-length" in self.headers:
-                self.whole = len(rest) == int(self.headers["content-length"])
-            return rest
-        out = b""
+            length = self.headers.get("content-length")
+            return rest, length is None or len(rest) == int(length)
+        parts, at = [], 0
         while True:
-            size, sep, tail = rest.partition(b"\r\n")
-            n = int(size, 16) if sep else -1
+            line_end = rest.find(b"\r\n", at)
+            if line_end < 0:
+                return b"".join(parts), False
+            n, at = int(rest[at:line_end], 16), line_end + 2
             if n == 0:
-                return out
-            if n < 0 or len(tail) < n + 2:
-                self.whole = False
-                return out + tail[:max(n, 0)]
-            out, rest = out + tail[:n], tail[n + 2:]
+                return b"".join(parts), True
+            parts.append(rest[at:at + n])
+            at += n + 2
+            if at > len(rest):
+                return b"".join(parts), False
 
     def events(self):
         return [json.loads(l[6:]) for l in self.body().decode().split("\n") if l.startswith("data: ")]

@@ -15,15 +15,24 @@ clean() {
 	rm -rf --one-file-system "$dir"
 }
 
+# The bare system is kept for a week.
+base=$tree/build/bookworm.tar
+[ -n "$(find "$base" -mtime -7 2>/dev/null)" ] || mmdebstrap --quiet --variant=minbase bookworm "$base"
+
 rm -rf --one-file-system "$dir"
 mkdir -p "$dir"
 trap clean EXIT
 trap 'exit 1' HUP INT TERM
-mmdebstrap --quiet --variant=minbase bookworm "$dir"
+tar -x -f "$base" -C "$dir"
 mount -t proc proc "$dir/proc"
+# How this machine reaches the package archives: names, pip's settings, the authorities it trusts.
 for file in /etc/resolv.conf /etc/pip.conf; do
 	[ ! -e "$file" ] || cp "$file" "$dir$file"
 done
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+	cp /etc/ssl/certs/ca-certificates.crt "$dir/etc/trusted.crt"
+	export PIP_CERT=/etc/trusted.crt REQUESTS_CA_BUNDLE=/etc/trusted.crt SSL_CERT_FILE=/etc/trusted.crt
+fi
 mkdir "$dir/src"
 (cd "$tree" && git ls-files -z | tar -c --null -T -) | tar -x -C "$dir/src"
 chroot "$dir" env SAKER_PORT="$port" sh /src/packaging/quickstart.sh

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Web servers as children: finding one, the configuration it gets (nginx itself checks it), starting and ending. */
+/* Web servers as children: finding one, its configuration (nginx itself checks it), starting and ending. */
 #include <check.h>
 #include <errno.h>
 #include <ftw.h>

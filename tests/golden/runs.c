@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/log.h"
 #include "tests/golden/golden.h"
 
 void run_fini(struct run *r)
@@ -21,6 +22,7 @@ struct sk_engine *runs_open(const struct sk_engine_opts *o)
 	struct sk_err err = { .text = "" };
 
 	opts.model = golden_model();
+	sk_log_init(SK_LOG_WARN, false);
 	if (sk_engine_open(&opts, &e, &err) < 0 || sk_engine_wait_ready(e, &err) < 0) {
 		printf("%s: %s\n", opts.model, err.text);
 		exit(1);

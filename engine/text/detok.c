@@ -2,8 +2,8 @@
 /*
  * Ids to text: whole (decode) and token by token (detok).
  *
- * A token may end inside a character. The tail keeps its bytes, at most three of them, until the character is whole or
- * can no longer become one.
+ * A token may end inside a character. The tail keeps its bytes, at most three of them, until the character is
+ * whole or can no longer become one.
  */
 #include "engine/text/kind.h"
 

@@ -86,7 +86,10 @@ sk_status sk_text_emit(struct sk_text_job *job, int32_t id, size_t start, size_t
 struct sk_text_kind {
 	const char *name;                       /* "bpe" */
 	const char *ggml;                       /* tokenizer.ggml.model's word for it */
-	/* The bytes that token i adds to the text, written to out (room for src->tokens[i].len); returns their number. */
+	/*
+	 * The bytes that token i adds to the text, written to out (room for src->tokens[i].len); returns their
+	 * number.
+	 */
 	size_t (*piece)(struct sk_str token, char *out);
 	sk_status (*open)(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err);
 	void (*close)(struct sk_text *t);

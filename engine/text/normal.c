@@ -78,8 +78,8 @@ sk_status sk_normal_lossy(struct sk_normal *n, const char *s, size_t len)
 }
 
 /*
- * Where the part that begins at `from` ends: before the next ASCII character (none composes with what is before it), or
- * after MARKS_MAX combining marks in a row.
+ * Where the part that begins at `from` ends: before the next ASCII character (none composes with what is before
+ * it), or after MARKS_MAX combining marks in a row.
  */
 static size_t part_end(const char *s, size_t len, size_t from)
 {

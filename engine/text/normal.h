@@ -26,8 +26,8 @@ bool sk_normal_is_ascii(const char *s, size_t len);
 sk_status sk_normal_lossy(struct sk_normal *n, const char *s, size_t len);
 
 /*
- * Unicode's composed form (NFC) of well-formed text. A run of more than 256 combining marks is composed in parts: sorting
- * it whole would take quadratic time, and no language has one. SK_ENOMEM.
+ * Unicode's composed form (NFC) of well-formed text. A run of more than 256 combining marks is composed in
+ * parts: sorting it whole would take quadratic time, and no language has one. SK_ENOMEM.
  */
 sk_status sk_normal_nfc(struct sk_normal *n, const char *s, size_t len);
 

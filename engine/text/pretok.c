@@ -2,10 +2,11 @@
 /*
  * Pre-tokenising by tables of patterns; see pretok.h.
  *
- * The patterns are those of the models' own tokenizer.json, and mean what the Hugging Face library's regex engine (Oniguruma,
- * Unicode 16) makes of them. PCRE2 of a stable distribution knows an older Unicode and counts U+180E as a space. So the
- * patterns stay as they are, and the few characters the two engines disagree about are replaced, for matching only, by a
- * stand-in of the same length whose class is right in both (`odd[]`). tests/golden/ holds the proof: every code point.
+ * The patterns are those of the models' own tokenizer.json, and mean what the Hugging Face library's regex
+ * engine (Oniguruma, Unicode 16) makes of them. PCRE2 of a stable distribution knows an older Unicode and
+ * counts U+180E as a space. So the patterns stay as they are, and the few characters the two engines disagree
+ * about are replaced, for matching only, by a stand-in of the same length whose class is right in both
+ * (`odd[]`). tests/golden/ holds the proof: every code point.
  */
 #include "engine/text/pretok.h"
 
@@ -30,8 +31,8 @@
 #define SHORT	"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
 /*
- * What Falcon's "Punctuation" step knows: the classes P of Unicode 8 and ASCII's signs; later P characters are left out. Possessive
- * (++): a plain repeat of a group takes stack for each character.
+ * What Falcon's "Punctuation" step knows: the classes P of Unicode 8 and ASCII's signs; later P characters are
+ * left out. Possessive (++): a plain repeat of a group takes stack for each character.
  */
 #define PUNCT8	"(?:(?![\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{1b4e}\\x{1b4f}\\x{1b7d}-\\x{1b7f}\\x{2e43}-\\x{2e4f}" \
 		"\\x{2e52}-\\x{2e5d}\\x{10d6e}\\x{10ead}\\x{10f55}-\\x{10f59}\\x{10f86}-\\x{10f89}\\x{113d4}" \
@@ -54,8 +55,8 @@ static const struct sk_pretok_rule rules[] = {
 	  .stages = { { SHORT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|" TAIL } } },
 	{ .names = "bloom", .stages = { { " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+" } } },
 	/*
-	 * Punctuation (runs), ByteLevel, Digits (runs), groups of three. The last two come after the byte alphabet, where the bytes
-	 * B2 B3 B9 BC BD BE look like the numbers of Latin-1.
+	 * Punctuation (runs), ByteLevel, Digits (runs), groups of three. The last two come after the byte
+	 * alphabet, where the bytes B2 B3 B9 BC BD BE look like the numbers of Latin-1.
 	 */
 	{ .names = "falcon",
 	  .stages = { { PUNCT8 }, { GPT2 }, { "[0-9\\xb2\\xb3\\xb9\\xbc-\\xbe]+", true }, { "[0-9][0-9][0-9]", true } } },
@@ -103,9 +104,9 @@ static const char *const stand_ins[][2] = {
 };
 
 /*
- * Ascending. U+180E is a space for PCRE2 alone; the rest came with Unicode 15 and 16 (PCRE2 10.42: 14). The numbers of
- * Unicode 17 are known to Rust only. A pattern that asks for more than \p{L}, \p{N} and \s (case, marks, punctuation)
- * needs more classes here.
+ * Ascending. U+180E is a space for PCRE2 alone; the rest came with Unicode 15 and 16 (PCRE2 10.42: 14). The
+ * numbers of Unicode 17 are known to Rust only. A pattern that asks for more than \p{L}, \p{N} and \s (case,
+ * marks, punctuation) needs more classes here.
  */
 static const struct { uint32_t first, last; enum odd_class class; } odd[] = {
 	{ 0x180e, 0x180e, OD_FORMAT }, { 0x1c89, 0x1c8a, OD_LETTER }, { 0xa7cb, 0xa7cd, OD_LETTER },

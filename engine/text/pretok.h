@@ -2,8 +2,8 @@
 /*
  * Pre-tokenising: text is cut into words, and no token reaches over a cut.
  *
- * A rule is a row of pretok.c's table: patterns (PCRE2, compiled once, JIT) applied one after the other, each to the pieces the one
- * before left. Matches become pieces, and so do the gaps between them; nothing is lost.
+ * A rule is a row of pretok.c's table: patterns (PCRE2, compiled once, JIT) applied one after the other, each
+ * to the pieces the one before left. Matches become pieces, and so do the gaps between them; nothing is lost.
  * Immutable after open; any thread.
  */
 #ifndef SK_TEXT_PRETOK_H

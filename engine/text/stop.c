@@ -2,8 +2,9 @@
 /*
  * Stop strings: the automaton of Aho and Corasick over bytes, fed as text comes.
  *
- * The state after all text so far is the longest ending of it that begins a stop string, so its depth is the number of
- * bytes to hold back. With at most 16 strings a node has at most 16 children, so a byte costs a bounded number of steps.
+ * The state after all text so far is the longest ending of it that begins a stop string, so its depth is the
+ * number of bytes to hold back. With at most 16 strings a node has at most 16 children, so a byte costs a
+ * bounded number of steps.
  */
 #include "engine/text/text.h"
 #include "engine/text/trie.h"

@@ -23,7 +23,10 @@ static const struct sk_text_kind *const kinds[] = {
 #undef SK_TEXT_KIND
 };
 
-/* Control tokens that end a turn, for files that name no end-of-turn id. "<|endoftext|>" is none: eos says so or not. */
+/*
+ * Control tokens that end a turn, for files that name no end-of-turn id. "<|endoftext|>" is none: eos says so
+ * or not.
+ */
 static const char *const turn_ends[] = { "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>" };
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
@@ -337,8 +340,8 @@ static int32_t added_at(const struct sk_text *t, const char *s, size_t len, size
 }
 
 /*
- * Added tokens go first: the leftmost, of those the longest. A control token that is not asked for stays text, and what
- * is inside it is not looked at again (the Hugging Face library's split_special_tokens).
+ * Added tokens go first: the leftmost, of those the longest. A control token that is not asked for stays text,
+ * and what is inside it is not looked at again (the Hugging Face library's split_special_tokens).
  */
 static sk_status split_encode(struct sk_text_job *job, size_t len, bool parse_special)
 {

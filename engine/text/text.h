@@ -2,9 +2,9 @@
 /*
  * Tokenizers: text to ids and back.
  *
- * Immutable after open; any thread. A kind (byte-level BPE now; unigram, wordpiece later) is one file and one line in
- * kinds.def. The output equals the Hugging Face library's on every input that is UTF-8; ill-formed bytes are tokenised
- * as U+FFFD.
+ * Immutable after open; any thread. A kind (byte-level BPE now; unigram, wordpiece later) is one file and one
+ * line in kinds.def. The output equals the Hugging Face library's on every input that is UTF-8; ill-formed
+ * bytes are tokenised as U+FFFD.
  */
 #ifndef SK_TEXT_H
 #define SK_TEXT_H
@@ -47,10 +47,10 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);
 sk_status sk_text_decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, struct sk_buf *b);
 
 /*
- * Incremental detokenising: what each token adds, never half a character. An unfinished character is held until its
- * last byte comes ("" until then); one that can no longer become valid is given as U+FFFD. Specials are given as text.
- * The pieces put together equal sk_text_decode of all ids, but for an unfinished end.
- * All zero is the start. No allocation in push (b has its room).
+ * Incremental detokenising: what each token adds, never half a character. An unfinished character is held until
+ * its last byte comes ("" until then); one that can no longer become valid is given as U+FFFD. Specials are
+ * given as text. The pieces put together equal sk_text_decode of all ids, but for an unfinished end. All zero
+ * is the start. No allocation in push (b has its room).
  */
 struct sk_detok { char tail[4]; uint8_t tail_len; };
 sk_status sk_detok_push(const struct sk_text *t, struct sk_detok *d, int32_t id, struct sk_buf *b);
@@ -64,9 +64,9 @@ struct sk_stop;
 sk_status sk_stop_open(const char *const *stop, const size_t *stop_bytes, size_t stop_len, struct sk_stop **ret_s, struct sk_err *err);
 void sk_stop_close(struct sk_stop **s);
 /*
- * Feed the next bytes of text. Returns true when a stop string has ended: *ret_used = bytes of `s` up to and including
- * its end, *ret_match_len = its length. Else *ret_held = bytes at the end of all text so far that may begin a stop string.
- * The earliest end wins, and of those the longest string. Linear time (Aho-Corasick).
+ * Feed the next bytes of text. Returns true when a stop string has ended: *ret_used = bytes of `s` up to and
+ * including its end, *ret_match_len = its length. Else *ret_held = bytes at the end of all text so far that may
+ * begin a stop string. The earliest end wins, and of those the longest string. Linear time (Aho-Corasick).
  */
 bool sk_stop_feed(struct sk_stop *s, const char *bytes, size_t len, size_t *ret_used, size_t *ret_match_len, size_t *ret_held);
 

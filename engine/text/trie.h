@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of byte strings with a value each, read byte by byte; with links it is the automaton of Aho and Corasick (1975).
+ * A set of byte strings with a value each, read byte by byte; with links it is the automaton of Aho and
+ * Corasick (1975).
  *
  * All zero is empty. Children are a linked list: few strings share a beginning here (stop strings, added tokens).
  * owner: one thread while strings are added, any after.

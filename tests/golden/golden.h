@@ -9,7 +9,10 @@
 
 #define GOLDEN_SKIP 77          /* automake's exit status for a test that could not run */
 
-/* The path of SmolLM2's GGUF in ${SAKER_MODELS:-~/.cache/saker}; ends the program with 77, naming it, when missing. */
+/*
+ * The path of SmolLM2's GGUF in ${SAKER_MODELS:-~/.cache/saker}; ends the program with 77, naming it, when
+ * missing.
+ */
 const char *golden_model(void);
 
 /* A committed file of this folder, whole, NUL-terminated; free() it. Ends the program when it cannot be read. */

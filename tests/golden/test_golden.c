@@ -2,9 +2,10 @@
 /*
  * The engine against the Hugging Face library (smollm2-f32.json, made by make_generate.py from the same GGUF).
  *
- * dtype float32: the same 64 tokens, and log-probabilities within 2e-3: both calculate in float32, but sum in another order;
- * over 30 layers that moved a log-probability by some 1e-5. The closest second choice on a path is 2e-3 away or more.
- * The default type rounds activations to 8 bits: there the perplexity of a text of 1784 tokens must agree within 1 %.
+ * dtype float32: the same 64 tokens, and log-probabilities within 2e-3: both calculate in float32, but sum in
+ * another order; over 30 layers that moved a log-probability by some 1e-5. The closest second choice on a path
+ * is 2e-3 away or more. The default type rounds activations to 8 bits: there the perplexity of a text of 1784
+ * tokens must agree within 1 %.
  */
 #include "tests/golden/golden.h"
 #include "tests/golden/runs.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tokenizer against the Hugging Face library: make_tokenizer.py's files say what it does with hard strings, and how
- * its pre-tokenisers cut every code point. The words need no model; the ids need SmolLM2's.
+ * The tokenizer against the Hugging Face library: make_tokenizer.py's files say what it does with hard strings,
+ * and how its pre-tokenisers cut every code point. The words need no model; the ids need SmolLM2's.
  */
 #include "tests/golden/golden.h"
 

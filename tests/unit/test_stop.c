@@ -8,7 +8,10 @@
 
 #define MAX 8
 
-/* text is fed in pieces divided by '|'; at: bytes up to and with the stop string, 0: none; held: at the end without a match. */
+/*
+ * text is fed in pieces divided by '|'; at: bytes up to and with the stop string, 0: none; held: at the end
+ * without a match.
+ */
 static const struct { const char *name, *stop[MAX], *text; size_t at, match, held; } cases[] = {
 	{ "one string in one piece", { "END" }, "abcENDdef", 6, 3, 0 },
 	{ "a string over three tokens", { "END" }, "abE|N|Dd", 5, 3, 0 },

@@ -159,6 +159,26 @@ static void weigh_all(struct row *r)
 	r->weighed = true;
 }
 
+/* Weights of the list of candidates, and their sum. */
+static void weigh_list(struct row *r)
+{
+	int32_t i = 0;
+
+	for (; i + 4 <= r->len; i += 4) {
+		const int32_t *at = r->idx + i;
+		lanes v = { r->x[at[0]], r->x[at[1]], r->x[at[2]], r->x[at[3]] };
+
+		v = exp_neg((v - r->max) / r->temperature);
+		memcpy(r->e + i, &v, sizeof(v));
+	}
+	for (; i < r->len; i++)
+		r->e[i] = weigh(r, r->x[r->idx[i]]);
+	r->mass = 0.0;
+	for (i = 0; i < r->len; i++)
+		r->mass += r->e[i];
+	r->weighed = true;
+}
+
 /* Append to idx the places where v[i] is at least t (or above it), in order. */
 static int32_t collect(const float *v, int32_t V, float t, bool above, int32_t *idx)
 {
@@ -170,14 +190,17 @@ static int32_t collect(const float *v, int32_t V, float t, bool above, int32_t *
 
 		for (int j = 0; j < 32; j++)
 			hits += v[i + j] >= least;
+		/* Without branches: where many are taken, a guess at each is wrong half the time. n never passes i. */
 		if (hits)
-			for (int j = 0; j < 32; j++)
-				if (v[i + j] >= least)
-					idx[n++] = i + j;
+			for (int j = 0; j < 32; j++) {
+				idx[n] = i + j;
+				n += v[i + j] >= least;
+			}
 	}
-	for (; i < V; i++)
-		if (v[i] >= least)
-			idx[n++] = i;
+	for (; i < V; i++) {
+		idx[n] = i;
+		n += v[i] >= least;
+	}
 	return n;
 }
 
@@ -361,16 +384,6 @@ static void warp_temperature(struct row *r)
 	r->temperature = r->in->p->temperature;         /* weights divide by it, after the maximum is taken off */
 }
 
-static void weigh_list(struct row *r)
-{
-	r->mass = 0.0;
-	for (int32_t i = 0; i < r->len; i++) {
-		r->e[i] = weigh(r, r->x[r->idx[i]]);
-		r->mass += r->e[i];
-	}
-	r->weighed = true;
-}
-
 static void warp_top_k(struct row *r)
 {
 	if (r->in->p->top_k >= r->V)
@@ -422,9 +435,10 @@ static int32_t cut_bucket(struct row *r, double target, double *ret_before)
 		if (above >= target)
 			break;
 	}
-	for (int32_t i = 0; i < r->len; i++)
-		if (bucket_of(r->e[i]) == b)
-			r->pairs[n++] = (struct pair){ r->e[i], r->e[i] };
+	for (int32_t i = 0; i < r->len; i++) {
+		r->pairs[n] = (struct pair){ r->e[i], r->e[i] };
+		n += bucket_of(r->e[i]) == b;
+	}
 	return n;
 }
 
@@ -434,15 +448,26 @@ static int32_t cut_bucket(struct row *r, double target, double *ret_before)
  */
 static void warp_top_p(struct row *r)
 {
-	double target, before = 0.0, mass = 0.0;
+	double target, floor, before = 0.0, mass = 0.0;
 	int32_t n, kept = 0;
 	int64_t ties;
 	float cut;
 
-	if (r->all && !r->weighed)
-		weigh_all(r);
+	if (r->all && !r->weighed && r->x == r->in->logits && r->temperature == 1.0f) {
+		/* Untouched logits: their mass is known, and only those above the floor need weights. */
+		double whole = exp((double)r->in->logsumexp - (double)r->max);
+
+		floor = (1.0 - (double)r->in->p->top_p) * whole / r->V;
+		r->len = collect(r->x, r->V, (float)((double)r->max + log(floor)), false, r->idx);
+		r->all = false;
+		weigh_list(r);
+		r->mass = whole;
+	} else {
+		if (r->all && !r->weighed)
+			weigh_all(r);
+		row_list(r, (float)((1.0 - (double)r->in->p->top_p) * r->mass / r->V));
+	}
 	target = (double)r->in->p->top_p * r->mass;
-	row_list(r, (float)((1.0 - (double)r->in->p->top_p) * r->mass / r->V));
 	if (r->len > 4 * BLOCK) {
 		n = cut_bucket(r, target, &before);
 	} else {
@@ -453,11 +478,13 @@ static void warp_top_p(struct row *r)
 	ties = cut > 0.0f ? (int64_t)ceil((target - before) / cut) : 1;
 	ties = ties < 1 ? 1 : ties;
 	for (int32_t i = 0; i < r->len; i++) {
-		if (r->e[i] < cut || (r->e[i] == cut && ties-- <= 0))
-			continue;
+		float e = r->e[i];
+		bool keep = e > cut || (e == cut && ties-- > 0);
+
 		r->idx[kept] = r->idx[i];
-		r->e[kept++] = r->e[i];
-		mass += r->e[i];
+		r->e[kept] = e;
+		kept += keep;
+		mass += keep ? e : 0.0f;
 	}
 	r->len = kept;
 	r->mass = mass;

@@ -341,8 +341,18 @@ static void unpack_f16(float *out, const unsigned char *w, int32_t blocks, size_
 static inline __m256 slices_sum(const struct sk_cpu_finish *f, const float *p)
 {
 	__m256 a[SK_SLICES_MAX];
+	const int64_t d = f->part_stride;
 	int32_t len = f->slices;
 
+	/* Eight is what wide models have: no loop. */
+	if (len == 8) {
+		const __m256 b0 = _mm256_add_ps(_mm256_load_ps(p), _mm256_load_ps(p + d));
+		const __m256 b1 = _mm256_add_ps(_mm256_load_ps(p + 2 * d), _mm256_load_ps(p + 3 * d));
+		const __m256 b2 = _mm256_add_ps(_mm256_load_ps(p + 4 * d), _mm256_load_ps(p + 5 * d));
+		const __m256 b3 = _mm256_add_ps(_mm256_load_ps(p + 6 * d), _mm256_load_ps(p + 7 * d));
+
+		return _mm256_add_ps(_mm256_add_ps(b0, b1), _mm256_add_ps(b2, b3));
+	}
 	a[0] = _mm256_load_ps(p);
 	for (int32_t s = 1; s < len; s++)
 		a[s] = _mm256_load_ps(p + s * f->part_stride);

@@ -399,8 +399,18 @@ static void unpack_f16(float *out, const unsigned char *w, int32_t blocks, size_
 static inline __m512 slices_sum(const struct sk_cpu_finish *f, const float *p)
 {
 	__m512 a[SK_SLICES_MAX];
+	const int64_t d = f->part_stride;
 	int32_t len = f->slices;
 
+	/* Eight is what wide models have: no loop. */
+	if (len == 8) {
+		const __m512 b0 = _mm512_add_ps(_mm512_load_ps(p), _mm512_load_ps(p + d));
+		const __m512 b1 = _mm512_add_ps(_mm512_load_ps(p + 2 * d), _mm512_load_ps(p + 3 * d));
+		const __m512 b2 = _mm512_add_ps(_mm512_load_ps(p + 4 * d), _mm512_load_ps(p + 5 * d));
+		const __m512 b3 = _mm512_add_ps(_mm512_load_ps(p + 6 * d), _mm512_load_ps(p + 7 * d));
+
+		return _mm512_add_ps(_mm512_add_ps(b0, b1), _mm512_add_ps(b2, b3));
+	}
 	a[0] = _mm512_load_ps(p);
 	if (len == 1)
 		return a[0];

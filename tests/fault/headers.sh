@@ -10,6 +10,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 failed=0 passed=0
 
+echo "a prompt for generate" >"$dir/prompt"
+
 # A small good file to spoil.
 fresh() { "$mktiny" --layers 1 "$dir/m.gguf"; }
 # poke OFFSET ESCAPES: overwrite bytes, given as printf's octal escapes.
@@ -23,7 +25,7 @@ where() { grep -abo "$1" "$dir/m.gguf" | head -n 1 | sed 's/:.*//'; }
 expect() {
 	for command in "info" "generate --max-new-tokens 1"; do
 		# shellcheck disable=SC2086
-		timeout 20 "$saker" $command --model "${4:-$dir/m.gguf}" </dev/null >"$dir/out" 2>"$dir/err"
+		timeout 20 "$saker" $command --model "${4:-$dir/m.gguf}" <"$dir/prompt" >"$dir/out" 2>"$dir/err"
 		code=$?
 		if [ $code -eq "$2" ] && grep -qF -- "$3" "$dir/err" && grep -qF -- "$dir" "$dir/err"; then
 			passed=$((passed + 1))

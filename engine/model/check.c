@@ -215,8 +215,7 @@ void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scrat
 		{ &m->ffn,    4 * rows * ffn },
 		{ &m->ffn_up, any_separate_glu ? 4 * rows * ffn : 0 },
 		{ &m->last,   4 * rows * width },
-		{ &m->logits, 4 * (uint64_t)m->opts.logits_max * (uint64_t)d->vocab },
-		{ &m->tile,   4 * (uint64_t)m->tile_rows * (uint64_t)d->vocab },
+		{ &m->logits, 4 * (uint64_t)m->logits_rows * (uint64_t)d->vocab },
 	};
 
 	memcpy(list, buffers, sizeof(buffers));
@@ -285,8 +284,8 @@ sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const s
 		return sk_fail(err, SK_ENOTSUP, "KV cache: only float32 and bfloat16 are supported");
 	m->backend = o->backend;
 	m->opts = *o;
-	m->tile_rows = o->tokens_max < SK_PROMPT_TILE ? o->tokens_max : SK_PROMPT_TILE;
-	m->rows_max = largest(o->tokens_max, o->logits_max);
+	m->logits_rows = o->logits_max + SK_PROMPT_TILE_MIN;
+	m->rows_max = largest(largest(o->tokens_max, o->logits_max), SK_PROMPT_TILE);
 	return SK_OK;
 }
 

@@ -152,6 +152,7 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 	if (st < 0)
 		return st;
 	m->step_T = step->T;
+	m->step_rows = rows_len;
 	b->ops->embed(m->dev, &(struct sk_op_embed){ .ids = step->ids, .T = step->T, .w = m->embed,
 						     .y = whole(m->x, step->T, m->dims.width) });
 	for (int32_t l = 0; l <= last; l++) {
@@ -169,8 +170,14 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 	return SK_OK;
 }
 
-/* Rows [row, row + len) of the last step, at most a tile: logits into m->tile. */
-static void prompt_tile(struct sk_model *m, int32_t row, int32_t len)
+/* The tile's place among the logits: behind those of the step. */
+static float *tile_at(const struct sk_model *m, float *logits)
+{
+	return logits + (size_t)m->step_rows * (size_t)m->dims.vocab;
+}
+
+/* Logits of rows [row, row + len) of the last step, at most a tile. */
+static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len)
 {
 	int32_t rows[SK_PROMPT_TILE];
 
@@ -181,25 +188,28 @@ static void prompt_tile(struct sk_model *m, int32_t row, int32_t len)
 		.rows_len = len });
 	if (!m->x_final)
 		mlp(m, m->dims.layers - 1, m->last, len);
-	head(m, m->last, len, m->tile);
-	if (m->tile_host)
-		m->backend->get(m->dev, m->tile_host, m->tile, sizeof(float) * (size_t)len * (size_t)m->dims.vocab);
-	else
+	head(m, m->last, len, tile_at(m, m->logits));
+	if (!m->logits_host) {
 		m->backend->sync(m->dev, NULL);         /* a failed device fails the next forward too */
+		return tile_at(m, m->logits);
+	}
+	m->backend->get(m->dev, tile_at(m, m->logits_host), tile_at(m, m->logits),
+			sizeof(float) * (size_t)len * (size_t)m->dims.vocab);
+	return tile_at(m, m->logits_host);
 }
 
 void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len,
 			  void (*take)(void *arg, int32_t r, const float *logits), void *arg)
 {
-	int32_t end = row + len;
+	int32_t end = row + len, room = m->logits_rows - m->step_rows;
 
 	if (SK_BUG_IF(row < 0 || len < 0 || len > m->step_T || row > m->step_T - len))
 		return;
-	for (; row < end; row += m->tile_rows) {
-		int32_t n = end - row < m->tile_rows ? end - row : m->tile_rows;
-		const float *logits = m->tile_host ? m->tile_host : m->tile;
+	room = room < SK_PROMPT_TILE ? room : SK_PROMPT_TILE;
+	for (; row < end; row += room) {
+		int32_t n = end - row < room ? end - row : room;
+		const float *logits = prompt_tile(m, row, n);
 
-		prompt_tile(m, row, n);
 		for (int32_t i = 0; i < n; i++)
 			take(arg, row + i, logits + (size_t)i * (size_t)m->dims.vocab);
 	}

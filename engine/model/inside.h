@@ -10,7 +10,12 @@
 
 #include "engine/model/model.h"
 
-#define SK_PROMPT_TILE 64               /* rows of logits at a time for prompt log-probabilities */
+/*
+ * Rows of logits at a time for prompt log-probabilities. They lie behind the rows of the step, whose logits are still to be
+ * sampled: in what the step left free of logits_max rows, and there are SK_PROMPT_TILE_MIN more.
+ */
+#define SK_PROMPT_TILE 64
+#define SK_PROMPT_TILE_MIN 16
 #define SK_PARTS_MAX 3                  /* q, k, v */
 
 /* A linear layer: a repacked weight, which columns of the output it writes, and how its sum over K is cut. */
@@ -46,19 +51,18 @@ struct sk_model {
 	const float *out_norm;
 	float *inv_freq;
 
-	/* scratch: float32, rows_max rows (but for the three last) */
-	int32_t rows_max, tile_rows;
+	/* scratch: float32, rows_max rows (but for logits) */
+	int32_t rows_max, logits_rows;
 	float *x;                               /* residual stream */
 	float *h;                               /* normed */
 	float *qkv, *att;
 	float *ffn, *ffn_up;                    /* ffn_up: only where some gate and up could not be joined */
-	float *last;                            /* [logits_max or tile][D]: rows of x that go to the head */
-	float *logits;                          /* [logits_max][V] */
-	float *tile;                            /* [tile_rows][V] */
-	float *logits_host, *tile_host;         /* the same as above where the device's memory is the host's */
+	float *last;                            /* rows of x that go to the head */
+	float *logits;                          /* [logits_rows][V]: logits_max and the least tile */
+	float *logits_host;                     /* their copy where the device's memory is not the host's; else NULL */
 
 	/* the last step */
-	int32_t step_T;
+	int32_t step_T, step_rows;
 	bool x_final;                           /* x has been through the last layer's MLP */
 };
 
@@ -76,7 +80,7 @@ bool sk_glu_joins(const struct sk_weights *w, const struct sk_arch *a, int32_t l
 
 /* Scratch buffers and their bytes; *x points into m, its bytes come with it. The plan adds them up, open takes them. */
 struct sk_scratch { float **at; uint64_t bytes; };
-#define SK_SCRATCH_LEN 9
+#define SK_SCRATCH_LEN 8
 void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scratch ret_list[SK_SCRATCH_LEN]);
 void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan);
 bool sk_model_any_separate_glu(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d);

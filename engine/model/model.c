@@ -28,11 +28,8 @@ static sk_status take_scratch(struct sk_model *m, bool any_separate_glu, struct 
 	}
 	if (m->backend->host_memory)
 		return SK_OK;
-	m->logits_host = malloc(sizeof(float) * (size_t)m->opts.logits_max * (size_t)m->dims.vocab);
-	m->tile_host = malloc(sizeof(float) * (size_t)m->tile_rows * (size_t)m->dims.vocab);
-	if (!m->logits_host || !m->tile_host)
-		return sk_fail(err, SK_ENOMEM, "no memory for %d rows of logits", m->opts.logits_max);
-	return SK_OK;
+	m->logits_host = malloc(sizeof(float) * (size_t)m->logits_rows * (size_t)m->dims.vocab);
+	return m->logits_host ? SK_OK : sk_fail(err, SK_ENOMEM, "no memory for %d rows of logits", m->logits_rows);
 }
 
 static sk_status take_pool(struct sk_model *m, struct sk_err *err)
@@ -381,7 +378,6 @@ void sk_model_close(struct sk_model **m)
 		close_device(x);
 	free(x->layers);
 	free(x->logits_host);
-	free(x->tile_host);
 	free(x);
 }
 

@@ -131,22 +131,32 @@ static void cpu_describe(const struct sk_dev *dev, char *isa, size_t isa_bytes, 
 
 /* ---- memory ---- */
 
+/*
+ * calloc gives large pieces as untouched zero pages: scratch for the largest step takes no memory until a step is that large.
+ * The word before the aligned address remembers what calloc gave.
+ */
 static void *cpu_alloc(struct sk_dev *dev, size_t bytes)
 {
-	void *p;
+	unsigned char *raw, *p;
 
-	if (bytes > SIZE_MAX - 63)
+	if (bytes > SIZE_MAX - 128)
 		return NULL;
-	bytes = (bytes + 63) & ~(size_t)63;
-	p = aligned_alloc(64, bytes ? bytes : 64);
-	if (p != NULL)
-		memset(p, 0, bytes);
+	raw = calloc(1, bytes + 128);
+	if (raw == NULL)
+		return NULL;
+	p = raw + 128 - (uintptr_t)raw % 64;
+	memcpy(p - sizeof(raw), &raw, sizeof(raw));
 	return p;
 }
 
 static void cpu_free(struct sk_dev *dev, void *p)
 {
-	free(p);
+	void *raw;
+
+	if (p == NULL)
+		return;
+	memcpy(&raw, (unsigned char *)p - sizeof(raw), sizeof(raw));
+	free(raw);
 }
 
 static void cpu_copy(struct sk_dev *dev, void *to, const void *from, size_t bytes)

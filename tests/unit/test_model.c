@@ -319,6 +319,8 @@ START_TEST(rows_asked_for_have_the_bits_of_all_rows)
 		c.next = 3;
 		sk_model_prompt_rows(r.m, 3, 97, collect_row, &c);      /* after one that left most unfinished */
 		ck_assert_int_eq(c.next, 100);
+		for (int k = 0; k < 4; k++)
+			assert_same_bits(some + (size_t)k * V, all + (size_t)wanted[k] * V, V, "wanted row, still there");
 		ck_assert_int_eq(sk_model_forward(r.m, &s, NULL, 0, &some, NULL), SK_OK);
 		c.next = 0;
 		sk_model_prompt_rows(r.m, 0, 1, collect_row, &c);

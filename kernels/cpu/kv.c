@@ -15,9 +15,9 @@ static bool kv_measure(struct sk_kv *kv)
 	kv->wide = (int32_t)wide;
 	kv->k_bytes = (size_t)s->head_width * SK_KV_BLOCK * element;
 	kv->head_bytes = kv->k_bytes + wide * SK_KV_BLOCK * element;
-	kv->block_bytes = kv->head_bytes * (size_t)s->kv_heads;
-	return !__builtin_mul_overflow(kv->block_bytes, (size_t)s->blocks, &kv->layer_bytes) &&
-	       !__builtin_mul_overflow(kv->layer_bytes, (size_t)s->layers, &kv->bytes);
+	kv->layer_bytes = kv->head_bytes * (size_t)s->kv_heads;
+	return !__builtin_mul_overflow(kv->layer_bytes, (size_t)s->layers, &kv->block_bytes) &&
+	       !__builtin_mul_overflow(kv->block_bytes, (size_t)s->blocks, &kv->bytes);
 }
 
 static bool kv_allowed(const struct sk_kv_spec *s)
@@ -75,6 +75,5 @@ void sk_cpu_kv_copy(struct sk_dev *dev, struct sk_kv *kv, int32_t from_block, in
 	(void)dev;
 	if (from_block == to_block)
 		return;
-	for (int32_t layer = 0; layer < kv->spec.layers; layer++)
-		memcpy(sk_cpu_kv_at(kv, layer, to_block, 0), sk_cpu_kv_at(kv, layer, from_block, 0), kv->block_bytes);
+	memcpy(sk_cpu_kv_at(kv, 0, to_block, 0), sk_cpu_kv_at(kv, 0, from_block, 0), kv->block_bytes);
 }

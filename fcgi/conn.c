@@ -59,6 +59,7 @@ sk_status sk_conn_open(struct sk_loop *l, int fd)
 	const struct sk_options *o = l->front->options;
 	const struct sk_record_limits limits = {
 		.params_bytes_max = PARAMS_BYTES_MAX, .params_max = PARAMS_MAX, .body_bytes_max = o->payload_limit,
+		.bodies_left = &l->bodies_left,
 	};
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
 	struct sk_conn *c;
@@ -255,7 +256,7 @@ void sk_conn_advance(struct sk_conn *c)
 	if (st == SK_EIO || r->out.failed) {
 		hang_up(c);
 	} else if (st == SK_EAGAIN) {
-		if (!c->want_out)
+		if (!c->want_out || !c->timer.place)
 			sk_timer_set(&c->loop->timers, &c->timer, sk_now_us() + o->write_timeout_ms * 1000);
 		want_out(c, true);
 	} else if (complete) {
@@ -288,6 +289,10 @@ static void begin_answer(struct sk_conn *c)
 
 void sk_conn_worked(struct sk_conn *c)
 {
+	/* What the answer needs of the body was copied: other bodies may have its room while this one is answered. */
+	c->req.body = "";
+	c->req.body_len = 0;
+	sk_record_body_drop(&c->rec);
 	if (c->gone) {
 		c->state = SK_CONN_ANSWERING;
 		hang_up(c);
@@ -326,7 +331,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		return SK_OK;
 	}
 	c->state = SK_CONN_WORKING;
-	st = sk_workers_put(l->workers, r);
+	st = c->rec.refused ? SK_EOVERLOADED : sk_workers_put(l->workers, r);
 	if (st < 0) {
 		sk_reply_status(r, st, NULL);
 		begin_answer(c);

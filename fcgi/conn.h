@@ -56,6 +56,7 @@ struct sk_loop {
 	struct sk_conn *conns, *graves;
 	int conns_len;
 	int active;                     /* connections with a request begun and not ended */
+	uint64_t bodies_left;           /* bytes that the bodies being read may still take */
 	bool accepting, ready, draining, cancelled, stop;
 	int64_t told_us;
 	sk_status result;

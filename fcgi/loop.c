@@ -28,6 +28,7 @@
 #define ACCEPTS_PER_ROUND 256
 #define ACCEPT_PAUSE_US 100000          /* after running out of descriptors */
 #define LOADING_TICK_US 10000
+#define BODIES_MAX 8                    /* full-size bodies that may be in memory at once */
 #define CANCELLED_GRACE_US 2000000      /* for error frames, after the drain's time is over */
 
 static sk_status watch(struct sk_loop *l, int fd, struct sk_source *s, enum sk_source_kind kind)
@@ -231,13 +232,17 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 {
 	struct epoll_event evs[256];
 
-	while (!l->stop && !(l->draining && !l->active)) {
+	while (!l->stop) {
 		struct sk_timer *t = sk_timers_find(&l->timers);
 		int64_t wait_us = t ? t->at_us - sk_now_us() : -1;
-		int n = epoll_wait(l->epoll, evs, 256, !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
+		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
+		bool drained = l->draining && !l->active;
+		int n = epoll_wait(l->epoll, evs, 256, drained ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
 
 		if (n < 0 && errno != EINTR)
 			return sk_fail(err, SK_EIO, "epoll_wait: %s", strerror(errno));
+		if (drained && n == 0)
+			break;
 		for (int i = 0; i < n; i++) {
 			struct sk_source *s = evs[i].data.ptr;
 
@@ -303,6 +308,8 @@ sk_status sk_loop_open(struct sk_front *front, struct sk_workers *workers, struc
 	l->workers = workers;
 	l->serve = serve;
 	l->epoll = l->signal_fd = l->child_fd = -1;
+	l->bodies_left = front->options->payload_limit < UINT64_MAX / BODIES_MAX ?
+		front->options->payload_limit * BODIES_MAX : UINT64_MAX;
 	st = setup(l, err);
 	if (st < 0) {
 		sk_loop_close(&l);

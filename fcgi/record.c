@@ -25,22 +25,29 @@ void sk_record_init(struct sk_record *p, const struct sk_record_limits *limits)
 
 void sk_record_fini(struct sk_record *p)
 {
+	sk_record_body_drop(p);
 	sk_buf_fini(&p->params);
-	sk_buf_fini(&p->body);
 	sk_buf_fini(&p->out);
+}
+
+void sk_record_body_drop(struct sk_record *p)
+{
+	sk_buf_fini(&p->body);
+	if (p->limits.bodies_left)
+		*p->limits.bodies_left += p->charged;
+	p->charged = 0;
 }
 
 void sk_record_next(struct sk_record *p)
 {
 	p->state = SK_RECORD_IDLE;
 	p->keep_conn = false;
-	p->too_large = false;
+	p->too_large = p->refused = false;
 	sk_buf_clear(&p->params);
 	/* A kept connection should not keep the memory of its largest body. */
-	if (p->body.cap > 65536)
-		sk_buf_fini(&p->body);
+	if (p->body.cap > SK_RECORD_BODY_FREE)
+		sk_record_body_drop(p);
 	sk_buf_clear(&p->body);
-	p->body.max = p->limits.body_bytes_max;
 }
 
 bool sk_record_reading(const struct sk_record *p)
@@ -167,6 +174,33 @@ static sk_status begin_record(struct sk_record *p, struct sk_err *err)
 	return SK_OK;
 }
 
+/* Take what the body grows by from what all bodies share. false: they have taken all. */
+static bool body_charge(struct sk_record *p, size_t more)
+{
+	uint64_t len = p->body.len + more, owed = len > SK_RECORD_BODY_FREE ? len - SK_RECORD_BODY_FREE : 0;
+
+	if (!p->limits.bodies_left || owed <= p->charged)
+		return true;
+	if (owed - p->charged > *p->limits.bodies_left)
+		return false;
+	*p->limits.bodies_left -= owed - p->charged;
+	p->charged = owed;
+	return true;
+}
+
+static sk_status take_body(struct sk_record *p, const uint8_t *s, size_t len, struct sk_err *err)
+{
+	if (len > p->body.max - p->body.len)
+		p->too_large = true;
+	else if (!body_charge(p, len))
+		p->refused = true;
+	else if (sk_buf_add(&p->body, s, len) < 0)
+		return sk_fail(err, SK_ENOMEM, "no memory for a request body");
+	if (p->too_large || p->refused)
+		sk_record_body_drop(p);
+	return SK_OK;
+}
+
 /* Content bytes of the record being read. */
 static sk_status take_content(struct sk_record *p, const uint8_t *s, size_t len, struct sk_err *err)
 {
@@ -182,13 +216,8 @@ static sk_status take_content(struct sk_record *p, const uint8_t *s, size_t len,
 		if (sk_buf_add(&p->params, s, len) < 0)
 			return sk_fail(err, p->params.failed, "FastCGI parameters over the limit of %u bytes",
 				       p->limits.params_bytes_max);
-	} else if (type == SK_FCGI_STDIN && mine && p->state == SK_RECORD_BODY && !p->too_large) {
-		if (sk_buf_add(&p->body, s, len) == SK_ENOMEM)
-			return sk_fail(err, SK_ENOMEM, "no memory for a request body");
-		if (p->body.failed) {
-			p->too_large = true;
-			sk_buf_fini(&p->body);
-		}
+	} else if (type == SK_FCGI_STDIN && mine && p->state == SK_RECORD_BODY && !p->too_large && !p->refused) {
+		return take_body(p, s, len, err);
 	}
 	return SK_OK;
 }

@@ -31,7 +31,13 @@ struct sk_record_limits {
 	uint32_t params_bytes_max;      /* all names and values of a request */
 	uint32_t params_max;            /* pairs */
 	uint64_t body_bytes_max;        /* longer bodies are read to their end, dropped, and marked too_large */
+	/*
+	 * Bytes that the bodies of all connections may still take together; NULL: no common limit. The first
+	 * SK_RECORD_BODY_FREE of each are not counted. A body that finds nothing left is dropped and marked refused.
+	 */
+	uint64_t *bodies_left;
 };
+#define SK_RECORD_BODY_FREE 16384u
 
 enum sk_record_news {
 	SK_RECORD_MORE,                 /* nothing to act on yet */
@@ -45,10 +51,11 @@ struct sk_record {
 	struct sk_record_limits limits;
 	enum sk_record_state state;
 	uint16_t id;                    /* of the current request */
-	bool keep_conn, too_large;
+	bool keep_conn, too_large, refused;
 	bool hang_up;                   /* a refused request did not ask to keep the connection: close it once `out` is written */
 	struct sk_buf params;           /* raw name-value stream */
 	struct sk_buf body;
+	uint64_t charged;               /* of limits.bodies_left */
 	struct sk_buf out;              /* answers to management records, for the peer */
 
 	/* the record being read */
@@ -79,6 +86,9 @@ sk_status sk_record_params(const struct sk_record *p, struct sk_arena *a, const 
 
 /* The current request was answered; be ready for the next on this connection. */
 void sk_record_next(struct sk_record *p);
+
+/* The body was read, nobody needs its bytes any more: give back its memory. */
+void sk_record_body_drop(struct sk_record *p);
 
 /* Whether a request has begun but is not complete: a read deadline applies. */
 bool sk_record_reading(const struct sk_record *p);

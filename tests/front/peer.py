@@ -348,6 +348,11 @@ def more_connections_than_descriptors_wait(argv):
         shutil.rmtree(os.path.dirname(path))
 
 
+def stat_letter(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
 def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False):
     double_only(argv)
     with Server(argv, inherited=inherited, env={"SAKER_DOUBLE_RATE": 40}) as srv:
@@ -384,6 +389,38 @@ def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False):
 
 def an_inherited_socket_is_served_and_left_for_the_successor(argv):
     a_first_signal_drains_and_no_answer_is_cut(argv, inherited=True)
+
+
+def a_request_that_comes_with_the_signal_is_answered(argv):
+    """Both are there when the server looks: it takes the connection first, and the signal before the request's bytes."""
+    double_only(argv)
+    for inherited in (False, True):
+        with Server(argv, inherited=inherited) as srv:
+            srv.p.send_signal(signal.SIGSTOP)
+            wait_for("it has stopped", lambda: stat_letter(srv.p.pid) == "T")
+            p = Peer(srv.path)
+            p.send(request())
+            srv.term()
+            srv.p.send_signal(signal.SIGCONT)
+            a = p.answer()
+            assert a and a[0] == 200, a
+            p.s.close()
+            assert srv.code() == 0
+
+
+def bodies_of_many_connections_have_a_common_limit(argv):
+    body = json.dumps({"inputs": "x", "parameters": {"max_new_tokens": 1, "seed": 1}, "more": "y" * 60000}).encode()
+    with Server(argv, flags=["--payload-limit", "64K"]) as srv:
+        held = [Peer(srv.path) for _ in range(16)]
+        for p in held:
+            p.send(begin() + stream(PARAMS, 1, params("POST", "/generate")) + record(STDIN, 1, body[:60000]))
+        status, headers, text, _ = wait_for("the room is taken", lambda: [a for a in [
+            fcgi(srv.path, "POST", "/generate", body)] if a[0] != 200])[0]
+        assert status == 429 and headers["retry-after"] and json.loads(text)["error_type"] == "overloaded", status
+        assert fcgi(srv.path, "POST", "/generate", GEN)[0] == 200, "a small one finds room"
+        for p in held:
+            p.s.close()
+        wait_for("the room is given back", lambda: fcgi(srv.path, "POST", "/generate", body)[0] == 200)
 
 
 def a_second_signal_stops_at_once(argv):
@@ -536,6 +573,7 @@ TESTS = [no_input_stops_the_server, random_records_do_not_stop_the_server, value
          while_loading_health_is_503_and_life_is_200, a_model_that_does_not_load_ends_the_process,
          connections_over_the_limit_wait, more_connections_than_descriptors_wait,
          a_first_signal_drains_and_no_answer_is_cut, an_inherited_socket_is_served_and_left_for_the_successor,
+         a_request_that_comes_with_the_signal_is_answered, bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
          sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused]
 

@@ -214,6 +214,54 @@ START_TEST(bytes_mean_the_same_however_they_arrive)
 }
 END_TEST
 
+/* A request whose body has `bytes` bytes, without its end; in `p`. */
+static void feed_body(struct sk_record *p, size_t bytes)
+{
+	static const char zeros[40000];
+	struct sk_buf in = SK_BUF(65536);
+	enum sk_record_news news;
+	size_t used;
+
+	put_word(&in, "B1", 2);
+	put_word(&in, "p1", 2);
+	put(&in, 1, SK_FCGI_STDIN, 1, zeros, bytes, 0);
+	ck_assert_int_eq(sk_record_feed(p, in.data, in.len, &used, &news, NULL), SK_OK);
+	ck_assert_uint_eq(used, in.len);
+	sk_buf_fini(&in);
+}
+
+START_TEST(bodies_share_a_limit_and_give_back_what_they_took)
+{
+	const size_t free_bytes = SK_RECORD_BODY_FREE, over = 20000;
+	uint64_t left = 2 * over;
+	const struct sk_record_limits shared = { .params_bytes_max = 64, .params_max = 8, .body_bytes_max = 1 << 20,
+						 .bodies_left = &left };
+	struct sk_record p[4];
+
+	for (int i = 0; i < 4; i++)
+		sk_record_init(&p[i], &shared);
+	feed_body(&p[0], free_bytes + over);
+	feed_body(&p[1], free_bytes + over);
+	ck_assert_uint_eq(left, 0);
+	feed_body(&p[2], free_bytes + 1);
+	ck_assert(p[2].refused && !p[2].too_large && p[2].body.cap == 0);
+	feed_body(&p[3], free_bytes);
+	ck_assert(!p[3].refused && p[3].body.len == free_bytes);
+	sk_record_body_drop(&p[0]);
+	ck_assert_uint_eq(left, over);
+	sk_record_next(&p[0]);
+	sk_record_next(&p[1]);
+	sk_record_next(&p[2]);
+	ck_assert(!p[2].refused);
+	ck_assert_uint_eq(left, 2 * over);
+	feed_body(&p[2], free_bytes + over);
+	ck_assert(!p[2].refused);
+	for (int i = 0; i < 4; i++)
+		sk_record_fini(&p[i]);
+	ck_assert_uint_eq(left, 2 * over);
+}
+END_TEST
+
 START_TEST(a_peer_that_asks_without_reading_is_cut_off)
 {
 	struct sk_buf in = SK_BUF(65536);
@@ -264,6 +312,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, bytes_mean_the_same_however_they_arrive, 0, sizeof cases / sizeof *cases);
+	tcase_add_test(t, bodies_share_a_limit_and_give_back_what_they_took);
 	tcase_add_test(t, a_peer_that_asks_without_reading_is_cut_off);
 	tcase_add_test(t, a_read_deadline_applies_from_the_first_byte_to_the_last);
 	suite_add_tcase(s, t);

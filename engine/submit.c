@@ -4,6 +4,7 @@
  *
  * The texts of errors and their order are TGI's.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ static sk_status submit_state(struct sk_engine *e, struct sk_err *err)
 	if (atomic_load(&e->refusing))
 		return sk_fail(err, SK_EDRAINING, "the server is shutting down");
 	if (state == SK_STATE_LOADING)
-		return sk_fail(err, SK_ELOADING, "the model is still loading");
+		return sk_fail(err, SK_ELOADING, "the model is still loading: %" PRIu64 " of %" PRIu64 " MiB",
+			       atomic_load(&e->load_done) >> 20, e->load_total >> 20);
 	return SK_OK;
 }
 

@@ -28,15 +28,32 @@ static enum sk_engine_state state_of(struct sk_request *r, struct sk_stats *ret_
 	return ret_stats->state;
 }
 
-/* TGI's: an empty 200, or its error object. */
+/* ,"status":"loading","phase":"weights","done":5,"total":10: members of an object that has begun. */
+static void add_progress(struct sk_request *r, enum sk_engine_state state, const struct sk_stats *stats)
+{
+	sk_buf_addf(&r->out, "\"status\":\"%s\"", state_names[state]);
+	if (state != SK_STATE_LOADING)
+		return;
+	sk_buf_adds(&r->out, ",\"phase\":");
+	sk_json_add_str(&r->out, stats->load_phase, strnlen(stats->load_phase, sizeof stats->load_phase));
+	sk_buf_addf(&r->out, ",\"done\":%" PRIu64 ",\"total\":%" PRIu64, stats->load_done_bytes, stats->load_total_bytes);
+}
+
+/* TGI's: an empty 200, or its error object, here with the progress. */
 void sk_api_health(struct sk_request *r, struct json_object *body)
 {
 	struct sk_stats stats;
+	enum sk_engine_state state = state_of(r, &stats);
 
-	if (state_of(r, &stats) == SK_STATE_READY)
+	if (state == SK_STATE_READY) {
 		sk_reply(r, 200, NULL, "", 0);
-	else
-		sk_reply_error(r, 503, "healthcheck", "unhealthy");
+		return;
+	}
+	sk_buf_adds(&r->out, "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\",");
+	add_progress(r, state, &stats);
+	sk_buf_addc(&r->out, '}');
+	sk_reply_header(r, "retry-after", "1");
+	sk_reply_out(r, 503, "application/json");
 }
 
 void sk_api_livez(struct sk_request *r, struct json_object *body)
@@ -55,13 +72,8 @@ void sk_api_readyz(struct sk_request *r, struct json_object *body)
 	struct sk_stats stats;
 	enum sk_engine_state state = state_of(r, &stats);
 
-	sk_buf_addf(&r->out, "{\"status\":\"%s\"", state_names[state]);
-	if (state == SK_STATE_LOADING) {
-		sk_buf_adds(&r->out, ",\"phase\":");
-		sk_json_add_str(&r->out, stats.load_phase, strnlen(stats.load_phase, sizeof stats.load_phase));
-		sk_buf_addf(&r->out, ",\"done\":%" PRIu64 ",\"total\":%" PRIu64, stats.load_done_bytes,
-			    stats.load_total_bytes);
-	}
+	sk_buf_addc(&r->out, '{');
+	add_progress(r, state, &stats);
 	sk_buf_addc(&r->out, '}');
 	if (state != SK_STATE_READY)
 		sk_reply_header(r, "retry-after", "1");

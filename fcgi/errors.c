@@ -24,7 +24,7 @@ static const struct {
 	{ SK_EFORMAT,     400, "invalid_json",          "", NULL },
 	{ SK_ENOENT,      404, "not_found",             "", NULL },
 	{ SK_EOVERLOADED, 429, "overloaded",            "", "Model is overloaded" },
-	{ SK_ELOADING,    503, "loading",               "", "Model is loading" },
+	{ SK_ELOADING,    503, "loading",               "", NULL },
 	{ SK_EDRAINING,   503, "draining",              "", "Server is shutting down" },
 	{ SK_ENOMEM,      503, "overloaded",            "", "Out of memory for this request" },
 	{ SK_ECANCELED,   500, "incomplete_generation", "", "Incomplete generation" },

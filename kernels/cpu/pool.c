@@ -26,8 +26,7 @@
 #define STEP_DOWN_MIN_US 50000
 #define STEP_DOWN_MAX_US 400000
 #define SPINS_BEFORE_CLOCK 64           /* pauses between two looks at the clock */
-#define LATE_WOKEN_US 2000              /* SK_POOL_LATE_US of a job that had to wake a worker first */
-#define YIELD_AFTER_US 50               /* then the waiting caller offers its core: the worker may need it */
+#define YIELD_AFTER_US 50               /* then whoever spins offers its core: the other may need it */
 
 struct job {
 	sk_pool_fn fn;
@@ -55,6 +54,7 @@ struct sk_pool {
 	int64_t again_us;                       /* when to try all threads again; 0: not stepped down */
 	int64_t probe_us;                       /* when the last try began */
 	int64_t back_off_us;                    /* how long the next step down lasts */
+	int64_t debt_us;                        /* waits beyond the caller's own work, summed up; at least 0 */
 	struct worker worker[];                 /* [0] is the caller's and unused */
 };
 
@@ -101,7 +101,7 @@ static void part_run(struct sk_pool *p, int index)
 /* Wait until go differs from seen: spin, then sleep. */
 static uint32_t worker_wait(struct worker *w, uint32_t seen)
 {
-	int64_t start_us = 0;
+	int64_t start_us = 0, waited_us;
 
 	for (uint32_t spins = 1;; spins++) {
 		uint32_t go = atomic_load_explicit(&w->go, memory_order_acquire);
@@ -115,8 +115,13 @@ static uint32_t worker_wait(struct worker *w, uint32_t seen)
 			start_us = sk_now_us();
 			continue;
 		}
-		if (sk_now_us() - start_us < SK_POOL_SPIN_US)
+		waited_us = sk_now_us() - start_us;
+		if (waited_us < SK_POOL_SPIN_US) {
+			/* The scheduler may have put this thread on the caller's core. */
+			if (waited_us > YIELD_AFTER_US)
+				sched_yield();
 			continue;
+		}
 		atomic_store(&w->asleep, 1);
 		while (atomic_load(&w->go) == seen)
 			futex_wait(&w->go, seen);
@@ -152,7 +157,7 @@ static bool worker_go(struct worker *w)
 static int64_t worker_join(struct worker *w)
 {
 	uint32_t want = atomic_load_explicit(&w->go, memory_order_relaxed);
-	int64_t start_us = 0, waited_us = 0;
+	int64_t start_us = 0;
 
 	for (uint32_t spins = 1; atomic_load_explicit(&w->done, memory_order_acquire) != want; spins++) {
 		pause_cpu();
@@ -160,11 +165,10 @@ static int64_t worker_join(struct worker *w)
 			continue;
 		if (start_us == 0)
 			start_us = sk_now_us();
-		waited_us = sk_now_us() - start_us;
-		if (waited_us > YIELD_AFTER_US)
+		if (sk_now_us() - start_us > YIELD_AFTER_US)
 			sched_yield();
 	}
-	return waited_us;
+	return start_us == 0 ? 0 : sk_now_us() - start_us;
 }
 
 /* After a probe that lasted, the next busy neighbour is a new one. */
@@ -190,6 +194,7 @@ static void step_down(struct sk_pool *p)
 	/* One thread of two; with many threads a quarter of them: one neighbour takes one core only. */
 	p->active -= p->active / 4 > 1 ? p->active / 4 : 1;
 	p->again_us = now_us + p->back_off_us;
+	p->debt_us = 0;
 }
 
 void sk_pool_run(struct sk_pool *p, int32_t n, int32_t grain, sk_pool_fn fn, void *arg)
@@ -220,8 +225,15 @@ void sk_pool_run(struct sk_pool *p, int32_t n, int32_t grain, sk_pool_fn fn, voi
 	own_us = sk_now_us() - start_us;
 	for (int i = 1; i < parts; i++)
 		late_us += worker_join(&p->worker[i]);
-	/* Waiting half as long as one worked oneself may be an uneven split; more is a thread without a core. */
-	if (late_us > (woken ? LATE_WOKEN_US : SK_POOL_LATE_US) && late_us > own_us / 2 && !p->no_step_down)
+	/*
+	 * Waiting as long as one worked oneself may be an uneven split; more is a thread without a core. Many short waits
+	 * count like one long one: two threads on one core hand it to each other every SK_POOL_SPIN_US. Waking up takes
+	 * time even in quiet.
+	 */
+	p->debt_us += (woken ? late_us / 2 : late_us) - own_us;
+	if (p->debt_us < 0)
+		p->debt_us = 0;
+	if (p->debt_us > SK_POOL_LATE_US && !p->no_step_down)
 		step_down(p);
 }
 

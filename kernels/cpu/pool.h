@@ -19,7 +19,7 @@
 
 #define SK_POOL_THREADS_MAX 256
 #define SK_POOL_SPIN_US 200             /* how long an idle worker spins before it sleeps */
-#define SK_POOL_LATE_US 300             /* a wait that tells of a busy neighbour */
+#define SK_POOL_LATE_US 300             /* waits that tell of a busy neighbour, in sum */
 
 struct sk_pool;
 

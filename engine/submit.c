@@ -58,6 +58,17 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 	return SK_OK;
 }
 
+/* A prompt far too long is refused by its bytes: 16 MiB of letters are one word, which takes 20 s and 600 MiB to tokenise. */
+static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_err *err)
+{
+	size_t least = sk_text_least(atomic_load(&e->text), p->prompt_len);
+
+	if (p->truncate || least <= e->setup.info.input_tokens_max)
+		return SK_OK;
+	return sk_fail(err, SK_EINVAL, "`inputs` must have less than %u tokens. Given: at least %zu",
+		       e->setup.info.input_tokens_max, least);
+}
+
 /* The prompt as ids; *io holds memory that the caller frees. */
 static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io,
 			    const int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
@@ -67,6 +78,9 @@ static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_param
 	*ret_ids = p->ids;
 	*ret_len = p->ids_len;
 	if (!p->ids) {
+		st = submit_least(e, p, err);
+		if (st < 0)
+			return st;
 		st = sk_text_encode(atomic_load(&e->text), p->prompt, p->prompt_len, !p->no_special, true, 0, io, err);
 		if (st < 0)
 			return st;

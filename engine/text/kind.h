@@ -58,6 +58,7 @@ struct sk_text {
 	uint32_t *at;                           /* piece i is bytes[at[i]] .. bytes[at[i + 1]] */
 	uint8_t *flags;                         /* [vocab], enum sk_token_flag */
 	uint32_t piece_max;                     /* bytes of the longest */
+	bool every_byte;                        /* the kind drops no byte of a text */
 	struct sk_trie added;                   /* value: id */
 	bool added_first[256];                  /* whether an added token begins with this byte */
 	int32_t vocab, bos, eos, unk, pad;

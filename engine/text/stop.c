@@ -27,12 +27,12 @@ sk_status sk_stop_open(const char *const *stop, const size_t *stop_bytes, size_t
 	size_t i;
 
 	if (stop_len > STOPS_MAX)
-		return sk_fail(err, SK_ETOOBIG, "%zu stop strings, the limit is %d", stop_len, STOPS_MAX);
+		return sk_fail(err, SK_EINVAL, "%zu stop strings, the limit is %d", stop_len, STOPS_MAX);
 	for (i = 0; i < stop_len; i++) {
 		if (!stop_bytes[i])
 			return sk_fail(err, SK_EINVAL, "stop string %zu is empty", i + 1);
 		if (stop_bytes[i] > STOP_BYTES_MAX)
-			return sk_fail(err, SK_ETOOBIG, "stop string %zu has %zu bytes, the limit is %d", i + 1,
+			return sk_fail(err, SK_EINVAL, "stop string %zu has %zu bytes, the limit is %d", i + 1,
 				       stop_bytes[i], STOP_BYTES_MAX);
 	}
 	s = calloc(1, sizeof(*s));

@@ -279,6 +279,12 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len)
 	return t->bytes + t->at[id];
 }
 
+size_t sk_text_least(const struct sk_text *t, size_t len)
+{
+	/* Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be sure. */
+	return t->every_byte ? len / t->piece_max / (t->pre->nfc ? 4 : 1) : 0;
+}
+
 /* ---- ids ---------------------------------------------------------------------------------------------------------- */
 
 void sk_ids_fini(struct sk_ids *v)

@@ -40,6 +40,9 @@ void sk_ids_fini(struct sk_ids *v);
 sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, bool add_special, bool parse_special,
 			 size_t ids_max, struct sk_ids *io, struct sk_err *err);
 
+/* The fewest tokens that a text of `len` bytes can be, special ones left out: what is over a limit need not be encoded. 0: not known. */
+size_t sk_text_least(const struct sk_text *t, size_t len);
+
 /* The raw bytes of one token (a piece may be part of a character). Lent. id in range, else "". */
 const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);
 
@@ -58,7 +61,7 @@ sk_status sk_detok_end(struct sk_detok *d, struct sk_buf *b);           /* U+FFF
 
 /*
  * Stop strings, matched exactly at byte level in the generated text, across token borders.
- * Holds lent strings. init: strings and lengths live as long as the matcher. len <= 16 strings, each <= 4096 bytes.
+ * At most 16 strings of 1 to 4096 bytes, else SK_EINVAL: they are a client's.
  */
 struct sk_stop;
 sk_status sk_stop_open(const char *const *stop, const size_t *stop_bytes, size_t stop_len, struct sk_stop **ret_s, struct sk_err *err);

@@ -500,6 +500,7 @@ END_TEST
 /* ---- refusals ---- */
 
 static const char long_prompt[] = "123456789 123456789 123456789 123456789 123456789 123456789 123456789 123456789 ";
+static const char huge_prompt[1 << 20];           /* refused by its length alone: tokenising it would take long */
 static const int32_t bad_ids[] = { 5, 1 << 20 };
 
 static const struct { struct sk_gen_params p; sk_status status; const char *text; } refusals[] = {
@@ -513,6 +514,8 @@ static const struct { struct sk_gen_params p; sk_status status; const char *text
 	  "`inputs` tokens + `max_new_tokens` must be <= 100. Given: 1 `inputs` tokens and 4294967295 `max_new_tokens`" },
 	{ { .prompt = long_prompt, .prompt_len = sizeof(long_prompt) - 1, .n = 1, .max_new_tokens = 1 }, SK_EINVAL,
 	  "`inputs` must have less than 60 tokens. Given: 80" },
+	{ { .prompt = huge_prompt, .prompt_len = sizeof(huge_prompt), .n = 1, .max_new_tokens = 1 }, SK_EINVAL,
+	  "`inputs` must have less than 60 tokens. Given: at least 80659" },
 	{ { .prompt = "x", .prompt_len = 1, .n = 1, .max_new_tokens = 1, .truncate = 61 }, SK_EINVAL,
 	  "`truncate` must be strictly positive and less than 60. Given: 61" },
 	{ { .prompt = "x", .prompt_len = 1, .n = 1, .max_new_tokens = 1, .top_n_tokens = 6 }, SK_EINVAL,

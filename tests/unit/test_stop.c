@@ -164,11 +164,11 @@ START_TEST(too_many_too_long_and_empty_strings_are_refused)
 		list[i] = "x";
 		len[i] = 1;
 	}
-	ck_assert_int_eq(sk_stop_open(list, len, 17, &s, &err), SK_ETOOBIG);
+	ck_assert_int_eq(sk_stop_open(list, len, 17, &s, &err), SK_EINVAL);
 	ck_assert_str_eq(err.text, "17 stop strings, the limit is 16");
 	list[1] = big;
 	len[1] = 4097;
-	ck_assert_int_eq(sk_stop_open(list, len, 2, &s, &err), SK_ETOOBIG);
+	ck_assert_int_eq(sk_stop_open(list, len, 2, &s, &err), SK_EINVAL);
 	ck_assert_str_eq(err.text, "stop string 2 has 4097 bytes, the limit is 4096");
 	len[1] = 0;
 	ck_assert_int_eq(sk_stop_open(list, len, 2, &s, &err), SK_EINVAL);

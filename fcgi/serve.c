@@ -5,11 +5,28 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/base/log.h"
 #include "fcgi/loop.h"
 
 #define WORKER_QUEUE_MAX 1024
+#define FILES_OWN 64                    /* descriptors that are no connections */
+
+/* A shell's soft limit of 1,024 files is less than the connections we promise; the hard one is ours to use. */
+static void files_raise(int64_t connections)
+{
+	rlim_t want = (rlim_t)connections + FILES_OWN;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+		sk_log(SK_LOG_WARN, "the limit of open files is %llu, max-connections %lld wants %llu",
+		       (unsigned long long)limit.rlim_cur, (long long)connections, (unsigned long long)want);
+}
 
 sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
 {
@@ -20,6 +37,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sigset_t ends;
 	sk_status st;
 
+	files_raise((int64_t)o->max_connections);
 	atomic_init(&front.permits, (int)o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
 	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */

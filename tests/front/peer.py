@@ -408,6 +408,23 @@ def a_request_that_comes_with_the_signal_is_answered(argv):
             assert srv.code() == 0
 
 
+def a_low_soft_limit_of_files_is_raised(argv):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        srv = Server(argv)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with srv:
+        held = [Peer(srv.path) for _ in range(150)]
+        for p in held:
+            p.send(begin())
+        assert fcgi(srv.path, "GET", "/livez")[0] == 200
+        wait_for("all are taken", lambda: srv.fds() > 150)
+        for p in held:
+            p.s.close()
+
+
 def bodies_of_many_connections_have_a_common_limit(argv):
     body = json.dumps({"inputs": "x", "parameters": {"max_new_tokens": 1, "seed": 1}, "more": "y" * 60000}).encode()
     with Server(argv, flags=["--payload-limit", "64K"]) as srv:
@@ -573,7 +590,8 @@ TESTS = [no_input_stops_the_server, random_records_do_not_stop_the_server, value
          while_loading_health_is_503_and_life_is_200, a_model_that_does_not_load_ends_the_process,
          connections_over_the_limit_wait, more_connections_than_descriptors_wait,
          a_first_signal_drains_and_no_answer_is_cut, an_inherited_socket_is_served_and_left_for_the_successor,
-         a_request_that_comes_with_the_signal_is_answered, bodies_of_many_connections_have_a_common_limit,
+         a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
+         bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
          sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused]
 

@@ -121,8 +121,14 @@ static sk_status derive_rope(const struct sk_weights *w, struct sk_dims *d, stru
 		st = read_float(w, "llama.rope.scale_linear", 1e6, &d->rope_scale, err);  /* before scaling.type came */
 	if (st >= 0)
 		st = read_float(w, "llama.rope.scaling.factor", 1e6, &factor, err);
-	if (st < 0 || !type)
+	if (st < 0)
 		return st;
+	if (!type) {
+		/* A factor alone means linear, as in llama.cpp. */
+		if (sk_meta_find(w, "llama.rope.scaling.factor"))
+			d->rope_scale = factor;
+		return SK_OK;
+	}
 	if (type->type == SK_META_STRING && type->len == 6 && !memcmp(type->s, "linear", 6))
 		d->rope_scale = factor;
 	else if (type->type != SK_META_STRING || type->len != 4 || memcmp(type->s, "none", 4) != 0)

@@ -539,6 +539,31 @@ START_TEST(a_file_that_breaks_its_architecture_is_refused_by_name)
 }
 END_TEST
 
+START_TEST(a_rope_factor_without_a_type_is_linear)
+{
+	static const char find[] = "llama.rope.scaling.type";
+	struct tiny_gguf o = TINY_GGUF_INIT;
+	const struct sk_arch *a = NULL;
+	struct sk_weights *w = NULL;
+	struct sk_dims d;
+	struct sk_err err = { 0 };
+	unsigned char *file, *at;
+	size_t len;
+
+	o.rope_scale = 2.0f;
+	file = tiny_gguf_make(&o, &len);
+	at = memmem(file, len, find, sizeof find - 1);
+	ck_assert_ptr_nonnull(at);
+	memcpy(at, "llama.rope.scaling.tipo", sizeof find - 1);
+	tiny_save(file, len, path);
+	free(file);
+	ck_assert_msg(sk_weights_open(path, &w, &err) == SK_OK, "%s", err.text);
+	ck_assert_msg(sk_model_check(w, &a, &d, &err) == SK_OK, "%s", err.text);
+	ck_assert_float_eq(d.rope_scale, 2.0f);
+	sk_weights_close(&w);
+}
+END_TEST
+
 START_TEST(dimensions_come_from_the_keys)
 {
 	struct tiny_gguf o = models[8].o;
@@ -586,6 +611,7 @@ int main(void)
 	tcase_add_test(t, loading_counts_every_byte_and_can_be_stopped);
 	tcase_add_test(t, a_step_beyond_the_plan_is_refused);
 	tcase_add_loop_test(t, a_file_that_breaks_its_architecture_is_refused_by_name, 0, sizeof(broken) / sizeof(broken[0]));
+	tcase_add_test(t, a_rope_factor_without_a_type_is_linear);
 	tcase_add_test(t, dimensions_come_from_the_keys);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

@@ -237,7 +237,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 
 	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 } };
 	if (!o->model || !*o->model)
-		return sk_fail(err, SK_EINVAL, "no model was given");
+		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one");
 	st = sk_weights_open(o->model, &s->weights, err);
 	if (st >= 0)
 		st = sk_model_check(s->weights, &arch, &dims, err);

@@ -50,6 +50,7 @@ struct up {
 	char user[64], group[64];
 	char host[64];                  /* address as in a URL */
 	pid_t child;                    /* 0: not running */
+	pid_t started;                  /* the same, kept when it ends: its process group may outlive it */
 };
 
 /* ---- the private directory ---------------------------------------------------------------------------------- */
@@ -277,6 +278,7 @@ static sk_status web_start(struct up *u, struct sk_err *err)
 	st = sk_web_start(u->web, &u->setup, &u->child, err);
 	if (st < 0)
 		return st;
+	u->started = u->child;
 	return web_wait(u, err);
 }
 
@@ -368,6 +370,8 @@ int sk_cmd_up(int argc, char **argv)
 		close(u.listen.fd);
 	if (u.child > 0)
 		sk_web_stop(u.web, u.child, WEB_QUIT_MS);
+	else if (u.started > 0)
+		sk_web_sweep(u.started);
 	dir_remove(u.dir);
 out:
 	sk_buf_fini(&u.build);

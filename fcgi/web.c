@@ -201,6 +201,11 @@ void sk_web_stop(const struct sk_web *w, pid_t pid, int wait_ms)
 	wait_for(pid, INSIST_MS);
 }
 
+void sk_web_sweep(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+}
+
 void sk_web_status_words(int wait_status, char *ret_words, size_t size)
 {
 	if (WIFSIGNALED(wait_status))

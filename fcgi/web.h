@@ -58,6 +58,9 @@ sk_status sk_web_start(const struct sk_web *w, const struct sk_web_setup *s, pid
 /* Ask it to quit, then insist: quit_signal, after wait_ms SIGTERM, after 2 s more SIGKILL. Reaps it. */
 void sk_web_stop(const struct sk_web *w, pid_t pid, int wait_ms);
 
+/* What a web server that ended by itself, killed perhaps, left behind: its workers hold the port. Ends them at once. */
+void sk_web_sweep(pid_t pid);
+
 /* "exited with code 1", "was ended by signal 9": for messages. */
 void sk_web_status_words(int wait_status, char *ret_words, size_t size);
 

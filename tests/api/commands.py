@@ -4,7 +4,7 @@
 
   commands.py [--saker PROGRAM] [--mktiny PROGRAM]
 """
-import argparse, os, re, signal, subprocess, sys, tempfile
+import argparse, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 # name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
 CASES = [
@@ -37,6 +37,7 @@ CASES = [
     ("info in JSON", ["info", "--model", "MODEL", "--json"], "", 0,
      r'^\{"model_id":"tiny.gguf".*"backends":\[\{"name":"[a-z]+","score":[0-9]+,"chosen":(true|false),"why":".+"\}', r""),
     ("info takes no words", ["info", "--model", "MODEL", "more"], "", 2, r"^$", r'unexpected word "more"'),
+    ("info without a model says what to name", ["info"], "", 2, r"^$", r"name a GGUF file"),
     ("info names a broken model", ["info", "--model", "BROKEN"], "", 65, r"^$", r"BROKEN|broken"),
     ("bench prints a line a test", ["bench", "--model", "MODEL", "--tests", "pp16,tg8,b2", "--runs", "2"], "", 0,
      r"(?s)^tiny.gguf.*\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
@@ -66,6 +67,29 @@ def same(saker, model):
         return "decode(encode(text)) is not text"
     flags = ["generate", "--model", model, "--max-new-tokens", "20", "--do-sample", "--seed", "5", "--ignore-eos", "Hello"]
     return None if run(*flags) == run(*flags) else "the same seed gave two texts"
+
+
+def web_killed(saker, model):
+    """A killed web server ends saker up with 1; its workers, which hold the port, end too."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    if not shutil.which("nginx", path=path):
+        print("SKIP nginx is not installed")
+        return None
+    p = subprocess.Popen([saker, "up", "--model", model, "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    line = p.stderr.readline().decode()
+    started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+)", line)
+    if not started:
+        p.kill()
+        return f"no address in {line!r}"
+    os.kill(int(started[1]), signal.SIGKILL)
+    p.wait(timeout=30)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", int(started[2]))):
+                return None if p.returncode == 1 else f"ended with {p.returncode}"
+    os.killpg(int(started[1]), signal.SIGKILL)
+    return "the port is still taken"
 
 
 def check(saker, case, files):
@@ -98,6 +122,7 @@ def main():
             g.write(f.read(100))
         results = [(c[0], check(a.saker, c, files)) for c in CASES]
         results.append(("Ctrl-C ends an answer", interrupted(a.saker, files["MODEL"])))
+        results.append(("a killed web server leaves nothing behind", web_killed(a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", same(a.saker, files["MODEL"])))
     for name, bad in results:
         if bad:

@@ -143,6 +143,14 @@ static void log_request(struct sk_conn *c, const char *how)
 	       (double)(sk_now_us() - r->arrived_us) / 1000.0, c->prompt_tokens, c->generated_tokens);
 }
 
+/* Is all of the answer written, but for the end? nginx may close as soon as it has the bytes of Content-Length. */
+static bool answered(const struct sk_conn *c)
+{
+	const struct sk_request *r = &c->req;
+
+	return r->status && !r->gen && !r->stream && c->writer.begun && !c->head.len && !r->out.len && !r->out.failed;
+}
+
 /* The peer is gone, or broke the protocol. */
 static void hang_up(struct sk_conn *c)
 {
@@ -153,7 +161,7 @@ static void hang_up(struct sk_conn *c)
 		return;
 	}
 	if (c->state == SK_CONN_ANSWERING)
-		log_request(c, " client gone");
+		log_request(c, answered(c) ? "" : " client gone");
 	conn_close(c);
 }
 

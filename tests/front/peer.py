@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A FastCGI peer that does not behave. Whatever it sends, the next peer is served and no descriptor is lost."""
-import os, random, socket, struct, subprocess, sys
+import fcntl, os, random, socket, struct, subprocess, sys, termios
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -580,7 +580,23 @@ def strangers_are_refused(argv):
         assert srv.alive(), "root is"
 
 
-TESTS = [no_input_stops_the_server, random_records_do_not_stop_the_server, values_are_told_once_each,
+def a_peer_that_leaves_with_the_whole_answer_is_no_hang_up(argv):
+    """nginx closes once it has the bytes of Content-Length, sometimes before the end record."""
+    double_only(argv)
+    with Server(argv, env={"SAKER_DOUBLE_RATE": 5000}) as srv, Peer(srv.path) as p:
+        p.send(request("POST", "/generate", {"inputs": "@wide", "parameters": {"max_new_tokens": 46}}))
+
+        def waiting():
+            return struct.unpack("i", fcntl.ioctl(p.s, termios.FIONREAD, bytes(4)))[0]
+        # Nothing is read, so that the end finds no room in the socket.
+        wait_for("the answer is there", lambda: waiting() > 46 * 1024)
+        p.s.close()
+        wait_for("it is logged", lambda: "POST /generate 200" in srv.log())
+        assert "client gone" not in srv.log(), "the peer had it all"
+
+
+TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
+         no_input_stops_the_server, random_records_do_not_stop_the_server, values_are_told_once_each,
          refusals_name_their_reason, a_refused_role_without_keep_conn_ends_the_connection,
          a_kept_connection_serves_many_requests, ids_other_than_one_are_answered, an_upload_cut_off_is_no_request,
          silent_peers_are_dropped_at_the_deadline, a_slow_upload_delays_nobody,

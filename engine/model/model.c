@@ -187,7 +187,7 @@ static sk_status load_joined(struct loader *ld, const enum sk_slot *slots, int l
 			     enum sk_weight_join join, struct sk_weight **ret_w)
 {
 	struct sk_model *m = ld->m;
-	struct sk_weight_src src[SK_PARTS_MAX];
+	struct sk_weight_src src[SK_PARTS_MAX] = { 0 };
 	sk_status st;
 
 	for (int i = 0; i < len; i++)

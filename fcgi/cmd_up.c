@@ -361,6 +361,7 @@ int sk_cmd_up(int argc, char **argv)
 	if (st < 0)
 		goto out;
 	/* From here on there is something to clean up: a signal waits until sk_serve takes it. */
+	signal(SIGXFSZ, SIG_IGN);               /* a file too large (ulimit -f) is an error of write() */
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);

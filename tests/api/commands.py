@@ -4,7 +4,7 @@
 
   commands.py [--saker PROGRAM] [--mktiny PROGRAM]
 """
-import argparse, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import argparse, os, re, resource, shutil, signal, socket, subprocess, sys, tempfile, time
 
 # name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
 CASES = [
@@ -92,6 +92,19 @@ def web_killed(saker, model):
     return "the port is still taken"
 
 
+def files_too_large(saker, model):
+    """Where no file may be written, saker up says so and leaves no directory."""
+    if not shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"):
+        return None
+    r = subprocess.run([saker, "up", "--model", model, "--port", "0"], stderr=subprocess.PIPE, timeout=30,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    words = r.stderr.decode()
+    named = re.search(r"(/\S*)/web.conf: File too large", words)
+    if r.returncode != 74 or not named:
+        return f"ended with {r.returncode}: {words!r}"
+    return "the directory is still there" if os.path.exists(named[1]) else None
+
+
 def check(saker, case, files):
     _, words, given, code, out, err = case
     r = subprocess.run([saker] + [files.get(w, w) for w in words], input=given.encode(), stdout=subprocess.PIPE,
@@ -123,6 +136,7 @@ def main():
         results = [(c[0], check(a.saker, c, files)) for c in CASES]
         results.append(("Ctrl-C ends an answer", interrupted(a.saker, files["MODEL"])))
         results.append(("a killed web server leaves nothing behind", web_killed(a.saker, files["MODEL"])))
+        results.append(("where no file may be written nothing is left", files_too_large(a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", same(a.saker, files["MODEL"])))
     for name, bad in results:
         if bad:

@@ -28,6 +28,7 @@
 #define ACCEPTS_PER_ROUND 256
 #define ACCEPT_PAUSE_US 100000          /* after running out of descriptors */
 #define LOADING_TICK_US 10000
+#define READY_TICK_US 1000000
 #define BODIES_MAX 8                    /* full-size bodies that may be in memory at once */
 #define CANCELLED_GRACE_US 2000000      /* for error frames, after the drain's time is over */
 
@@ -137,7 +138,7 @@ static void on_child(struct sk_loop *l, struct sk_err *err)
 		sk_fail(err, SK_EENGINE, "%s ended with exit code %d", l->serve->child_name, WEXITSTATUS(status));
 }
 
-/* While loading: progress, and the moment of readiness. Later: the watchdog. */
+/* While loading: progress, and the moment of readiness. Later: the watchdog, and whether the engine has failed for good. */
 static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 {
 	int64_t watchdog_us = sk_notify_watchdog_us();
@@ -155,11 +156,14 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 		sk_timer_set(&l->timers, &l->tick, now + LOADING_TICK_US);
 		return;
 	}
-	if (stats.state == SK_STATE_FAILED) {
+	if (stats.state == SK_STATE_FAILED && l->result == SK_OK) {
 		l->result = sk_engine_wait_ready(l->front->engine, err);
 		if (l->result == SK_OK)
 			l->result = sk_fail(err, SK_EENGINE, "the engine has failed");
-		l->stop = true;
+		/* A service manager starts another; what was running gets its error answer first. */
+		l->stop = !l->ready;
+		if (l->ready && !l->draining)
+			begin_drain(l);
 		return;
 	}
 	if (!l->ready) {
@@ -169,8 +173,7 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 		if (l->serve->ready)
 			l->serve->ready(l->serve->arg);
 	}
-	if (watchdog_us)
-		sk_timer_set(&l->timers, &l->tick, now + watchdog_us);
+	sk_timer_set(&l->timers, &l->tick, now + (watchdog_us && watchdog_us < READY_TICK_US ? watchdog_us : READY_TICK_US));
 }
 
 static void on_drain_timeout(struct sk_loop *l, int64_t now)

@@ -10,8 +10,8 @@
  *	SAKER_DOUBLE_SUBMIT_MS  how long submit takes (a worker is busy for so long)
  *	SAKER_DOUBLE_QUEUE      generations at once, default 100000; one more is SK_EOVERLOADED
  *	SAKER_DOUBLE_TRACE      a file for one line an occurrence: WHAT ID MONOTONIC_US; what is submit, cancel, end or close
- * Words in a prompt: "@fail" ends with FAIL after two tokens, "@wide" makes each token a kilobyte, "@silent" gives no token
- * (only a cancel ends it).
+ * Words in a prompt: "@fail" ends with FAIL after two tokens, "@dead" so and the engine with it, "@wide" makes each token a
+ * kilobyte, "@silent" gives no token (only a cancel ends it).
  *
  * One mutex guards everything: this double is for telling the truth, not for speed.
  */
@@ -35,7 +35,7 @@ struct sk_gen {
 	struct sk_engine *e;
 	uint64_t id;
 	uint32_t prompt_tokens, max;
-	bool fails, wide, silent;
+	bool fails, dead, wide, silent;
 	void *user;                     /* the reader's */
 	/* under e->lock */
 	uint32_t made;                  /* tokens */
@@ -57,7 +57,7 @@ struct sk_engine {
 	int doorbell, trace;
 	int64_t opened_us, load_us, period_us, submit_us;
 	uint32_t queue_max;
-	bool load_fails;
+	bool load_fails, dead;          /* dead: failed for good, after it was ready */
 	/* under lock */
 	bool stop, refuse;
 	struct sk_gen *gens, *ready, **ready_end;
@@ -88,7 +88,7 @@ static enum sk_engine_state state_of(const struct sk_engine *e)
 {
 	if (sk_now_us() - e->opened_us < e->load_us)
 		return SK_STATE_LOADING;
-	return e->load_fails ? SK_STATE_FAILED : e->refuse ? SK_STATE_DRAINING : SK_STATE_READY;
+	return e->load_fails || e->dead ? SK_STATE_FAILED : e->refuse ? SK_STATE_DRAINING : SK_STATE_READY;
 }
 
 /* ---- the clock ---------------------------------------------------------------------------------------------- */
@@ -130,6 +130,7 @@ static void tick(struct sk_engine *e)
 		if (g->canceled) {
 			end(g, SK_ECANCELED);
 		} else if (g->fails && g->made == 2) {
+			e->dead |= g->dead;
 			end(g, SK_EENGINE);
 		} else {
 			g->prefilled = true;
@@ -357,7 +358,8 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 	g->e = e;
 	g->max = p->max_new_tokens;
 	g->prompt_tokens = (uint32_t)(p->prompt ? p->prompt_len : p->ids_len);
-	g->fails = has_word(p, "@fail");
+	g->dead = has_word(p, "@dead");
+	g->fails = g->dead || has_word(p, "@fail");
 	g->wide = has_word(p, "@wide");
 	g->silent = has_word(p, "@silent");
 	g->begun_us = sk_now_us();

@@ -304,6 +304,17 @@ def a_model_that_does_not_load_ends_the_process(argv):
         srv.stop()
 
 
+def an_engine_that_fails_for_good_ends_the_process(argv):
+    double_only(argv)
+    srv = Server(argv)
+    try:
+        status, _, body, _ = fcgi(srv.path, "POST", "/generate", {"inputs": "@dead"})
+        assert status == 424 and json.loads(body)["error_type"] == "generation", (status, body)
+        assert srv.code() == 1, srv.code()
+    finally:
+        srv.stop()
+
+
 def connections_over_the_limit_wait(argv):
     with Server(argv, flags=["--max-connections", "10"]) as srv:
         peers = [Peer(srv.path) for _ in range(40)]
@@ -604,6 +615,7 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          a_peer_that_leaves_while_a_worker_is_busy_is_forgotten, a_silent_stream_sends_comments,
          a_failed_generation_says_so, a_full_server_answers_429, a_full_worker_queue_answers_429,
          while_loading_health_is_503_and_life_is_200, a_model_that_does_not_load_ends_the_process,
+         an_engine_that_fails_for_good_ends_the_process,
          connections_over_the_limit_wait, more_connections_than_descriptors_wait,
          a_first_signal_drains_and_no_answer_is_cut, an_inherited_socket_is_served_and_left_for_the_successor,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,

@@ -159,7 +159,8 @@ stage_plain() {
 }
 
 stage_asan() {
-	export ASAN_OPTIONS="detect_stack_use_after_return=1:strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
+	# Not detect_stack_use_after_return: gcc before 14 puts 64-byte vectors on its fake stack unaligned.
+	export ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
 	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined &&
 		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
 	unset ASAN_OPTIONS UBSAN_OPTIONS

@@ -25,6 +25,7 @@
 #define LINE 128                        /* two cache lines: the prefetcher fetches pairs */
 #define STEP_DOWN_MIN_US 50000
 #define STEP_DOWN_MAX_US 400000
+#define CREDIT_MAX_US 4000             /* about one slice of the scheduler */
 #define SPINS_BEFORE_CLOCK 64           /* pauses between two looks at the clock */
 #define YIELD_AFTER_US 50               /* then whoever spins offers its core: the other may need it */
 
@@ -54,7 +55,7 @@ struct sk_pool {
 	int64_t again_us;                       /* when to try all threads again; 0: not stepped down */
 	int64_t probe_us;                       /* when the last try began */
 	int64_t back_off_us;                    /* how long the next step down lasts */
-	int64_t debt_us;                        /* waits beyond the caller's own work, summed up; at least 0 */
+	int64_t debt_us;                        /* waits beyond half of the caller's own work, summed up; below 0: credit */
 	struct worker worker[];                 /* [0] is the caller's and unused */
 };
 
@@ -181,6 +182,7 @@ static void step_up(struct sk_pool *p)
 	p->active = p->threads;
 	p->again_us = 0;
 	p->probe_us = now_us;
+	p->debt_us = 0;
 }
 
 static void step_down(struct sk_pool *p)
@@ -226,13 +228,13 @@ void sk_pool_run(struct sk_pool *p, int32_t n, int32_t grain, sk_pool_fn fn, voi
 	for (int i = 1; i < parts; i++)
 		late_us += worker_join(&p->worker[i]);
 	/*
-	 * Waiting as long as one worked oneself may be an uneven split; more is a thread without a core. Many short waits
-	 * count like one long one: two threads on one core hand it to each other every SK_POOL_SPIN_US. Waking up takes
-	 * time even in quiet.
+	 * Waiting half as long as one worked oneself may be an uneven split; more is a thread without a core. Work done in
+	 * time earns credit, so that a web server that takes a core for a moment between tokens costs no thread; a neighbour
+	 * that stays uses the credit up within one of the scheduler's slices. Waking up takes time even in quiet.
 	 */
-	p->debt_us += (woken ? late_us / 2 : late_us) - own_us;
-	if (p->debt_us < 0)
-		p->debt_us = 0;
+	p->debt_us += (woken ? late_us / 2 : late_us) - own_us / 2;
+	if (p->debt_us < -CREDIT_MAX_US)
+		p->debt_us = -CREDIT_MAX_US;
 	if (p->debt_us > SK_POOL_LATE_US && !p->no_step_down)
 		step_down(p);
 }

@@ -3,7 +3,7 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, a clean root, fuzzing by time
+#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept, JOBS (number of cores).
@@ -206,6 +206,23 @@ stage_fuzz() {
 	done
 }
 
+# Ten thousand spoilt requests through nginx, on the sanitized build; and the goldens there.
+stage_mutate() {
+	seed=$(date +%s)
+	say "mutated requests, seed $seed"
+	if (cd "$out/asan" && make -s saker tests/lib/mktiny && python3 "$tree/tests/api/mutate.py" --seed "$seed") >"$out/mutate.log" 2>&1; then
+		tail -n 1 "$out/mutate.log"
+		count_pass "10,000 mutated requests, seed $seed"
+	else
+		tail -n 20 "$out/mutate.log"
+		count_fail "mutated requests (see $out/mutate.log)"
+	fi
+}
+
+stage_goldens_asan() {
+	check asan tests/golden/test_golden tests/golden/test_tokenizer
+}
+
 # The first command of the README, in a Debian that has nothing installed.
 stage_clean_root() {
 	if [ "$(id -u)" -ne 0 ]; then
@@ -229,7 +246,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck fuzz clean_root" ;;
+--long) stages="$stages distcheck mutate goldens_asan fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

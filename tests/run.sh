@@ -6,7 +6,8 @@
 #	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
-# Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept, JOBS (number of cores).
+# Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
+# SAKER_TEST_FUZZ_SECONDS how long a fuzzer runs (120), JOBS (number of cores).
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +15,7 @@ tree=$(dirname "$here")
 out=$tree/build
 jobs=${JOBS:-$(nproc)}
 stages=${SAKER_TEST_STAGES:-plain asan tsan}
-fuzz_seconds=120
+fuzz_seconds=${SAKER_TEST_FUZZ_SECONDS:-120}
 began=$(date +%s)
 passed=0
 failed=0
@@ -191,16 +192,30 @@ stage_distcheck() {
 	fi
 }
 
+# One fuzzer: $1 its name, $2 the seed. Two at a time, see stage_fuzz.
+fuzz_one() {
+	(cd "$out/asan" && srcdir="$tree" SAKER_FUZZ_SECONDS=$fuzz_seconds SAKER_FUZZ_SEED=$2 "./$1") >"$out/$(basename "$1").log" 2>&1
+	echo $? >"$out/$(basename "$1").rc"
+}
+
 stage_fuzz() {
-	for fuzzer in $(cd "$out/asan" && make -s print-tests); do
-		case $fuzzer in tests/fuzz/*) ;; *) continue ;; esac
-		say "$fuzzer for $fuzz_seconds s"
-		seed=$(date +%s)
-		if (cd "$out/asan" && srcdir="$tree" SAKER_FUZZ_SECONDS=$fuzz_seconds SAKER_FUZZ_SEED=$seed "./$fuzzer") >"$out/fuzz.log" 2>&1; then
-			tail -n 1 "$out/fuzz.log"
+	seed=$(date +%s)
+	fuzzers=$(cd "$out/asan" && make -s print-tests | tr ' ' '\n' | grep '^tests/fuzz/')
+	say "fuzzers, $fuzz_seconds s each, seed $seed"
+	running=0
+	for fuzzer in $fuzzers; do
+		fuzz_one "$fuzzer" "$seed" &
+		running=$((running + 1))
+		[ $((running % jobs)) -ne 0 ] || wait
+	done
+	wait
+	for fuzzer in $fuzzers; do
+		name=$(basename "$fuzzer")
+		if [ "$(cat "$out/$name.rc")" = 0 ]; then
+			tail -n 1 "$out/$name.log"
 			count_pass "$fuzzer by time, seed $seed"
 		else
-			tail -n 30 "$out/fuzz.log"
+			tail -n 30 "$out/$name.log"
 			count_fail "$fuzzer by time, seed $seed"
 		fi
 	done

@@ -241,6 +241,7 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
 		bool drained = l->draining && !l->active;
 		int n = epoll_wait(l->epoll, evs, 256, drained ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
+		bool signalled = false, child_ended = false;
 
 		if (n < 0 && errno != EINTR)
 			return sk_fail(err, SK_EIO, "epoll_wait: %s", strerror(errno));
@@ -253,11 +254,20 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 			case SK_SOURCE_LISTEN:   accept_some(l); break;
 			case SK_SOURCE_DOORBELL: on_doorbell(l); break;
 			case SK_SOURCE_WORKERS:  on_workers(l); break;
-			case SK_SOURCE_SIGNAL:   on_signal(l); break;
-			case SK_SOURCE_CHILD:    on_child(l, err); break;
+			case SK_SOURCE_SIGNAL:   signalled = true; break;
+			case SK_SOURCE_CHILD:    child_ended = true; break;
 			case SK_SOURCE_CONN:     sk_conn_event(sk_conn_of_source(s), evs[i].events); break;
 			}
 		}
+		/*
+		 * Last, whatever its place in the list: who connected before the signal is served. Any signal, SIGSTOP too,
+		 * links the signalfd into epoll's list, so it may stand there before what came earlier. A child that ended of
+		 * the same ^C has not failed.
+		 */
+		if (signalled)
+			on_signal(l);
+		if (child_ended)
+			on_child(l, err);
 		on_timers(l, err);
 		sk_conns_bury(l);
 		if (!l->accepting && !l->accept_timer.place && l->conns_len < l->front->options->max_connections)

@@ -6,7 +6,7 @@
 
 DIR holds llama-bench, llama-server, llama-quantize (and llama-batched-bench, not needed). Without LLAMA_BIN_DIR saker is
 measured alone. Every round runs every measurement of both, one after the other, so that a slow minute hits both; the table
-shows medians over rounds and ratios of medians. BENCH.md says what each line means. Standard library only.
+shows medians over rounds, and the median of the rounds' ratios. BENCH.md says what each line means. Standard library only.
 """
 import argparse, contextlib, json, os, random, re, signal, socket, statistics, subprocess, sys, tempfile, time
 import http.client
@@ -54,6 +54,15 @@ class Samples:
 
     def add(self, name, value):
         self.values.setdefault(name, []).append(value)
+
+    def ratio(self, ours, theirs):
+        """The median of the rounds' ratios: what slows the machine for a minute slows both samples of that round."""
+        a, b = self.values.get(ours, []), self.values.get(theirs, [])
+        if len(a) == len(b):
+            both = [x / y for x, y in zip(a, b) if x is not None and y]
+            return statistics.median(both) if both else None
+        a, b = self.median(ours), self.median(theirs)
+        return a / b if a is not None and b else None
 
     def median(self, name):
         v = [x for x in self.values.get(name, []) if x is not None]
@@ -161,6 +170,13 @@ class Bench:
                                     str(CORES), "-np", "32", "-c", str(32 * 512), "--host", "127.0.0.1", "--port",
                                     str(self.peer_port)], self.peer_port, "/health")
 
+    def warm_up(self):
+        """Both servers touch their memory once before anything is measured, as `saker bench` and `llama-bench` do."""
+        self.load("saker", 32)
+        if self.llama:
+            self.load("llama", 32)
+        self.s = Samples()
+
     def bodies(self, api, n):
         path = os.path.join(self.work, f"bodies-{api}")
         with open(path, "w") as f:
@@ -194,10 +210,14 @@ class Bench:
     def streams(self):
         for c in (1, 8, 32):
             if self.wanted(f"c{c}"):
+                self.saker_bench("before", f"b{c}")
                 self.load("saker", c)
+                self.saker_bench("after", f"b{c}")
                 if self.llama:
                     self.load("llama", c)
-                self.saker_bench("saker", f"b{c}")
+                ends = [self.s.values.get(f"{when} b{c}", [None])[-1] for when in ("before", "after")]
+                if None not in ends:
+                    self.s.add(f"saker b{c}", sum(ends) / 2)
 
     # ---- start and memory ----
 
@@ -262,6 +282,7 @@ class Bench:
         with self.stack:
             if self.wanted("streams") or self.wanted("memory"):
                 self.servers()
+                self.warm_up()
             for i in range(self.a.rounds):
                 for name, step in steps:
                     if self.wanted(name):
@@ -310,7 +331,7 @@ def table(s, rounds):
         a, b = s.median(ours), s.median(theirs) if theirs else None
         if a is None:
             continue
-        ratio = a / b if b else None
+        ratio = s.ratio(ours, theirs) if theirs else None
         judged = ratio if theirs else a
         lines.append(f"| {name} | {a:.4g} {unit} | {f'{b:.4g} {unit}' if b else ''} | {f'{ratio:.2f}' if ratio else ''} | "
                      f"{rule} | {verdict(judged, rule)} |")

@@ -60,7 +60,7 @@ faults() {
 		case " $(echo $top $generated) " in
 		*" $entry "*) ;;
 		*) case $entry in
-			.* | _build*) ;;
+			.* | _build* | _inst*) ;;
 			*) echo "$entry: does not belong at the top level" ;;
 			esac ;;
 		esac

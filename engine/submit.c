@@ -58,10 +58,10 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 	return SK_OK;
 }
 
-/* A prompt far too long is refused by its bytes: 16 MiB of letters are one word, which takes 20 s and 600 MiB to tokenise. */
+/* A prompt far too long is refused by its bytes: 16 MiB of letters are one word, which takes 7 s and 600 MiB to tokenise. */
 static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_err *err)
 {
-	size_t least = sk_text_least(atomic_load(&e->text), p->prompt_len);
+	size_t least = sk_text_least(atomic_load(&e->text), p->prompt, p->prompt_len);
 
 	if (p->truncate || least <= e->setup.info.input_tokens_max)
 		return SK_OK;

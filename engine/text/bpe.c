@@ -337,10 +337,9 @@ static sk_status bpe_open(struct sk_text *t, const struct sk_text_src *src, stru
 	st = index_open(&ids, src, b->seed, err);
 	if (st == SK_OK)
 		st = merges_read(b, &ids, err);
-	t->every_byte = true;
 	for (i = 0; i < 256 && st == SK_OK; i++) {
 		b->of_byte[i] = index_find(&ids, letter_of[i], letter_len[i]);
-		t->every_byte = t->every_byte && b->of_byte[i] >= 0;
+		t->has_byte[i] = b->of_byte[i] >= 0;
 	}
 	if (st == SK_OK && t->pre->ignore_merges)
 		st = words_index(t, b, err);

@@ -58,7 +58,8 @@ struct sk_text {
 	uint32_t *at;                           /* piece i is bytes[at[i]] .. bytes[at[i + 1]] */
 	uint8_t *flags;                         /* [vocab], enum sk_token_flag */
 	uint32_t piece_max;                     /* bytes of the longest */
-	bool every_byte;                        /* the kind drops no byte of a text */
+	uint32_t text_max;                      /* bytes of text that one token can stand for, at most */
+	bool has_byte[256];                     /* the kind's: bytes that always become part of a token; others may be dropped */
 	struct sk_trie added;                   /* value: id */
 	bool added_first[256];                  /* whether an added token begins with this byte */
 	int32_t vocab, bos, eos, unk, pad;

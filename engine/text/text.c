@@ -143,6 +143,7 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, s
 		t->bytes = p;
 	if (!t->piece_max)
 		t->piece_max = 1;
+	t->text_max = t->piece_max;
 	t->mem_bytes += t->at[src->vocab] + 1u + (src->vocab + 1) * sizeof(*t->at) + src->vocab;
 	return SK_OK;
 }
@@ -167,6 +168,9 @@ static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, st
 		if (sk_trie_add(&t->added, s.s, s.len, (int32_t)i) < 0)
 			return sk_fail(err, SK_ENOMEM, "no memory for added tokens");
 		t->added_first[(uint8_t)s.s[0]] = true;
+		/* An added token stands for its text in the file, which is longer than its piece where that has the alphabet's letters. */
+		if (s.len > t->text_max)
+			t->text_max = (uint32_t)s.len;
 	}
 	t->mem_bytes += t->added.cap * sizeof(*t->added.nodes);
 	return SK_OK;
@@ -279,10 +283,36 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len)
 	return t->bytes + t->at[id];
 }
 
-size_t sk_text_least(const struct sk_text *t, size_t len)
+/*
+ * What a byte counts that may be changed before it is tokenised, in quarters. An ill-formed part of one to three bytes
+ * becomes the three of U+FFFD. Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be sure,
+ * and nothing where any byte may be dropped, for a letter with its mark may become the two that are.
+ */
+static size_t changed_quarters(const struct sk_text *t)
 {
-	/* Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be sure. */
-	return t->every_byte ? len / t->piece_max / (t->pre->nfc ? 4 : 1) : 0;
+	bool every = true;
+
+	for (int i = 0; i < 256; i++)
+		every = every && t->has_byte[i];
+	if (t->pre->nfc)
+		return every ? 1 : 0;
+	return t->has_byte[0xef] && t->has_byte[0xbf] && t->has_byte[0xbd] ? 4 : 0;
+}
+
+size_t sk_text_least(const struct sk_text *t, const char *s, size_t len)
+{
+	size_t same = 0, changed = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bool has = t->has_byte[(uint8_t)s[i]], ascii = (uint8_t)s[i] < 0x80;
+
+		/* ASCII is never changed, but composed with what follows it when that is not ASCII. */
+		if (ascii && (!t->pre->nfc || i + 1 == len || (uint8_t)s[i + 1] < 0x80))
+			same += has;
+		else
+			changed += has;
+	}
+	return (same + changed / 4 * changed_quarters(t)) / t->text_max;
 }
 
 /* ---- ids ---------------------------------------------------------------------------------------------------------- */

@@ -40,8 +40,11 @@ void sk_ids_fini(struct sk_ids *v);
 sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, bool add_special, bool parse_special,
 			 size_t ids_max, struct sk_ids *io, struct sk_err *err);
 
-/* The fewest tokens that a text of `len` bytes can be, special ones left out: what is over a limit need not be encoded. 0: not known. */
-size_t sk_text_least(const struct sk_text *t, size_t len);
+/*
+ * A lower bound of the tokens of a text, from one look at its bytes: what is over a limit need not be encoded. Bytes that
+ * the vocabulary may drop do not count.
+ */
+size_t sk_text_least(const struct sk_text *t, const char *s, size_t len);
 
 /* The raw bytes of one token (a piece may be part of a character). Lent. id in range, else "". */
 const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);

@@ -180,6 +180,91 @@ START_TEST(too_many_tokens_are_refused_and_leave_nothing)
 }
 END_TEST
 
+/* What random texts are made of: words, added tokens, marks that compose, Hangul in parts, halves of characters, dropped bytes. */
+static const char *const snippets[] = {
+	"a", "aa", "abc", "Hello", " world", " ", "\n", "\r\n", "  ", "1", "23", ".", "?!", "'s", "x", "Q", "<|start|>", "<|end|>", "<tool>",
+	"a tool b", "<|st", "e\xcc\x81", "a\xcc\xa3\xcc\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xe5\xa5\xbd", "\xe5\xa5", "\xff",
+	"\xf0\x9f\x98\x80", "\xf0\x9f", "\xe2\x80\xa8", "\xe3\x80\x82", "\xcd\xbe", "\xe2\x84\xaa", "\t", "K\xcc\x81", "\n\n", "I'll",
+};
+
+/* Random text of about len bytes; every text uses its own few snippets, so that long runs come. */
+static size_t text_random(unsigned *r, char *s, size_t len)
+{
+	size_t few = sizeof(snippets) / sizeof(*snippets), n = 0, from;
+
+	*r = *r * 1103515245u + 12345u;
+	from = (*r >> 16) % few;
+	few = (*r >> 8) % 3 ? 4 : few;
+	while (n < len) {
+		const char *p;
+
+		*r = *r * 1103515245u + 12345u;
+		p = snippets[(from + (*r >> 16) % few) % (sizeof(snippets) / sizeof(*snippets))];
+		memcpy(s + n, p, strlen(p));
+		n += strlen(p);
+	}
+	return n;
+}
+
+/* The bytes of 'x', 'Q', U+FFFD and the second of U+00E9 are no tokens of this one. */
+static struct sk_text *text_open_lacking(const char *pre)
+{
+	static const uint8_t lacking[] = { 'x', 'Q', 0xef, 0xa9, 0x01 };
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	char name[sizeof(lacking)][16];
+	struct vocab v;
+
+	vocab_make(&v, pre);
+	for (size_t i = 0; i < sizeof(lacking); i++) {
+		snprintf(name[i], sizeof(name[i]), "unused%zu", i);
+		v.token[lacking[i]] = str(name[i]);
+	}
+	ck_assert_msg(sk_text_open(&v.src, &t, &err) == SK_OK, "%s", err.text);
+	vocab_free(&v);
+	return t;
+}
+
+START_TEST(no_text_has_fewer_tokens_than_its_bytes_say)
+{
+	const struct sk_pretok_rule *rule;
+	unsigned r = 11;
+	char s[512], name[32];
+
+	for (size_t i = 0; (rule = sk_pretok_at(i)); i++) {
+		struct sk_text *t[2];
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(rule->names, " "), rule->names);
+		t[0] = text_open(name);
+		t[1] = text_open_lacking(name);
+		for (int round = 0; round < 2000; round++) {
+			struct sk_ids v = { 0 };
+			size_t n = text_random(&r, s, 400);
+
+			ck_assert_int_eq(sk_text_encode(t[round % 2], s, n, false, true, 0, &v, NULL), SK_OK);
+			ck_assert_uint_le(sk_text_least(t[round % 2], s, n), v.len);
+			sk_ids_fini(&v);
+		}
+		sk_text_close(&t[0]);
+		sk_text_close(&t[1]);
+	}
+}
+END_TEST
+
+/* Hardly a vocabulary has a token for every byte: those that it has must do. */
+START_TEST(a_long_text_is_known_to_be_long_where_bytes_are_lacking)
+{
+	struct sk_text *t = text_open_lacking("gpt-2");
+	char s[9000];
+
+	memset(s, 'a', sizeof(s));              /* the longest token has 10 bytes: "<|start|>x" */
+	ck_assert_uint_eq(sk_text_least(t, s, sizeof(s)), 900);
+	memset(s, 'x', sizeof(s) / 2);          /* these are dropped */
+	ck_assert_uint_eq(sk_text_least(t, s, sizeof(s)), 450);
+	sk_text_close(&t);
+}
+END_TEST
+
 START_TEST(long_words_merge_as_short_ones_do)
 {
 	struct sk_text *t = text_open("gpt-2");
@@ -476,6 +561,8 @@ int main(void)
 	tcase_add_loop_test(t, text_becomes_ids, 0, COUNT(encode_cases));
 	tcase_add_loop_test(t, offsets_point_into_the_callers_bytes, 0, COUNT(offset_cases));
 	tcase_add_test(t, too_many_tokens_are_refused_and_leave_nothing);
+	tcase_add_test(t, no_text_has_fewer_tokens_than_its_bytes_say);
+	tcase_add_test(t, a_long_text_is_known_to_be_long_where_bytes_are_lacking);
 	tcase_add_test(t, long_words_merge_as_short_ones_do);
 	tcase_add_test(t, hostile_runs_take_about_linear_time);
 	tcase_add_test(t, special_and_ending_tokens_are_known);

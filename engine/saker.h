@@ -156,11 +156,18 @@ struct sk_gen_params {
 	const char *const *stop;        /* stop strings, each not empty */
 	const size_t *stop_bytes;
 	size_t stop_len;
-	uint32_t truncate;              /* keep the last n prompt tokens; 0: all */
+	uint32_t truncate;              /* keep the last n prompt tokens; 0: all. See SK_TRUNCATE_BYTES_MAX */
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
 	bool ignore_eos;                /* go on to max_new_tokens */
 };
+
+/*
+ * A prompt with `truncate` may be of any length where its last tokens lie in so many bytes at its end, after a place where
+ * words surely end (a line or a blank after an ASCII letter); else it is refused (SK_EINVAL) when it is longer than that.
+ */
+#define SK_TRUNCATE_BYTES_MAX ((size_t)1 << 20)
+
 #define SK_GEN_PARAMS_INIT { .n = 1, .max_new_tokens = 20, .temperature = 1.0f, .repetition_penalty = 1.0f, \
 			     .top_p = 1.0f, .typical_p = 1.0f }
 

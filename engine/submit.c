@@ -15,6 +15,7 @@
 #define TEXT_MAX ((size_t)1 << 30)      /* of what one event may point to */
 #define TEXT_FIRST 1024                 /* room made at submit: most tokens are a few bytes */
 #define NEW_TOKENS_MAX (SK_PUBLISHED_COUNT / 2)
+#define TAIL_FIRST ((size_t)1 << 16)    /* bytes of a truncated prompt that are tried first */
 
 bool sk_gen_params_samples(const struct sk_gen_params *p)
 {
@@ -63,10 +64,41 @@ static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_par
 {
 	size_t least = sk_text_least(atomic_load(&e->text), p->prompt, p->prompt_len);
 
-	if (p->truncate || least <= e->setup.info.input_tokens_max)
+	if (least <= e->setup.info.input_tokens_max)
 		return SK_OK;
 	return sk_fail(err, SK_EINVAL, "`inputs` must have less than %u tokens. Given: at least %zu",
 		       e->setup.info.input_tokens_max, least);
+}
+
+static sk_status submit_encode(const struct sk_engine *e, const struct sk_gen_params *p, size_t from, struct sk_ids *io,
+			       struct sk_err *err)
+{
+	return sk_text_encode(atomic_load(&e->text), p->prompt + from, p->prompt_len - from, !p->no_special, true, 0, io, err);
+}
+
+/*
+ * Of a prompt that is truncated only the last tokens matter: a tail of the text is tokenised that gives enough of them and
+ * begins where the whole text has a cut, longer ones until one does. What has no such tail would hold its worker for
+ * seconds (16 MiB of one letter: 3 s and 530 MiB) and is refused.
+ */
+static sk_status submit_tail(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io, struct sk_err *err)
+{
+	const struct sk_text *text = atomic_load(&e->text);
+	size_t len = p->prompt_len, tail, from;
+	sk_status st;
+
+	for (tail = TAIL_FIRST; tail <= SK_TRUNCATE_BYTES_MAX; tail *= 2) {
+		from = len <= tail ? 0 : sk_text_cut(text, p->prompt, len, len - tail);
+		if (from == len)
+			continue;
+		io->len = 0;
+		st = submit_encode(e, p, from, io, err);
+		/* One more than asked for, as the first may be the beginning of sequence, which belongs to the whole. */
+		if (st < 0 || from == 0 || io->len > p->truncate)
+			return st;
+	}
+	return sk_fail(err, SK_EINVAL, "`truncate` keeps tokens of the last %zu bytes of `inputs`, and the last %u tokens are not "
+		       "known to lie there. Given: %zu bytes", SK_TRUNCATE_BYTES_MAX, p->truncate, len);
 }
 
 /* The prompt as ids; *io holds memory that the caller frees. */
@@ -78,10 +110,9 @@ static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_param
 	*ret_ids = p->ids;
 	*ret_len = p->ids_len;
 	if (!p->ids) {
-		st = submit_least(e, p, err);
-		if (st < 0)
-			return st;
-		st = sk_text_encode(atomic_load(&e->text), p->prompt, p->prompt_len, !p->no_special, true, 0, io, err);
+		st = p->truncate ? submit_tail(e, p, io, err) : submit_least(e, p, err);
+		if (st >= 0 && !p->truncate)
+			st = submit_encode(e, p, 0, io, err);
 		if (st < 0)
 			return st;
 		*ret_ids = io->ids;

@@ -62,6 +62,7 @@ struct sk_text {
 	bool has_byte[256];                     /* the kind's: bytes that always become part of a token; others may be dropped */
 	struct sk_trie added;                   /* value: id */
 	bool added_first[256];                  /* whether an added token begins with this byte */
+	bool added_cut;                         /* an added token has a cut inside: sk_text_cut() finds none */
 	int32_t vocab, bos, eos, unk, pad;
 	bool add_bos, add_eos;
 	char *chat_template;

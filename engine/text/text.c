@@ -148,6 +148,20 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, s
 	return SK_OK;
 }
 
+/*
+ * Whether every rule of pretok.c ends a word before s[i], whatever is around: between an ASCII letter and a blank or
+ * newline, as no match that has a letter goes on with white space; and between a newline and a letter (an ASCII one, or a
+ * lead byte of U+5000 to U+8FFF), as no match that has a newline goes on with anything but white space. No pattern looks
+ * back, so the words after the cut do not depend on what is before it; and nothing composes across it.
+ */
+static inline bool is_cut(const char *s, size_t i)
+{
+	uint8_t a = (uint8_t)s[i - 1], b = (uint8_t)s[i];
+	bool letter_before = (uint8_t)((a | 0x20) - 'a') < 26, letter_after = (uint8_t)((b | 0x20) - 'a') < 26;
+
+	return (letter_before && (b == ' ' || b == '\n')) || (a == '\n' && (letter_after || (b >= 0xe5 && b <= 0xe8)));
+}
+
 /* Added tokens are found by their text in the file, which is what a person writes. */
 static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
 {
@@ -171,6 +185,8 @@ static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, st
 		/* An added token stands for its text in the file, which is longer than its piece where that has the alphabet's letters. */
 		if (s.len > t->text_max)
 			t->text_max = (uint32_t)s.len;
+		for (size_t j = 1; j < s.len; j++)
+			t->added_cut = t->added_cut || is_cut(s.s, j);
 	}
 	t->mem_bytes += t->added.cap * sizeof(*t->added.nodes);
 	return SK_OK;
@@ -313,6 +329,14 @@ size_t sk_text_least(const struct sk_text *t, const char *s, size_t len)
 			changed += has;
 	}
 	return (same + changed / 4 * changed_quarters(t)) / t->text_max;
+}
+
+size_t sk_text_cut(const struct sk_text *t, const char *s, size_t len, size_t from)
+{
+	for (size_t i = from ? from : 1; i < len && !t->added_cut; i++)
+		if (is_cut(s, i))
+			return i;
+	return len;
 }
 
 /* ---- ids ---------------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,12 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
  */
 size_t sk_text_least(const struct sk_text *t, const char *s, size_t len);
 
+/*
+ * The first place at or after `from` where a text may be cut in two whose ids, one after the other, are those of the whole
+ * (special tokens being parsed). len: none was found.
+ */
+size_t sk_text_cut(const struct sk_text *t, const char *s, size_t len, size_t from);
+
 /* The raw bytes of one token (a piece may be part of a character). Lent. id in range, else "". */
 const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);
 

@@ -543,6 +543,66 @@ START_TEST(test_what_a_client_did_wrong_is_said_in_tgis_words)
 }
 END_TEST
 
+/* The ids of a prompt are those of its PREFILL event. */
+static size_t prompt_ids(struct sk_engine *e, const char *s, size_t len, uint32_t truncate, int32_t *ids)
+{
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+	struct sk_event ev;
+	struct sk_gen *g;
+	struct sk_err err;
+	size_t n = 0;
+
+	p.prompt = s;
+	p.prompt_len = len;
+	p.truncate = truncate;
+	p.max_new_tokens = 1;
+	p.prompt_logprobs = true;
+	ck_assert_msg(sk_engine_submit(e, &p, &g, &err) == SK_OK, "%s", err.text);
+	while (sk_gen_wait(g, &ev) == SK_OK)
+		for (; ev.type == SK_EVENT_PREFILL && n < ev.prefill.tokens_len; n++)
+			ids[n] = ev.prefill.tokens[n].id;
+	sk_gen_close(&g);
+	return n;
+}
+
+START_TEST(test_a_truncated_prompt_has_the_last_tokens_of_the_whole_however_long_it_is)
+{
+	size_t len = (size_t)3 << 20, all;
+	char *s = malloc(len + 1);
+	int32_t got[64], *want;
+	unsigned r = 5;
+	struct sk_engine *e;
+	struct sk_err err;
+	struct sk_gen *g = NULL;
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .total_tokens_max = 100, .input_tokens_max = 60 });
+	for (size_t i = 0; i < len; i++) {
+		r = r * 1103515245u + 12345u;
+		s[i] = "the cat. sat on, 12\n and"[(r >> 16) % 24];
+	}
+	for (uint32_t keep = 1; keep <= 60; keep += 59) {
+		ck_assert_int_eq(sk_engine_tokenize(e, s, len, true, true, &want, &all, NULL), SK_OK);
+		ck_assert_uint_eq(prompt_ids(e, s, len, keep, got), keep);
+		ck_assert(memcmp(got, want + all - keep, keep * sizeof(*got)) == 0);
+		free(want);
+	}
+	/* One word: as long as the limit it is tokenised whole, and refused above. */
+	memset(s, 'q', len);
+	ck_assert_uint_eq(prompt_ids(e, s, SK_TRUNCATE_BYTES_MAX, 10, got), 10);
+	p.prompt = s;
+	p.prompt_len = SK_TRUNCATE_BYTES_MAX + 1;
+	p.truncate = 10;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &g, &err), SK_EINVAL);
+	ck_assert_str_eq(err.text, "`truncate` keeps tokens of the last 1048576 bytes of `inputs`, and the last 10 tokens are not "
+			 "known to lie there. Given: 1048577 bytes");
+	sk_engine_close(&e);
+	model_remove();
+	free(s);
+}
+END_TEST
+
 static const struct { const char *name; struct sk_engine_opts o; sk_status status; } bad_opts[] = {
 	{ "no model",                           { .backend = "ref" }, SK_EINVAL },
 	{ "a model that is not there",          { .model = "/nonexistent/x.gguf" }, SK_ENOENT },
@@ -949,6 +1009,7 @@ int main(void)
 	tcase_add_test(c, test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_borders_are);
 	tcase_add_test(c, test_the_seed_that_was_drawn_gives_the_same_answer_again);
 	tcase_add_test(c, test_what_a_client_did_wrong_is_said_in_tgis_words);
+	tcase_add_test(c, test_a_truncated_prompt_has_the_last_tokens_of_the_whole_however_long_it_is);
 	tcase_add_test(c, test_options_that_cannot_be_met_are_refused_before_loading);
 	tcase_add_test(c, test_a_small_pool_shortens_the_longest_request);
 	tcase_add_test(c, test_a_cancelled_request_gives_its_blocks_back);

@@ -184,7 +184,7 @@ END_TEST
 static const char *const snippets[] = {
 	"a", "aa", "abc", "Hello", " world", " ", "\n", "\r\n", "  ", "1", "23", ".", "?!", "'s", "x", "Q", "<|start|>", "<|end|>", "<tool>",
 	"a tool b", "<|st", "e\xcc\x81", "a\xcc\xa3\xcc\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xe5\xa5\xbd", "\xe5\xa5", "\xff",
-	"\xf0\x9f\x98\x80", "\xf0\x9f", "\xe2\x80\xa8", "\xe3\x80\x82", "\xcd\xbe", "\xe2\x84\xaa", "\t", "K\xcc\x81", "\n\n", "I'll",
+	" he said\n", "\nThen ", "\n\xe5\xa5\xbd", "\xf0\x9f\x98\x80", "\xf0\x9f", "\xe2\x80\xa8", "\xe3\x80\x82", "\xcd\xbe", "\xe2\x84\xaa", "\t", "K\xcc\x81", "\n\n", "I'll",
 };
 
 /* Random text of about len bytes; every text uses its own few snippets, so that long runs come. */
@@ -261,6 +261,68 @@ START_TEST(a_long_text_is_known_to_be_long_where_bytes_are_lacking)
 	ck_assert_uint_eq(sk_text_least(t, s, sizeof(s)), 900);
 	memset(s, 'x', sizeof(s) / 2);          /* these are dropped */
 	ck_assert_uint_eq(sk_text_least(t, s, sizeof(s)), 450);
+	sk_text_close(&t);
+}
+END_TEST
+
+/* Without the added token "a tool b", inside which a text could be cut. */
+static struct sk_text *text_open_cuttable(const char *pre)
+{
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	struct vocab v;
+
+	vocab_make(&v, pre);
+	v.token[SPACED] = str("a-tool-b");
+	ck_assert_msg(sk_text_open(&v.src, &t, &err) == SK_OK, "%s", err.text);
+	vocab_free(&v);
+	return t;
+}
+
+START_TEST(a_text_cut_in_two_has_the_ids_of_the_whole)
+{
+	const struct sk_pretok_rule *rule;
+	unsigned r = 3;
+	char s[512], name[32];
+
+	for (size_t i = 0; (rule = sk_pretok_at(i)); i++) {
+		struct sk_text *t;
+		size_t cuts = 0;
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(rule->names, " "), rule->names);
+		t = text_open_cuttable(name);
+		for (int round = 0; round < 1500; round++) {
+			struct sk_ids whole = { 0 };
+			size_t n = text_random(&r, s, 150), cut;
+
+			ck_assert_int_eq(sk_text_encode(t, s, n, false, true, 0, &whole, NULL), SK_OK);
+			for (cut = sk_text_cut(t, s, n, 0); cut < n; cut = sk_text_cut(t, s, n, cut + 1), cuts++) {
+				struct sk_ids parts = { 0 };
+
+				ck_assert_int_eq(sk_text_encode(t, s, cut, false, true, 0, &parts, NULL), SK_OK);
+				ck_assert_int_eq(sk_text_encode(t, s + cut, n - cut, false, true, 0, &parts, NULL), SK_OK);
+				ck_assert_msg(parts.len == whole.len && !memcmp(parts.ids, whole.ids, parts.len * sizeof(*parts.ids)),
+					      "%s, cut at %zu of \"%.*s\"", name, cut, (int)n, s);
+				sk_ids_fini(&parts);
+			}
+			sk_ids_fini(&whole);
+		}
+		ck_assert_uint_gt(cuts, 5000);
+		sk_text_close(&t);
+	}
+}
+END_TEST
+
+START_TEST(a_text_is_not_cut_where_an_added_token_could_be)
+{
+	struct sk_text *t = text_open("gpt-2");
+
+	ck_assert_uint_eq(sk_text_cut(t, "xa tool by", 10, 0), 10);
+	sk_text_close(&t);
+	t = text_open_cuttable("gpt-2");
+	ck_assert_uint_eq(sk_text_cut(t, "xa tool by", 10, 0), 2);
+	ck_assert_uint_eq(sk_text_cut(t, "xa tool by", 10, 3), 7);
+	ck_assert_uint_eq(sk_text_cut(t, "1 2  ", 5, 0), 5);
 	sk_text_close(&t);
 }
 END_TEST
@@ -563,6 +625,8 @@ int main(void)
 	tcase_add_test(t, too_many_tokens_are_refused_and_leave_nothing);
 	tcase_add_test(t, no_text_has_fewer_tokens_than_its_bytes_say);
 	tcase_add_test(t, a_long_text_is_known_to_be_long_where_bytes_are_lacking);
+	tcase_add_test(t, a_text_cut_in_two_has_the_ids_of_the_whole);
+	tcase_add_test(t, a_text_is_not_cut_where_an_added_token_could_be);
 	tcase_add_test(t, long_words_merge_as_short_ones_do);
 	tcase_add_test(t, hostile_runs_take_about_linear_time);
 	tcase_add_test(t, special_and_ending_tokens_are_known);

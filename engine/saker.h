@@ -185,7 +185,7 @@ enum sk_finish_reason { SK_FINISH_LENGTH, SK_FINISH_EOS, SK_FINISH_STOP };
 
 struct sk_event_token {
 	int32_t id;
-	const char *text;       /* valid UTF-8; "" while a character is unfinished */
+	const char *text;       /* valid UTF-8; "" while a character is unfinished, U+FFFD where it stays so at the end */
 	size_t text_len;
 	float logprob;          /* NaN: none (first prompt token) */
 	bool special;

@@ -463,6 +463,52 @@ START_TEST(test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_b
 }
 END_TEST
 
+/* A special token may break a character, and its text is not part of the answer: answers with one are left out. */
+START_TEST(test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character)
+{
+	struct sk_buf shown = SK_BUF(1 << 20);
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+	int compared = 0, unfinished = 0;
+	struct sk_engine *e;
+	struct sk_gen *g;
+	struct sk_event ev;
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ 0 });
+	p.prompt = "once";
+	p.prompt_len = 4;
+	p.max_new_tokens = 4;
+	p.do_sample = true;
+	p.has_seed = true;
+	p.ignore_eos = true;
+	for (p.seed = 0; p.seed < 400; p.seed++) {
+		bool special = false;
+
+		sk_buf_clear(&shown);
+		ck_assert_int_eq(sk_engine_submit(e, &p, &g, NULL), SK_OK);
+		while (sk_gen_wait(g, &ev) == SK_OK) {
+			if (ev.type == SK_EVENT_TOKEN) {
+				special = special || ev.token.t.special;
+				sk_buf_add(&shown, ev.token.t.text, ev.token.t.text_len);
+			}
+			if (ev.type != SK_EVENT_FINISH || special)
+				continue;
+			ck_assert_msg(shown.len == ev.finish.text_len && !memcmp(shown.data, ev.finish.text, shown.len),
+				      "seed %d: tokens \"%.*s\", answer \"%.*s\"", (int)p.seed, (int)shown.len, shown.data,
+				      (int)ev.finish.text_len, ev.finish.text);
+			compared++;
+			unfinished += shown.len >= 3 && !memcmp(shown.data + shown.len - 3, "\xef\xbf\xbd", 3);
+		}
+		sk_gen_close(&g);
+	}
+	ck_assert_int_gt(compared, 100);
+	ck_assert_int_gt(unfinished, 5);
+	sk_buf_fini(&shown);
+	sk_engine_close(&e);
+	model_remove();
+}
+END_TEST
+
 START_TEST(test_the_seed_that_was_drawn_gives_the_same_answer_again)
 {
 	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
@@ -1007,6 +1053,7 @@ int main(void)
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cpu);
 	tcase_add_test(c, test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated);
 	tcase_add_test(c, test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_borders_are);
+	tcase_add_test(c, test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character);
 	tcase_add_test(c, test_the_seed_that_was_drawn_gives_the_same_answer_again);
 	tcase_add_test(c, test_what_a_client_did_wrong_is_said_in_tgis_words);
 	tcase_add_test(c, test_a_truncated_prompt_has_the_last_tokens_of_the_whole_however_long_it_is);

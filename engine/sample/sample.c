@@ -572,6 +572,14 @@ static int32_t argmax(const struct row *r)
 	return r->in->argmax;
 }
 
+/* Weights and their logarithm are rounded, so the last token left could come out as likelier than certain. */
+static float logprob_of(const struct row *r, float score, double log_mass)
+{
+	float logprob = (float)((double)((score - r->max) / r->temperature) - log_mass);
+
+	return logprob > 0.0f ? 0.0f : logprob;
+}
+
 /* The n likeliest of what is left, and whoever equals the last of them, by falling score, then by id. */
 static void report_top(struct row *r, struct sk_sample_out *out, double log_mass)
 {
@@ -595,7 +603,7 @@ static void report_top(struct row *r, struct sk_sample_out *out, double log_mass
 		out->top[at] = (struct sk_sample_alt){ found[i], score };
 	}
 	for (uint32_t i = 0; i < out->top_len; i++)
-		out->top[i].logprob = (float)((double)((out->top[i].logprob - r->max) / r->temperature) - log_mass);
+		out->top[i].logprob = logprob_of(r, out->top[i].logprob, log_mass);
 }
 
 void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *scratch)
@@ -627,7 +635,7 @@ void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *s
 		log_mass = log(r.mass);
 		out->id = p->draw ? draw(&r, sk_rand_uniform(p->seed, in->seq, in->index)) : argmax(&r);
 	}
-	out->logprob = (float)((double)((r.x[out->id] - r.max) / r.temperature) - log_mass);
+	out->logprob = logprob_of(&r, r.x[out->id], log_mass);
 	if (p->top_n > 0 && out->top_max > 0)
 		report_top(&r, out, log_mass);
 }

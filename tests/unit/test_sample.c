@@ -337,9 +337,33 @@ START_TEST(test_extreme_parameters_give_a_number)
 			row_draw(1000, 1);
 			stats(&in);
 			sk_sample(&in, &out, scratch);
-			ck_assert_msg(isfinite(out.logprob) && out.logprob <= 1e-6f && out.id >= 0 && out.id < 1000, "%s, cut %d: %g",
+			ck_assert_msg(isfinite(out.logprob) && out.logprob <= 0.0f && out.id >= 0 && out.id < 1000, "%s, cut %d: %g",
 				      extremes[i].name, cut, (double)out.logprob);
 		}
+	}
+	free(scratch);
+}
+END_TEST
+
+/* One token is left, so its probability is 1: rounding on the way there must not show it as more. */
+START_TEST(test_no_log_probability_is_above_zero)
+{
+	void *scratch = malloc(sk_sample_scratch_bytes(1000));
+	struct sk_sample_alt top[TOP_MAX];
+
+	for (int round = 0; round < 2000; round++) {
+		struct sk_sample_params p = { .draw = true, .temperature = 0.3f + 0.01f * (float)(round % 100), .repetition_penalty = 1,
+					      .top_p = round % 3 == 1 ? 1e-38f : 1, .typical_p = round % 3 == 0 ? 1e-38f : 1,
+					      .top_k = round % 3 == 2 ? 1 : 0, .top_n = 3 };
+		struct sk_sample_in in = { .logits = logits, .V = 1000, .p = &p };
+		struct sk_sample_out out = { .top = top, .top_max = TOP_MAX };
+
+		row_draw(1000, (size_t)(round % 4));
+		stats(&in);
+		sk_sample(&in, &out, scratch);
+		ck_assert_msg(out.logprob <= 0.0f, "round %d: %g", round, (double)out.logprob);
+		for (uint32_t i = 0; i < out.top_len; i++)
+			ck_assert_msg(top[i].logprob <= 0.0f, "round %d, likeliest %u: %g", round, i, (double)top[i].logprob);
 	}
 	free(scratch);
 }
@@ -378,6 +402,7 @@ int main(int argc, char **argv)
 	tcase_add_test(c, test_the_sampler_agrees_with_a_naive_one_on_many_rows);
 	tcase_add_test(c, test_a_row_that_holds_no_numbers_is_seen_by_its_log_probability);
 	tcase_add_test(c, test_extreme_parameters_give_a_number);
+	tcase_add_test(c, test_no_log_probability_is_above_zero);
 	tcase_add_test(c, test_draws_follow_the_distribution);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

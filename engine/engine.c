@@ -159,7 +159,7 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 		return st;
 	e->load_total = sk_model_load_bytes(e->model);
 	i->scratch_bytes += e->room.bytes;
-	e->backend->describe(sk_model_dev(e->model), i->isa, sizeof(i->isa), i->device, sizeof(i->device));
+	sk_setup_describe(&e->setup, sk_model_dev(e->model));
 	return SK_OK;
 }
 

@@ -33,9 +33,12 @@ struct sk_setup {
 	struct sk_model_opts model;
 	struct sk_sched_limits sched;
 	struct sk_info info;
+	bool backend_asked;                     /* by its name */
 };
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err);
 void sk_setup_fini(struct sk_setup *s);
+/* Once the device is open: its name and instructions, and why this backend. */
+void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev);
 void sk_setup_log(const struct sk_setup *s);
 
 /* published: the count of PREFILL and TOKEN events, and in the two highest bits how it ended. */

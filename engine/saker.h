@@ -55,7 +55,9 @@ struct sk_info {
 	char model_id[256];             /* base name of the file or directory */
 	char model_name[128];           /* general.name of the file, or "" */
 	char arch[32], format[16], quant[32];
-	char backend[16], isa[32], dtype[16], kv_dtype[16], device[64];
+	char backend[16], isa[32], kv_dtype[16], device[64];
+	char dtype[48];                 /* what is calculated in: "int8 activations, float32 residual" */
+	char model_dtype[16];           /* the same in one word, as TGI would say: "float32", "bfloat16", "float16" */
 	uint64_t params;                /* number of weights */
 	uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, context_max;
 	uint32_t input_tokens_max, total_tokens_max, batch_prefill_tokens, sequences_max, top_n_max;
@@ -87,7 +89,7 @@ struct sk_stats {
  */
 sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_engine, struct sk_err *err);
 
-/* The same checks and plan, from headers only: loads no weights, starts no thread. */
+/* The same checks and plan, from headers only: loads no weights; the device is opened to be described, and closed. */
 sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err);
 
 void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info);       /* any thread */

@@ -86,7 +86,6 @@ static sk_status setup_types(struct sk_setup *s, const struct sk_engine_opts *o,
 	if (strcmp(kv, "bfloat16") != 0 && strcmp(kv, "float32") != 0)
 		return sk_fail(err, SK_ENOTSUP, "KV type %.32s: it is auto, float32 or bfloat16", kv);
 	s->model.kv_dtype = strcmp(kv, "float32") == 0 ? SK_F32 : SK_BF16;
-	snprintf(s->info.dtype, sizeof(s->info.dtype), "%s", s->model.quantise ? "auto" : "float32");
 	snprintf(s->info.kv_dtype, sizeof(s->info.kv_dtype), "%s", kv);
 	return SK_OK;
 }
@@ -116,6 +115,27 @@ static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o
 		.waiting_max = (int32_t)(queue + sequences), .look_ahead = o->look_ahead > 0,
 	};
 	return SK_OK;
+}
+
+/*
+ * What "auto" comes to with these weights. The one word for clients is the type between the layers, or that of weights
+ * which are plain numbers: TGI, too, names a quantised model by the type it calculates in.
+ */
+static void info_types(struct sk_setup *s, enum sk_dtype weights)
+{
+	const char *activations = NULL, *word = "float32";
+
+	if (s->model.quantise && sk_quant_get(weights)->activation == SK_I8)
+		activations = "int8";
+	if (s->model.quantise && sk_quant_get(weights)->activation == SK_BF16)
+		activations = "bf16";
+	if (s->model.quantise && weights == SK_BF16)
+		word = "bfloat16";
+	if (s->model.quantise && weights == SK_F16)
+		word = "float16";
+	snprintf(s->info.dtype, sizeof(s->info.dtype), "%s%sfloat32%s", activations ? activations : "",
+		 activations ? " activations, " : "", activations ? " residual" : "");
+	snprintf(s->info.model_dtype, sizeof(s->info.model_dtype), "%s", word);
 }
 
 /* ---- the pool, and how long a request may be ---- */
@@ -175,6 +195,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	s->info.scratch_bytes = plan.scratch_bytes;
 	s->info.params = plan.params;
 	snprintf(s->info.quant, sizeof(s->info.quant), "%s", plan.quant);
+	info_types(s, plan.weights);
 	return SK_OK;
 }
 
@@ -207,9 +228,10 @@ static void info_model(struct sk_setup *s, const struct sk_arch *arch, const str
 	i->has_chat_template = sk_meta_str(s->weights, "tokenizer.chat_template", &len) != NULL;
 }
 
-static void info_backends(struct sk_setup *s, const char *asked)
+static void info_backends(struct sk_setup *s)
 {
 	struct sk_info *i = &s->info;
+	const char *chosen = s->model.backend->name;
 
 	for (const struct sk_backend *const *b = sk_backends(); *b && i->backends_len < 8; b++) {
 		struct sk_info_backend *ib = &i->backends[i->backends_len++];
@@ -220,13 +242,28 @@ static void info_backends(struct sk_setup *s, const char *asked)
 		ib->chosen = *b == s->model.backend;
 		if (ib->score <= 0)
 			snprintf(ib->why, sizeof(ib->why), "not usable here: %s", why);
+		else if (s->backend_asked)
+			snprintf(ib->why, sizeof(ib->why), "%s was asked for", ib->chosen ? "it" : chosen);
 		else if (ib->chosen)
-			snprintf(ib->why, sizeof(ib->why), "%s", is_auto(asked) ? "the best score" : "asked for by name");
+			snprintf(ib->why, sizeof(ib->why), "the fastest that this machine runs");
 		else
-			snprintf(ib->why, sizeof(ib->why), "%s", is_auto(asked) ? "another one has a better score" :
-										  "another one was asked for");
+			snprintf(ib->why, sizeof(ib->why), "slower than %s", chosen);
 	}
-	snprintf(i->backend, sizeof(i->backend), "%s", s->model.backend->name);
+	snprintf(i->backend, sizeof(i->backend), "%s", chosen);
+}
+
+void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev)
+{
+	struct sk_info *i = &s->info;
+
+	s->model.backend->describe(dev, i->isa, sizeof(i->isa), i->device, sizeof(i->device));
+	for (int k = 0; k < i->backends_len; k++) {
+		struct sk_info_backend *ib = &i->backends[k];
+		size_t len = strlen(ib->why);
+
+		if (ib->chosen && i->isa[0])
+			snprintf(ib->why + len, sizeof(ib->why) - len, " (%s)", i->isa);
+	}
 }
 
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
@@ -235,7 +272,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	struct sk_dims dims;
 	sk_status st;
 
-	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 } };
+	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 }, .backend_asked = !is_auto(o->backend) };
 	if (!o->model || !*o->model)
 		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one");
 	st = sk_weights_open(o->model, &s->weights, err);
@@ -254,7 +291,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 		return st;
 	}
 	info_model(s, arch, &dims);
-	info_backends(s, o->backend);
+	info_backends(s);
 	return SK_OK;
 }
 
@@ -281,11 +318,18 @@ void sk_setup_log(const struct sk_setup *s)
 sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err)
 {
 	struct sk_setup s;
+	struct sk_dev *dev = NULL;
 	sk_status st = sk_setup_init(&s, o, err);
 
 	if (st < 0)
 		return st;
-	*ret_info = s.info;
+	/* With all threads, as the engine would: what cannot be opened is found here, and the device's name is the same. */
+	st = s.model.backend->open(0, &s.model.dev, &dev, err);
+	if (st >= 0) {
+		sk_setup_describe(&s, dev);
+		s.model.backend->close(&dev);
+		*ret_info = s.info;
+	}
 	sk_setup_fini(&s);
-	return SK_OK;
+	return st;
 }

@@ -114,7 +114,7 @@ void sk_api_info(struct sk_request *r, struct json_object *body)
 	sk_buf_addc(b, '{');
 	add_text(b, "model_id", info.model_id);
 	add_text(b, "model_sha", NULL);
-	add_text(b, "model_dtype", info.dtype);
+	add_text(b, "model_dtype", info.model_dtype);
 	add_text(b, "model_device_type", info.backend);
 	add_text(b, "model_pipeline_tag", o->pipeline_tag);
 	add_number(b, "max_concurrent_requests", (uint64_t)o->max_concurrent_requests);
@@ -144,6 +144,7 @@ void sk_api_info(struct sk_request *r, struct json_object *body)
 	add_number(b, "model_context", info.context_max);
 	add_text(b, "backend_isa", info.isa);
 	add_text(b, "device", info.device);
+	add_text(b, "calculation", info.dtype);
 	add_text(b, "kv_dtype", info.kv_dtype);
 	add_number(b, "threads", (uint64_t)(info.threads > 0 ? info.threads : 0));
 	add_number(b, "max_batch_size", info.sequences_max);

@@ -2,7 +2,8 @@
 /*
  * saker info: what a model is, what memory it would take, and which backend would calculate. Reads headers only.
  *
- * One table of facts serves the text and --json.
+ * One table of facts serves the text and --json. A fact that is not known before loading is left out of the text, and null
+ * in JSON.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -98,6 +99,21 @@ static int64_t number_of(const struct sk_info *info, const struct fact *f)
 	}
 }
 
+/* Only the tokenizer's bytes are 0 for want of knowing: nothing else that is counted in bytes can be 0. */
+static bool is_known(const struct sk_info *info, const struct fact *f)
+{
+	switch (f->kind) {
+	case TEXT:
+		return *text_of(info, f) != '\0';
+	case ID:
+		return number_of(info, f) >= 0;
+	case BYTES:
+		return number_of(info, f) != 0;
+	default:
+		return true;
+	}
+}
+
 static void add_bytes(struct sk_buf *b, int64_t bytes)
 {
 	if (bytes < 1 << 20)
@@ -116,10 +132,12 @@ static void write_text(struct sk_buf *b, const struct sk_info *info)
 		if (strcmp(group, f->group))
 			sk_buf_addf(b, "%s%s\n", i ? "\n" : "", f->group);
 		group = f->group;
+		if (!is_known(info, f))
+			continue;
 		sk_buf_addf(b, "  %-22s ", f->key);
 		switch (f->kind) {
 		case TEXT:
-			sk_buf_adds(b, *text_of(info, f) ? text_of(info, f) : "-");
+			sk_buf_adds(b, text_of(info, f));
 			break;
 		case FLAG:
 			sk_buf_adds(b, number_of(info, f) ? "yes" : "no");
@@ -149,12 +167,12 @@ static void write_json(struct sk_buf *b, const struct sk_info *info)
 		const struct fact *f = &facts[i];
 
 		sk_buf_addf(b, "%s\"%s\":", i ? "," : "", f->key);
-		if (f->kind == TEXT)
+		if (!is_known(info, f))
+			sk_buf_adds(b, "null");
+		else if (f->kind == TEXT)
 			sk_json_add_str(b, text_of(info, f), strlen(text_of(info, f)));
 		else if (f->kind == FLAG)
 			sk_buf_adds(b, number_of(info, f) ? "true" : "false");
-		else if (f->kind == ID && number_of(info, f) < 0)
-			sk_buf_adds(b, "null");
 		else
 			sk_buf_addf(b, "%" PRId64, number_of(info, f));
 	}

@@ -317,14 +317,14 @@ static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w
 }
 
 /* The type that most of the weights' bytes are in. */
-static const char *main_type(const struct sums *s)
+static enum sk_dtype main_type(const struct sums *s)
 {
 	int best = 0;
 
 	for (int i = 1; i < SK_DTYPES; i++)
 		if (s->by_type[i] > s->by_type[best])
 			best = i;
-	return sk_quant_get((enum sk_dtype)best)->name;
+	return (enum sk_dtype)best;
 }
 
 sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model_plan *ret_plan,
@@ -359,7 +359,8 @@ sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *
 	}
 	sk_model_kv_spec(&m, 1, &kv);
 	p.kv_bytes_per_token = o->backend->kv_bytes(&kv) / SK_KV_BLOCK;
-	snprintf(p.quant, sizeof(p.quant), "%s", main_type(&s));
+	p.weights = main_type(&s);
+	snprintf(p.quant, sizeof(p.quant), "%s", sk_quant_get(p.weights)->name);
 	*ret_plan = p;
 	return SK_OK;
 }

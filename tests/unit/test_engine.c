@@ -680,6 +680,65 @@ START_TEST(test_options_that_cannot_be_met_are_refused_before_loading)
 }
 END_TEST
 
+static const struct { const char *name; enum sk_dtype weights; const char *dtype, *want, *word; } types[] = {
+	{ "quantised",                  SK_Q4_1, NULL,      "int8 activations, float32 residual", "float32" },
+	{ "quantised, auto by name",    SK_Q8_0, "auto",    "int8 activations, float32 residual", "float32" },
+	{ "quantised, exact",           SK_Q8_0, "float32", "float32",                            "float32" },
+	{ "bfloat16",                   SK_BF16, NULL,      "bf16 activations, float32 residual", "bfloat16" },
+	{ "half",                       SK_F16,  NULL,      "float32",                            "float16" },
+	{ "single",                     SK_F32,  NULL,      "float32",                            "float32" },
+};
+
+START_TEST(test_the_plan_says_in_what_it_will_calculate)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_info info;
+
+	model_write();
+	for (int i = 0; i < LEN(types); i++) {
+		struct sk_engine_opts o = { .model = path, .dtype = types[i].dtype };
+
+		tiny.linear = tiny.embed = types[i].weights;
+		tiny_gguf_write(&tiny, path);
+		ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
+		ck_assert_msg(!strcmp(info.dtype, types[i].want), "%s: %s", types[i].name, info.dtype);
+		ck_assert_msg(!strcmp(info.model_dtype, types[i].word), "%s: %s", types[i].name, info.model_dtype);
+	}
+	model_remove();
+}
+END_TEST
+
+START_TEST(test_the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
+{
+	struct sk_info plan, info;
+	struct sk_engine *e;
+	char want[64];
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .backend = "auto", .threads = 2 });
+	sk_engine_info(e, &info);
+	sk_engine_close(&e);
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .threads = 2 }, &plan, NULL), SK_OK);
+	ck_assert_str_eq(plan.isa, info.isa);
+	ck_assert_str_eq(plan.device, info.device);
+	ck_assert(plan.isa[0] && plan.device[0]);
+	for (int i = 0; i < plan.backends_len; i++) {
+		if (plan.backends[i].chosen)
+			snprintf(want, sizeof(want), "the fastest that this machine runs (%s)", plan.isa);
+		else
+			snprintf(want, sizeof(want), "slower than %s", plan.backend);
+		if (plan.backends[i].score > 0)
+			ck_assert_str_eq(plan.backends[i].why, want);
+	}
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "ref" }, &plan, NULL), SK_OK);
+	for (int i = 0; i < plan.backends_len; i++)
+		if (plan.backends[i].score > 0)
+			ck_assert_str_eq(plan.backends[i].why, plan.backends[i].chosen ? "it was asked for (plain)" :
+									 "ref was asked for");
+	model_remove();
+}
+END_TEST
+
 START_TEST(test_a_small_pool_shortens_the_longest_request)
 {
 	struct sk_info info;
@@ -1058,6 +1117,8 @@ int main(void)
 	tcase_add_test(c, test_what_a_client_did_wrong_is_said_in_tgis_words);
 	tcase_add_test(c, test_a_truncated_prompt_has_the_last_tokens_of_the_whole_however_long_it_is);
 	tcase_add_test(c, test_options_that_cannot_be_met_are_refused_before_loading);
+	tcase_add_test(c, test_the_plan_says_in_what_it_will_calculate);
+	tcase_add_test(c, test_the_plan_names_the_device_and_why_each_backend_was_chosen_or_not);
 	tcase_add_test(c, test_a_small_pool_shortens_the_longest_request);
 	tcase_add_test(c, test_a_cancelled_request_gives_its_blocks_back);
 	tcase_add_test(c, test_blocks_are_free_when_the_reader_hears_of_the_end);

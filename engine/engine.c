@@ -158,7 +158,6 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	if (st < 0)
 		return st;
 	e->load_total = sk_model_load_bytes(e->model);
-	i->scratch_bytes += e->room.bytes;
 	sk_setup_describe(&e->setup, sk_model_dev(e->model));
 	return SK_OK;
 }

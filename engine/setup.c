@@ -201,6 +201,19 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 
 /* ---- what is printed and asked for ---- */
 
+/* The engine's own room for a step belongs to the plan: taken for a moment, untouched. */
+static sk_status info_room(struct sk_setup *s, struct sk_err *err)
+{
+	struct sk_step_room room;
+	sk_status st = sk_step_room_init(&room, s, err);
+
+	if (st < 0)
+		return st;
+	s->info.scratch_bytes += room.bytes;
+	sk_step_room_fini(&room);
+	return SK_OK;
+}
+
 static void info_model(struct sk_setup *s, const struct sk_arch *arch, const struct sk_dims *d)
 {
 	struct sk_info *i = &s->info;
@@ -286,13 +299,14 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 		st = setup_counts(s, o, err);
 	if (st >= 0)
 		st = setup_pool(s, o, &dims, err);
-	if (st < 0) {
-		sk_setup_fini(s);
-		return st;
+	if (st >= 0) {
+		info_model(s, arch, &dims);
+		info_backends(s);
+		st = info_room(s, err);
 	}
-	info_model(s, arch, &dims);
-	info_backends(s);
-	return SK_OK;
+	if (st < 0)
+		sk_setup_fini(s);
+	return st;
 }
 
 void sk_setup_fini(struct sk_setup *s)

@@ -27,6 +27,7 @@ struct sk_dev_plan {
 	int32_t K_max, N_max;           /* widest input and output of a linear */
 	int32_t heads, kv_heads, head_width;
 	int32_t context_max;            /* keys of one sequence at most */
+	int threads;                    /* of the device that the plan is for; an open one knows its own */
 };
 
 /* The operations. They do not fail: what can fail was checked at open, a device's own failure is sync's answer. */

@@ -240,6 +240,7 @@ void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan)
 		.kv_heads = d->kv_heads,
 		.head_width = d->head_width,
 		.context_max = m->opts.context_max,
+		.threads = m->opts.dev.threads,
 	};
 }
 

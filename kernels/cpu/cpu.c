@@ -133,10 +133,6 @@ static void cpu_describe(const struct sk_dev *dev, char *isa, size_t isa_bytes, 
 /* ---- memory ---- */
 
 /*
- * calloc gives large pieces as untouched zero pages: scratch for the largest step takes no memory until a step is that large.
- * The word before the aligned address remembers what calloc gave.
- */
-/*
  * Large pieces come straight from the system, zeroed page by page when first touched: a step that never gets as wide as the
  * plan allows costs no memory for the rest (25 MiB of logits, mostly). Small ones come from malloc, where a sanitizer sees
  * who writes past their end.
@@ -195,13 +191,13 @@ static size_t round_up(size_t bytes)
 
 static sk_status cpu_reserve(struct sk_dev *dev, const struct sk_dev_plan *plan, size_t *ret_bytes, struct sk_err *err)
 {
-	/* Without a device the count is for as many threads as there can be cores worth using. */
-	int threads = dev != NULL ? dev->threads : 1;
+	int threads = dev != NULL ? dev->threads : plan->threads;
 	size_t linear_bytes, attend_bytes;
 	unsigned char *p;
 
-	if (plan->tokens_max < 1 || plan->K_max < 1)
-		return sk_fail(err, SK_EINVAL, "a plan for %d tokens of width %d", plan->tokens_max, plan->K_max);
+	if (plan->tokens_max < 1 || plan->K_max < 1 || threads < 1)
+		return sk_fail(err, SK_EINVAL, "a plan for %d tokens of width %d and %d threads", plan->tokens_max, plan->K_max,
+			       threads);
 	linear_bytes = round_up(sk_cpu_linear_scratch_bytes(plan, threads));
 	attend_bytes = round_up(sk_cpu_attend_scratch_bytes(plan, threads));
 	if (ret_bytes != NULL)

@@ -708,6 +708,29 @@ START_TEST(test_the_plan_says_in_what_it_will_calculate)
 }
 END_TEST
 
+static const int plan_threads[] = { 1, 2, 16 };
+
+START_TEST(test_the_plan_has_the_bytes_that_the_engine_takes)
+{
+	struct sk_info plan, info;
+	struct sk_engine *e;
+
+	model_write();
+	for (int i = 0; i < LEN(plan_threads); i++) {
+		struct sk_engine_opts o = { .model = path, .backend = "cpu", .threads = plan_threads[i], .kv_bytes = 1 << 22 };
+
+		ck_assert_int_eq(sk_engine_plan(&o, &plan, NULL), SK_OK);
+		e = engine_open(o);
+		sk_engine_info(e, &info);
+		sk_engine_close(&e);
+		ck_assert_uint_eq(plan.scratch_bytes, info.scratch_bytes);
+		ck_assert_uint_eq(plan.weights_bytes, info.weights_bytes);
+		ck_assert_uint_eq(plan.kv_bytes, info.kv_bytes);
+	}
+	model_remove();
+}
+END_TEST
+
 START_TEST(test_the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
 {
 	struct sk_info plan, info;
@@ -1118,6 +1141,7 @@ int main(void)
 	tcase_add_test(c, test_a_truncated_prompt_has_the_last_tokens_of_the_whole_however_long_it_is);
 	tcase_add_test(c, test_options_that_cannot_be_met_are_refused_before_loading);
 	tcase_add_test(c, test_the_plan_says_in_what_it_will_calculate);
+	tcase_add_test(c, test_the_plan_has_the_bytes_that_the_engine_takes);
 	tcase_add_test(c, test_the_plan_names_the_device_and_why_each_backend_was_chosen_or_not);
 	tcase_add_test(c, test_a_small_pool_shortens_the_longest_request);
 	tcase_add_test(c, test_a_cancelled_request_gives_its_blocks_back);

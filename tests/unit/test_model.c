@@ -427,6 +427,35 @@ START_TEST(the_plan_counts_weights_and_cache)
 }
 END_TEST
 
+static const int plan_threads[] = { 1, 2, 16 };
+
+/* The cpu backend keeps scratch for each thread. */
+START_TEST(the_plan_is_what_open_takes_whatever_the_number_of_threads)
+{
+	struct sk_weights *w = open_tiny(&models[6].o);
+	struct sk_model_opts o = small_opts();
+	struct sk_scratch list[SK_SCRATCH_LEN];
+	struct sk_model_plan p;
+	struct sk_dev_plan dev;
+	struct sk_model *m = NULL;
+	size_t bytes = 0;
+	uint64_t sum;
+
+	o.dev.threads = plan_threads[_i];
+	ck_assert_int_eq(sk_model_plan(w, &o, &p, NULL), SK_OK);
+	ck_assert_int_eq(sk_model_open(w, &o, &m, NULL), SK_OK);
+	sk_model_dev_plan(m, &dev);
+	ck_assert_int_eq(o.backend->reserve(sk_model_dev(m), &dev, &bytes, NULL), SK_OK);
+	sk_model_scratch(m, sk_model_any_separate_glu(w, m->arch, &m->dims), list);
+	sum = bytes;
+	for (int i = 0; i < SK_SCRATCH_LEN; i++)
+		sum += list[i].bytes;
+	ck_assert_uint_eq(p.scratch_bytes, sum);
+	sk_model_close(&m);
+	sk_weights_close(&w);
+}
+END_TEST
+
 START_TEST(loading_counts_every_byte_and_can_be_stopped)
 {
 	struct sk_weights *w = open_tiny(&models[7].o);
@@ -608,6 +637,7 @@ int main(void)
 	tcase_add_test(t, a_copied_block_continues_like_its_original);
 	tcase_add_loop_test(t, sums_are_cut_on_heads_and_blocks, 0, sizeof(slice_cases) / sizeof(slice_cases[0]));
 	tcase_add_test(t, the_plan_counts_weights_and_cache);
+	tcase_add_loop_test(t, the_plan_is_what_open_takes_whatever_the_number_of_threads, 0, 3);
 	tcase_add_test(t, loading_counts_every_byte_and_can_be_stopped);
 	tcase_add_test(t, a_step_beyond_the_plan_is_refused);
 	tcase_add_loop_test(t, a_file_that_breaks_its_architecture_is_refused_by_name, 0, sizeof(broken) / sizeof(broken[0]));

@@ -41,6 +41,9 @@ void sk_setup_fini(struct sk_setup *s);
 void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev);
 void sk_setup_log(const struct sk_setup *s);
 
+/* memory.c. `root` stands before /proc and /sys: "", or a test's own. */
+uint64_t sk_memory_available(const char *root);
+
 /* published: the count of PREFILL and TOKEN events, and in the two highest bits how it ended. */
 #define SK_PUBLISHED_COUNT 0x3fffffffu
 enum { SK_GEN_GOES_ON = 0, SK_GEN_FINISHED = 1, SK_GEN_FAILED = 2 };

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/log.h"
 #include "engine/inside.h"
@@ -21,40 +20,6 @@
 #define TOP_N 5
 #define CONTEXTS 32             /* the pool holds so many full contexts at most */
 #define LIMIT_MAX (1 << 24)     /* of every count that an option gives */
-
-/* ---- memory ---- */
-
-/* The number behind `key` at the start of a line of a small file, or -1. */
-static int64_t file_number(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "re");
-	int64_t value = -1;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, key, strlen(key)) != 0)
-			continue;
-		if (sscanf(line + strlen(key), "%" SCNd64, &value) != 1)
-			value = -1;
-		break;
-	}
-	if (f)
-		fclose(f);
-	return value;
-}
-
-/* What this process may take: the machine's MemAvailable, and the container's limit where there is one. */
-static uint64_t memory_available(void)
-{
-	int64_t kib = file_number("/proc/meminfo", "MemAvailable:");
-	int64_t max = file_number("/sys/fs/cgroup/memory.max", "");
-	int64_t used = file_number("/sys/fs/cgroup/memory.current", "");
-	int64_t bytes = kib >= 0 ? kib * 1024 : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-
-	if (max >= 0 && used >= 0 && max - used < bytes)
-		bytes = max > used ? max - used : 0;
-	return (uint64_t)bytes;
-}
 
 /* ---- options ---- */
 
@@ -162,7 +127,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	full = (total + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
 	budget = o->kv_bytes;
 	if (budget == 0) {
-		budget = memory_available() / 4;
+		budget = sk_memory_available("") / 4;
 		if (budget > CONTEXTS * full * block_bytes)
 			budget = CONTEXTS * full * block_bytes;
 	}

@@ -25,8 +25,8 @@ struct sk_gen;
 struct sk_engine_opts {
 	const char *model;              /* a .gguf file, or a directory that holds one model */
 	const char *backend;            /* a name from kernels/backends.def; NULL or "auto": the best score */
-	const char *dtype;              /* "auto" (NULL), "float32", "bfloat16", "float16": activations and KV */
-	const char *kv_dtype;           /* NULL: as dtype says; "float32", "bfloat16" */
+	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32": exact; no others yet */
+	const char *kv_dtype;           /* "auto" (NULL): as dtype says; "float32", "bfloat16" */
 	int threads;                    /* 0: one per core this process may run on */
 	uint32_t input_tokens_max;      /* 0: total_tokens_max - 1 */
 	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */

@@ -269,7 +269,7 @@ static sk_status match_failed(const struct walk *w, int rc)
 	if (rc == PCRE2_ERROR_NOMEMORY)
 		return sk_fail(w->err, SK_ENOMEM, "no memory to split the text");
 	pcre2_get_error_message(rc, (PCRE2_UCHAR *)words, sizeof(words));
-	return sk_fail(w->err, SK_ETOOBIG, "the text cannot be split into words: %s", words);
+	return sk_fail(w->err, SK_EINVAL, "the text cannot be split into words: %s", words);
 }
 
 /* Each piece is a subject of its own: a lookahead must not see the next piece. */

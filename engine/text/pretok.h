@@ -42,7 +42,7 @@ void sk_pretok_close(struct sk_pretok **p);
 /*
  * Call take(arg, word, len, offset) for every word of s in order; its failure ends the walk and is returned. s is
  * well-formed UTF-8; with `bytes` stages a word may be part of a character.
- *   SK_ENOMEM;  SK_ETOOBIG  a pattern needs more steps than the limit (no known text does that)
+ *   SK_ENOMEM;  SK_EINVAL  a pattern needs more steps than the limit (no known text does that)
  */
 typedef sk_status sk_pretok_take(void *arg, const char *word, size_t len, size_t offset);
 sk_status sk_pretok_walk(const struct sk_pretok *p, const char *s, size_t len, sk_pretok_take *take, void *arg,

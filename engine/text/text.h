@@ -33,7 +33,7 @@ bool sk_text_is_special(const struct sk_text *t, int32_t id);           /* a con
 
 /*
  * ids are appended to a malloc'ed vector; offsets (byte starts and stops into the input), when wanted, beside them.
- * SK_ETOOBIG: more than ids_max tokens (0: no limit). SK_ENOMEM.
+ * SK_ETOOBIG: more than ids_max tokens (0: no limit). SK_EINVAL: it cannot be split into words. SK_ENOMEM.
  */
 struct sk_ids { int32_t *ids; uint32_t *start, *stop; size_t len, cap; bool offsets; };
 void sk_ids_fini(struct sk_ids *v);

@@ -390,6 +390,27 @@ START_TEST(hostile_runs_take_about_linear_time)
 }
 END_TEST
 
+static sk_status word_ignore(void *arg, const char *word, size_t len, size_t offset)
+{
+	return SK_OK;
+}
+
+/* No known text does this to a pattern of the table, so the pattern is the test's. */
+START_TEST(a_text_that_a_pattern_cannot_finish_is_a_wrong_request)
+{
+	static const struct sk_pretok_rule rule = { .names = "hopeless", .stages = { { "(?:a|a|aa)+[bc]" } } };
+	struct sk_pretok *p = NULL;
+	struct sk_err err;
+	char s[200];
+
+	memset(s, 'a', sizeof(s));
+	ck_assert_int_eq(sk_pretok_open(&rule, &p, &err), SK_OK);
+	ck_assert_int_eq(sk_pretok_walk(p, s, sizeof(s), word_ignore, NULL, &err), SK_EINVAL);
+	ck_assert(!strncmp(err.text, "the text cannot be split into words: ", 37));
+	sk_pretok_close(&p);
+}
+END_TEST
+
 /* ---- facts ---------------------------------------------------------------------------------------------------------- */
 
 START_TEST(special_and_ending_tokens_are_known)
@@ -629,6 +650,7 @@ int main(void)
 	tcase_add_test(t, a_text_is_not_cut_where_an_added_token_could_be);
 	tcase_add_test(t, long_words_merge_as_short_ones_do);
 	tcase_add_test(t, hostile_runs_take_about_linear_time);
+	tcase_add_test(t, a_text_that_a_pattern_cannot_finish_is_a_wrong_request);
 	tcase_add_test(t, special_and_ending_tokens_are_known);
 	tcase_add_test(t, every_name_of_a_pretokeniser_is_found_and_no_other);
 	tcase_add_loop_test(t, a_wrong_vocabulary_is_refused_in_words, 0, COUNT(refused));

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known before a weight is loaded: options that are refused, limits, the memory plan, device, types. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/log.h"
+#include "engine/saker.h"
+#include "tests/lib/tiny_gguf.h"
+
+#define LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
+
+static char dir[64], path[96];
+
+static void model_write(void)
+{
+	struct tiny_gguf o = TINY_GGUF_INIT;
+
+	snprintf(dir, sizeof(dir), "/tmp/sk-plan-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/tiny.gguf", dir);
+	o.linear = SK_Q8_0;
+	tiny_gguf_write(&o, path);
+}
+
+static void model_remove(void)
+{
+	unlink(path);
+	rmdir(dir);
+}
+
+static struct sk_engine *engine_open(struct sk_engine_opts o)
+{
+	struct sk_engine *e;
+	struct sk_err err;
+
+	o.model = path;
+	o.kv_bytes = o.kv_bytes ? o.kv_bytes : 1 << 22;
+	ck_assert_msg(sk_engine_open(&o, &e, &err) == SK_OK, "%s", err.text);
+	ck_assert_msg(sk_engine_wait_ready(e, &err) == SK_OK, "%s", err.text);
+	return e;
+}
+
+/* ---- refused, shortened, planned, named ---- */
+
+static const struct { const char *name; struct sk_engine_opts o; sk_status status; } bad_opts[] = {
+	{ "no model",                           { .backend = "ref" }, SK_EINVAL },
+	{ "a model that is not there",          { .model = "/nonexistent/x.gguf" }, SK_ENOENT },
+	{ "a backend that is not there",        { .model = path, .backend = "abacus" }, SK_ENOENT },
+	{ "more tokens than the context",       { .model = path, .backend = "ref", .total_tokens_max = 257 }, SK_EINVAL },
+	{ "more tokens than the pool",          { .model = path, .backend = "ref", .total_tokens_max = 256, .kv_bytes = 40000 },
+	  SK_ENOMEM },
+	{ "no room for one block",              { .model = path, .backend = "ref", .kv_bytes = 1 }, SK_ENOMEM },
+	{ "a prompt as long as everything",     { .model = path, .backend = "ref", .input_tokens_max = 256 }, SK_EINVAL },
+	{ "a type that does not exist",         { .model = path, .backend = "ref", .dtype = "int3" }, SK_ENOTSUP },
+	{ "a cache type that does not exist",   { .model = path, .backend = "ref", .kv_dtype = "int3" }, SK_ENOTSUP },
+};
+
+START_TEST(options_that_cannot_be_met_are_refused_before_loading)
+{
+	struct sk_engine *e = NULL;
+	struct sk_info info;
+	struct sk_err err;
+
+	model_write();
+	for (int i = 0; i < LEN(bad_opts); i++) {
+		memset(&err, 0, sizeof(err));
+		ck_assert_msg(sk_engine_open(&bad_opts[i].o, &e, &err) == bad_opts[i].status, "%s: %s", bad_opts[i].name, err.text);
+		ck_assert_msg(err.text[0] != '\0', "%s: no words", bad_opts[i].name);
+		ck_assert_ptr_null(e);
+		ck_assert_int_eq(sk_engine_plan(&bad_opts[i].o, &info, &err), bad_opts[i].status);
+	}
+	model_remove();
+}
+END_TEST
+
+static const struct { const char *name; enum sk_dtype weights; const char *dtype, *want, *word; } types[] = {
+	{ "quantised",                  SK_Q4_1, NULL,      "int8 activations, float32 residual", "float32" },
+	{ "quantised, auto by name",    SK_Q8_0, "auto",    "int8 activations, float32 residual", "float32" },
+	{ "quantised, exact",           SK_Q8_0, "float32", "float32",                            "float32" },
+	{ "bfloat16",                   SK_BF16, NULL,      "bf16 activations, float32 residual", "bfloat16" },
+	{ "half",                       SK_F16,  NULL,      "float32",                            "float16" },
+	{ "single",                     SK_F32,  NULL,      "float32",                            "float32" },
+};
+
+START_TEST(the_plan_says_in_what_it_will_calculate)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_info info;
+
+	model_write();
+	for (int i = 0; i < LEN(types); i++) {
+		struct sk_engine_opts o = { .model = path, .dtype = types[i].dtype };
+
+		tiny.linear = tiny.embed = types[i].weights;
+		tiny_gguf_write(&tiny, path);
+		ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
+		ck_assert_msg(!strcmp(info.dtype, types[i].want), "%s: %s", types[i].name, info.dtype);
+		ck_assert_msg(!strcmp(info.model_dtype, types[i].word), "%s: %s", types[i].name, info.model_dtype);
+	}
+	model_remove();
+}
+END_TEST
+
+static const int plan_threads[] = { 1, 2, 16 };
+
+START_TEST(the_plan_has_the_bytes_that_the_engine_takes)
+{
+	struct sk_info plan, info;
+	struct sk_engine *e;
+
+	model_write();
+	for (int i = 0; i < LEN(plan_threads); i++) {
+		struct sk_engine_opts o = { .model = path, .backend = "cpu", .threads = plan_threads[i], .kv_bytes = 1 << 22 };
+
+		ck_assert_int_eq(sk_engine_plan(&o, &plan, NULL), SK_OK);
+		e = engine_open(o);
+		sk_engine_info(e, &info);
+		sk_engine_close(&e);
+		ck_assert_uint_eq(plan.scratch_bytes, info.scratch_bytes);
+		ck_assert_uint_eq(plan.weights_bytes, info.weights_bytes);
+		ck_assert_uint_eq(plan.kv_bytes, info.kv_bytes);
+	}
+	model_remove();
+}
+END_TEST
+
+START_TEST(the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
+{
+	struct sk_info plan, info;
+	struct sk_engine *e;
+	char want[64];
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .backend = "auto", .threads = 2 });
+	sk_engine_info(e, &info);
+	sk_engine_close(&e);
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .threads = 2 }, &plan, NULL), SK_OK);
+	ck_assert_str_eq(plan.isa, info.isa);
+	ck_assert_str_eq(plan.device, info.device);
+	ck_assert(plan.isa[0] && plan.device[0]);
+	for (int i = 0; i < plan.backends_len; i++) {
+		if (plan.backends[i].chosen)
+			snprintf(want, sizeof(want), "the fastest that this machine runs (%s)", plan.isa);
+		else
+			snprintf(want, sizeof(want), "slower than %s", plan.backend);
+		if (plan.backends[i].score > 0)
+			ck_assert_str_eq(plan.backends[i].why, want);
+	}
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "ref" }, &plan, NULL), SK_OK);
+	for (int i = 0; i < plan.backends_len; i++)
+		if (plan.backends[i].score > 0)
+			ck_assert_str_eq(plan.backends[i].why, plan.backends[i].chosen ? "it was asked for (plain)" :
+									 "ref was asked for");
+	model_remove();
+}
+END_TEST
+
+START_TEST(a_small_pool_shortens_the_longest_request)
+{
+	struct sk_info info;
+	struct sk_engine_opts o = { .model = path, .backend = "ref" };
+
+	model_write();
+	ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
+	ck_assert_uint_eq(info.total_tokens_max, 256);
+	ck_assert_uint_eq(info.input_tokens_max, 255);
+	ck_assert_uint_eq(info.blocks, 32 * 16);
+	o.kv_bytes = info.kv_bytes_per_token * 16 * 5 + 1;
+	ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
+	ck_assert_uint_eq(info.blocks, 5);
+	ck_assert_uint_eq(info.total_tokens_max, 80);
+	ck_assert_int_gt(info.backends_len, 0);
+	model_remove();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("plan");
+	TCase *c = tcase_create("plan");
+	SRunner *r;
+	int failed;
+
+	sk_log_init(SK_LOG_ERROR, false);
+	tcase_set_timeout(c, 60);
+	tcase_add_test(c, options_that_cannot_be_met_are_refused_before_loading);
+	tcase_add_test(c, the_plan_says_in_what_it_will_calculate);
+	tcase_add_test(c, the_plan_has_the_bytes_that_the_engine_takes);
+	tcase_add_test(c, the_plan_names_the_device_and_why_each_backend_was_chosen_or_not);
+	tcase_add_test(c, a_small_pool_shortens_the_longest_request);
+	suite_add_tcase(s, c);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}

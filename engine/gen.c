@@ -172,7 +172,7 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	ev->token.last = last;
 	event_token(g, &ev->token.t, g->ids[g->prompt_len + index], g->logprob[index]);
 	sk_detok_push(text, &g->reader_detok, ev->token.t.id, &g->text);
-	/* Nothing comes that could finish a character: its replacement is this token's. A stop string ends the text before it. */
+	/* Nothing comes that could finish a character: its replacement is this token's. A stop string ends before it. */
 	if (last && g->reason != SK_FINISH_STOP)
 		sk_detok_end(&g->reader_detok, &g->text);
 	own = g->text.len;

@@ -2,8 +2,8 @@
 /*
  * How much memory this process may still take: the machine's, or what the limits of its control groups leave.
  *
- * A group's limit holds for all below it, so the path is walked from the process's own group up to the root. In a container
- * the path may be the host's and not be there; then the root of what is mounted is the container's own group.
+ * A group's limit holds for all below it, so the path is walked from the process's own group up to the root. In a
+ * container the path may be the host's and not be there; then the root of what is mounted is the container's own group.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,7 +86,8 @@ static int64_t limits_leave(const char *root, int64_t bytes)
 			continue;
 		*group++ = '\0';
 		group[strcspn(group, "\n")] = '\0';
-		if (!strcmp(group, "/") || !strncmp(group, "/..", 3))   /* the root, or outside of what is mounted here */
+		/* The root, or outside of what is mounted here. */
+		if (!strcmp(group, "/") || !strncmp(group, "/..", 3))
 			*group = '\0';
 		if (!list[1]) {
 			snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup", root);
@@ -104,9 +105,10 @@ static int64_t limits_leave(const char *root, int64_t bytes)
 uint64_t sk_memory_available(const char *root)
 {
 	char path[PATH_BYTES];
-	int64_t kib;
+	int64_t kib, bytes;
 
 	snprintf(path, sizeof(path), "%s/proc/meminfo", root);
 	kib = file_number(path, "MemAvailable:");
-	return (uint64_t)limits_leave(root, kib >= 0 ? kib * 1024 : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+	bytes = kib >= 0 ? kib * 1024 : (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	return (uint64_t)limits_leave(root, bytes);
 }

@@ -25,7 +25,7 @@ struct sk_gen;
 struct sk_engine_opts {
 	const char *model;              /* a .gguf file, or a directory that holds one model */
 	const char *backend;            /* a name from kernels/backends.def; NULL or "auto": the best score */
-	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32": exact; no others yet */
+	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32"; no others yet */
 	const char *kv_dtype;           /* "auto" (NULL): as dtype says; "float32", "bfloat16" */
 	int threads;                    /* 0: one per core this process may run on */
 	uint32_t input_tokens_max;      /* 0: total_tokens_max - 1 */
@@ -165,8 +165,8 @@ struct sk_gen_params {
 };
 
 /*
- * A prompt with `truncate` may be of any length where its last tokens lie in so many bytes at its end, after a place where
- * words surely end (a line or a blank after an ASCII letter); else it is refused (SK_EINVAL) when it is longer than that.
+ * A prompt with `truncate` may be of any length where its last tokens lie in so many bytes at its end, after a place
+ * where words surely end (a line or a blank after an ASCII letter); else it is refused (SK_EINVAL) when it is longer.
  */
 #define SK_TRUNCATE_BYTES_MAX ((size_t)1 << 20)
 
@@ -187,7 +187,7 @@ enum sk_finish_reason { SK_FINISH_LENGTH, SK_FINISH_EOS, SK_FINISH_STOP };
 
 struct sk_event_token {
 	int32_t id;
-	const char *text;       /* valid UTF-8; "" while a character is unfinished, U+FFFD where it stays so at the end */
+	const char *text;       /* valid UTF-8; "" while a character is unfinished, U+FFFD if it stays so */
 	size_t text_len;
 	float logprob;          /* NaN: none (first prompt token) */
 	bool special;

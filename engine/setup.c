@@ -302,7 +302,7 @@ sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_inf
 
 	if (st < 0)
 		return st;
-	/* With all threads, as the engine would: what cannot be opened is found here, and the device's name is the same. */
+	/* With all threads, as the engine would: what cannot be opened is found here, and the name is the same. */
 	st = s.model.backend->open(0, &s.model.dev, &dev, err);
 	if (st >= 0) {
 		sk_setup_describe(&s, dev);

@@ -59,7 +59,7 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 	return SK_OK;
 }
 
-/* A prompt far too long is refused by its bytes: 16 MiB of letters are one word, which takes 7 s and 600 MiB to tokenise. */
+/* A prompt far too long is refused by its bytes: 16 MiB of one letter are one word, tokenised in 3 s and 530 MiB. */
 static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_err *err)
 {
 	size_t least = sk_text_least(atomic_load(&e->text), p->prompt, p->prompt_len);
@@ -73,15 +73,17 @@ static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_par
 static sk_status submit_encode(const struct sk_engine *e, const struct sk_gen_params *p, size_t from, struct sk_ids *io,
 			       struct sk_err *err)
 {
-	return sk_text_encode(atomic_load(&e->text), p->prompt + from, p->prompt_len - from, !p->no_special, true, 0, io, err);
+	return sk_text_encode(atomic_load(&e->text), p->prompt + from, p->prompt_len - from, !p->no_special, true, 0, io,
+			      err);
 }
 
 /*
- * Of a prompt that is truncated only the last tokens matter: a tail of the text is tokenised that gives enough of them and
- * begins where the whole text has a cut, longer ones until one does. What has no such tail would hold its worker for
- * seconds (16 MiB of one letter: 3 s and 530 MiB) and is refused.
+ * Of a prompt that is truncated only the last tokens matter: a tail of the text is tokenised that gives enough of them
+ * and begins where the whole text has a cut, longer ones until one does. What has no such tail would hold its worker for
+ * seconds, as above, and is refused.
  */
-static sk_status submit_tail(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io, struct sk_err *err)
+static sk_status submit_tail(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io,
+			     struct sk_err *err)
 {
 	const struct sk_text *text = atomic_load(&e->text);
 	size_t len = p->prompt_len, tail, from;
@@ -93,12 +95,12 @@ static sk_status submit_tail(const struct sk_engine *e, const struct sk_gen_para
 			continue;
 		io->len = 0;
 		st = submit_encode(e, p, from, io, err);
-		/* One more than asked for, as the first may be the beginning of sequence, which belongs to the whole. */
+		/* One more than asked for: the first may be the beginning of sequence, which belongs to the whole. */
 		if (st < 0 || from == 0 || io->len > p->truncate)
 			return st;
 	}
-	return sk_fail(err, SK_EINVAL, "`truncate` keeps tokens of the last %zu bytes of `inputs`, and the last %u tokens are not "
-		       "known to lie there. Given: %zu bytes", SK_TRUNCATE_BYTES_MAX, p->truncate, len);
+	return sk_fail(err, SK_EINVAL, "`truncate` keeps tokens of the last %zu bytes of `inputs`, and the last %u tokens "
+		       "are not known to lie there. Given: %zu bytes", SK_TRUNCATE_BYTES_MAX, p->truncate, len);
 }
 
 /* The prompt as ids; *io holds memory that the caller frees. */

@@ -2,8 +2,8 @@
 /*
  * saker info: what a model is, what memory it would take, and which backend would calculate. Reads headers only.
  *
- * One table of facts serves the text and --json. A fact that is not known before loading is left out of the text, and null
- * in JSON.
+ * One table of facts serves the text and --json. A fact that is not known before loading is left out of the text, and
+ * null in JSON.
  */
 #include <inttypes.h>
 #include <stdio.h>

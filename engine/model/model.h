@@ -27,7 +27,11 @@ struct sk_model_opts {
 	int32_t kv_blocks;
 };
 
-struct sk_model_plan { uint64_t weights_bytes, scratch_bytes, kv_bytes, kv_bytes_per_token, params; char quant[32]; enum sk_dtype weights; };
+struct sk_model_plan {
+	uint64_t weights_bytes, scratch_bytes, kv_bytes, kv_bytes_per_token, params;
+	char quant[32];
+	enum sk_dtype weights;                  /* what most of their bytes are in; quant is its name */
+};
 
 /* Find the architecture, check every tensor the rules name (presence, shape, type). */
 sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims, struct sk_err *err);

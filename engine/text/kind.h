@@ -59,7 +59,7 @@ struct sk_text {
 	uint8_t *flags;                         /* [vocab], enum sk_token_flag */
 	uint32_t piece_max;                     /* bytes of the longest */
 	uint32_t text_max;                      /* bytes of text that one token can stand for, at most */
-	bool has_byte[256];                     /* the kind's: bytes that always become part of a token; others may be dropped */
+	bool has_byte[256];                     /* the kind's: bytes that always go into a token; others may be dropped */
 	struct sk_trie added;                   /* value: id */
 	bool added_first[256];                  /* whether an added token begins with this byte */
 	bool added_cut;                         /* an added token has a cut inside: sk_text_cut() finds none */

@@ -27,8 +27,8 @@
 /* ---- the table ------------------------------------------------------------------------------------------------- */
 
 /*
- * A new pattern must keep what sk_text_cut() (text.c) takes for granted: words end where it says, and nothing looks back.
- * The test of cuts in tests/unit/test_text.c goes through every row.
+ * A new pattern must keep what sk_text_cut() (text.c) takes for granted: words end where it says, and nothing looks
+ * back. The test of cuts in tests/unit/test_text.c goes through every row.
  */
 #define GPT2	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define TAIL	" ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"

@@ -150,9 +150,9 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, s
 
 /*
  * Whether every rule of pretok.c ends a word before s[i], whatever is around: between an ASCII letter and a blank or
- * newline, as no match that has a letter goes on with white space; and between a newline and a letter (an ASCII one, or a
- * lead byte of U+5000 to U+8FFF), as no match that has a newline goes on with anything but white space. No pattern looks
- * back, so the words after the cut do not depend on what is before it; and nothing composes across it.
+ * newline, as no match that has a letter goes on with white space; and between a newline and a letter (an ASCII one, or
+ * a lead byte of U+5000 to U+8FFF), as no match that has a newline goes on with anything but white space. No pattern
+ * looks back, so the words after the cut do not depend on what is before it; and nothing composes across it.
  */
 static inline bool is_cut(const char *s, size_t i)
 {
@@ -182,7 +182,7 @@ static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, st
 		if (sk_trie_add(&t->added, s.s, s.len, (int32_t)i) < 0)
 			return sk_fail(err, SK_ENOMEM, "no memory for added tokens");
 		t->added_first[(uint8_t)s.s[0]] = true;
-		/* An added token stands for its text in the file, which is longer than its piece where that has the alphabet's letters. */
+		/* An added token stands for its text in the file; its piece is shorter where that has the alphabet's letters. */
 		if (s.len > t->text_max)
 			t->text_max = (uint32_t)s.len;
 		for (size_t j = 1; j < s.len; j++)
@@ -301,8 +301,8 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len)
 
 /*
  * What a byte counts that may be changed before it is tokenised, in quarters. An ill-formed part of one to three bytes
- * becomes the three of U+FFFD. Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be sure,
- * and nothing where any byte may be dropped, for a letter with its mark may become the two that are.
+ * becomes the three of U+FFFD. Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be
+ * sure, and nothing where any byte may be dropped, for a letter with its mark may become the two that are.
  */
 static size_t changed_quarters(const struct sk_text *t)
 {

@@ -41,14 +41,14 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
 			 size_t ids_max, struct sk_ids *io, struct sk_err *err);
 
 /*
- * A lower bound of the tokens of a text, from one look at its bytes: what is over a limit need not be encoded. Bytes that
- * the vocabulary may drop do not count.
+ * A lower bound of the tokens of a text, from one look at its bytes: what is over a limit need not be encoded. Bytes
+ * that the vocabulary may drop do not count.
  */
 size_t sk_text_least(const struct sk_text *t, const char *s, size_t len);
 
 /*
- * The first place at or after `from` where a text may be cut in two whose ids, one after the other, are those of the whole
- * (special tokens being parsed). len: none was found.
+ * The first place at or after `from` where a text may be cut in two whose ids, one after the other, are those of the
+ * whole (special tokens being parsed). len: none was found.
  */
 size_t sk_text_cut(const struct sk_text *t, const char *s, size_t len, size_t from);
 

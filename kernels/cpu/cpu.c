@@ -196,8 +196,8 @@ static sk_status cpu_reserve(struct sk_dev *dev, const struct sk_dev_plan *plan,
 	unsigned char *p;
 
 	if (plan->tokens_max < 1 || plan->K_max < 1 || threads < 1)
-		return sk_fail(err, SK_EINVAL, "a plan for %d tokens of width %d and %d threads", plan->tokens_max, plan->K_max,
-			       threads);
+		return sk_fail(err, SK_EINVAL, "a plan for %d tokens of width %d and %d threads", plan->tokens_max,
+			       plan->K_max, threads);
 	linear_bytes = round_up(sk_cpu_linear_scratch_bytes(plan, threads));
 	attend_bytes = round_up(sk_cpu_attend_scratch_bytes(plan, threads));
 	if (ret_bytes != NULL)

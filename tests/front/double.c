@@ -213,7 +213,8 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 
 void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
 {
-	*ret_info = (struct sk_info){ .model_id = "double", .arch = "double", .backend = "double", .dtype = "float32", .model_dtype = "float32",
+	*ret_info = (struct sk_info){ .model_id = "double", .arch = "double", .backend = "double", .dtype = "float32",
+				      .model_dtype = "float32",
 				      .input_tokens_max = 1000000, .total_tokens_max = 2000000, .block_tokens = 16,
 				      .blocks = 125000, .sequences_max = 100000, .threads = 1, .bos_id = -1, .eos_id = -1 };
 }

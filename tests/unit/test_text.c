@@ -180,11 +180,12 @@ START_TEST(too_many_tokens_are_refused_and_leave_nothing)
 }
 END_TEST
 
-/* What random texts are made of: words, added tokens, marks that compose, Hangul in parts, halves of characters, dropped bytes. */
+/* For random texts: words, added tokens, marks that compose, Hangul in parts, halves of characters, dropped bytes. */
 static const char *const snippets[] = {
-	"a", "aa", "abc", "Hello", " world", " ", "\n", "\r\n", "  ", "1", "23", ".", "?!", "'s", "x", "Q", "<|start|>", "<|end|>", "<tool>",
-	"a tool b", "<|st", "e\xcc\x81", "a\xcc\xa3\xcc\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xe5\xa5\xbd", "\xe5\xa5", "\xff",
-	" he said\n", "\nThen ", "\n\xe5\xa5\xbd", "\xf0\x9f\x98\x80", "\xf0\x9f", "\xe2\x80\xa8", "\xe3\x80\x82", "\xcd\xbe", "\xe2\x84\xaa", "\t", "K\xcc\x81", "\n\n", "I'll",
+	"a", "aa", "abc", "Hello", " world", " ", "\n", "\r\n", "  ", "1", "23", ".", "?!", "'s", "x", "Q",
+	"<|start|>", "<|end|>", "<tool>", "a tool b", "<|st", "e\xcc\x81", "a\xcc\xa3\xcc\x81", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8",
+	"\xe5\xa5\xbd", "\xe5\xa5", "\xff", " he said\n", "\nThen ", "\n\xe5\xa5\xbd", "\xf0\x9f\x98\x80", "\xf0\x9f",
+	"\xe2\x80\xa8", "\xe3\x80\x82", "\xcd\xbe", "\xe2\x84\xaa", "\t", "K\xcc\x81", "\n\n", "I'll",
 };
 
 /* Random text of about len bytes; every text uses its own few snippets, so that long runs come. */

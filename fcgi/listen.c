@@ -162,13 +162,20 @@ bool sk_listen_peer_ok(int fd, const char *allow, long *ret_uid)
 {
 	struct ucred cred;
 	socklen_t len = sizeof cred;
+	int domain = AF_UNIX;
 	const char *s = allow;
 
 	*ret_uid = -1;
 	if (!allow[0])
 		return true;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || (int)cred.pid <= 0)
-		return true;    /* TCP: no peer to ask */
+	/*
+	 * Only the domain says that there is no peer to ask. The pid does not: it is 0 for a peer outside our PID namespace
+	 * (saker in a container, nginx on the host), whose uid is known all the same.
+	 */
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof domain }) == 0 && domain != AF_UNIX)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
 	*ret_uid = (long)cred.uid;
 	if (cred.uid == 0 || cred.uid == geteuid())
 		return true;

@@ -28,8 +28,8 @@ void sk_listen_unlink(struct sk_listen *l);
 
 /*
  * Whether the peer may stay: `allow` (comma-separated user ids; "" allows all) has its user id, it is root or our own
- * user, or the socket is not a unix one.
- * false: refuse the connection; *ret_uid says who it was.
+ * user, or the socket is not a unix one. A unix peer whose user the kernel does not tell is refused.
+ * false: refuse the connection; *ret_uid says who it was, -1: nobody knows.
  */
 bool sk_listen_peer_ok(int fd, const char *allow, long *ret_uid);
 

@@ -568,29 +568,54 @@ def wrong_flags_have_exit_codes(argv):
         assert r.stderr, "it says why"
 
 
+def as_user(path, uid):
+    """How many bytes another user gets for a request: a child of ours, as its python could not be started anew."""
+    pid = os.fork()
+    if pid == 0:
+        got = 99
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            with Peer(path, 20) as p:
+                got = len(p._exactly(8) or b"") if p.send(request()) else 0
+        finally:
+            os._exit(got)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def strangers_are_refused(argv):
     if os.getuid() != 0:
         raise Skip("needs root, to be two users")
-    def as_user(path, uid):
-        """How many bytes another user gets for a request: a child of ours, as its python could not be started anew."""
-        pid = os.fork()
-        if pid == 0:
-            got = 99
-            try:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
-                with Peer(path, 20) as p:
-                    got = len(p._exactly(8) or b"") if p.send(request()) else 0
-            finally:
-                os._exit(got)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
     with Server(argv, flags=["--allow-uid", "33", "--socket-mode", "0666"]) as srv:
         os.chmod(srv.dir, 0o755)
         assert as_user(srv.path, 33) == 8, "an allowed user is served"
         assert as_user(srv.path, 65534) == 0, "another one is not"
         assert srv.alive(), "root is"
+
+
+def strangers_are_refused_across_pid_namespaces(argv):
+    """To a server in a namespace of its own all peers have the process id 0."""
+    if os.getuid() != 0:
+        raise Skip("needs root, to be two users")
+    unshare = ["unshare", "-pf", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run(unshare + ["true"], capture_output=True).returncode:
+        raise Skip("unshare -p does not work here")
+    d = tempfile.mkdtemp(prefix="saker-front-")
+    os.chmod(d, 0o755)
+    double = "double" in os.path.basename(argv[0])
+    with open(d + "/log", "wb") as log:
+        p = subprocess.Popen(unshare + [argv[0], "serve"] + argv[1:] + (["--model", "double"] if double else []) +
+                             ["--listen", "unix:" + d + "/s", "--allow-uid", "33", "--socket-mode", "0666"],
+                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_for("the socket is there", lambda: p.poll() is not None or os.path.exists(d + "/s"))
+        assert wait_for("an answer", lambda: as_user(d + "/s", 33)) == 8, "an allowed user is served"
+        assert as_user(d + "/s", 65534) == 0, "another one is not"
+    finally:
+        p.kill()
+        p.wait()
+        shutil.rmtree(d)
 
 
 def a_peer_that_leaves_with_the_whole_answer_is_no_hang_up(argv):
@@ -623,7 +648,8 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
          bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
-         sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused]
+         sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused,
+         strangers_are_refused_across_pid_namespaces]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS))

@@ -362,9 +362,7 @@ int sk_cmd_up(int argc, char **argv)
 		goto out;
 	/* From here on there is something to clean up: a signal waits until sk_serve takes it. */
 	signal(SIGXFSZ, SIG_IGN);               /* a file too large (ulimit -f) is an error of write() */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
+	sk_serve_signals(&ends);
 	sigprocmask(SIG_BLOCK, &ends, NULL);
 	st = run(&u, &err);
 	if (u.listen.fd >= 0)

@@ -283,9 +283,7 @@ static sk_status setup(struct sk_loop *l, struct sk_err *err)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	sk_serve_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	l->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -28,6 +28,18 @@ static void files_raise(int64_t connections)
 		       (unsigned long long)limit.rlim_cur, (long long)connections, (unsigned long long)want);
 }
 
+void sk_serve_signals(sigset_t *ret_ends)
+{
+	struct sigaction hup;
+
+	sigemptyset(ret_ends);
+	sigaddset(ret_ends, SIGTERM);
+	sigaddset(ret_ends, SIGINT);
+	/* Linux queues a blocked signal even where it is ignored, so nohup's SIGHUP must stay out of the signalfd. */
+	if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+		sigaddset(ret_ends, SIGHUP);
+}
+
 sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
 {
 	struct sk_front front = { .options = o };
@@ -41,9 +53,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	atomic_init(&front.permits, (int)o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
 	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
+	sk_serve_signals(&ends);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sk_options_engine(o, &eo);
 	st = sk_engine_open(&eo, &front.engine, err);

@@ -4,13 +4,15 @@
  *
  *	starting -> LOADING (the socket already answers, 503 with progress) -> READY -> draining -> end
  *
- * SIGTERM, SIGINT   drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
- *                   from any more and its backlog waits for the successor; an own one answers 503.
+ * SIGTERM, SIGINT,  drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
+ * SIGHUP            from any more and its backlog waits for the successor; an own one answers 503. SIGHUP (the terminal
+ *                   was closed) only where it was not ignored when the process started: nohup still works.
  * a second one      stop at once.
  */
 #ifndef SK_FCGI_SERVE_H
 #define SK_FCGI_SERVE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -24,6 +26,9 @@ struct sk_serve {
 	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
 	void *arg;
 };
+
+/* The signals that end the daemon: blocked in every thread, read by the loop's signalfd. */
+void sk_serve_signals(sigset_t *ret_ends);
 
 /*
  * Blocks until the end. Call with a single thread; signals are blocked in it from then on.

@@ -131,7 +131,7 @@ static void saker_1(void)
 		printf(".\n");
 		put_limits(s);
 	}
-	printf(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\nTake no new requests, finish the running answers, then end.\n"
+	printf(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT \", \" SIGHUP\nTake no new requests, finish the running answers, then end.\n"
 	       "A second one ends at once.\n.SH EXIT STATUS\n");
 	for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
 		printf(".TP\n.B %d\n", exit_codes[i].code);

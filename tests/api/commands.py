@@ -69,18 +69,41 @@ def same(saker, model):
     return None if run(*flags) == run(*flags) else "the same seed gave two texts"
 
 
-def web_killed(saker, model):
-    """A killed web server ends saker up with 1; its workers, which hold the port, end too."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-    if not shutil.which("nginx", path=path):
-        print("SKIP nginx is not installed")
-        return None
+def nginx_missing():
+    if shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"):
+        return False
+    print("SKIP nginx is not installed")
+    return True
+
+
+def up(saker, model):
+    """A running saker up and the match of its first line: web server's process, port, private directory."""
     p = subprocess.Popen([saker, "up", "--model", model, "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     line = p.stderr.readline().decode()
-    started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+)", line)
+    started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+), directory (\S+)", line)
     if not started:
         p.kill()
-        return f"no address in {line!r}"
+        raise ValueError(f"no address in {line!r}")
+    return p, started
+
+
+def hung_up(saker, model):
+    """A closed terminal ends saker up as SIGTERM does: rc 0 and no directory left."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
+    p.send_signal(signal.SIGHUP)
+    p.communicate(timeout=30)
+    if p.returncode:
+        return f"ended with {p.returncode}"
+    return "the directory is still there" if os.path.exists(started[3]) else None
+
+
+def web_killed(saker, model):
+    """A killed web server ends saker up with 1; its workers, which hold the port, end too."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
     os.kill(int(started[1]), signal.SIGKILL)
     p.wait(timeout=30)
     until = time.monotonic() + 10
@@ -94,7 +117,7 @@ def web_killed(saker, model):
 
 def files_too_large(saker, model):
     """Where no file may be written, saker up says so and leaves no directory."""
-    if not shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"):
+    if nginx_missing():
         return None
     r = subprocess.run([saker, "up", "--model", model, "--port", "0"], stderr=subprocess.PIPE, timeout=30,
                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
@@ -136,6 +159,7 @@ def main():
         results = [(c[0], check(a.saker, c, files)) for c in CASES]
         results.append(("Ctrl-C ends an answer", interrupted(a.saker, files["MODEL"])))
         results.append(("a killed web server leaves nothing behind", web_killed(a.saker, files["MODEL"])))
+        results.append(("a closed terminal leaves nothing behind", hung_up(a.saker, files["MODEL"])))
         results.append(("where no file may be written nothing is left", files_too_large(a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", same(a.saker, files["MODEL"])))
     for name, bad in results:

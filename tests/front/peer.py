@@ -364,15 +364,15 @@ def stat_letter(pid):
         return f.read().rsplit(")", 1)[1].split()[0]
 
 
-def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False):
+def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False, sig=signal.SIGTERM):
     double_only(argv)
     with Server(argv, inherited=inherited, env={"SAKER_DOUBLE_RATE": 40}) as srv:
         peers = [Peer(srv.path) for _ in range(20)]
         for p in peers:
             p.send(request("POST", "/generate_stream", {"inputs": "x", "parameters": {"max_new_tokens": 40}}))
             assert p.record()[0] == STDOUT
-        srv.term()
-        wait_for("it drains", lambda: "draining" in srv.log())
+        srv.p.send_signal(sig)
+        wait_for("it drains", lambda: "draining" in srv.log() or srv.exited())
         if not inherited:
             status, headers, body, _ = fcgi(srv.path, "POST", "/generate", GEN)
             assert status == 503 and headers["retry-after"] and json.loads(body)["error_type"] == "draining"
@@ -400,6 +400,22 @@ def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False):
 
 def an_inherited_socket_is_served_and_left_for_the_successor(argv):
     a_first_signal_drains_and_no_answer_is_cut(argv, inherited=True)
+
+
+def a_closed_terminal_drains_too(argv):
+    a_first_signal_drains_and_no_answer_is_cut(argv, sig=signal.SIGHUP)
+
+
+def a_hangup_ignored_at_the_start_stays_ignored(argv):
+    """nohup saker ... &"""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        srv = Server(argv)
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    with srv:
+        srv.p.send_signal(signal.SIGHUP)
+        assert srv.alive() and "draining" not in srv.log()
 
 
 def a_request_that_comes_with_the_signal_is_answered(argv):
@@ -645,6 +661,7 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          an_engine_that_fails_for_good_ends_the_process,
          connections_over_the_limit_wait, more_connections_than_descriptors_wait,
          a_first_signal_drains_and_no_answer_is_cut, an_inherited_socket_is_served_and_left_for_the_successor,
+         a_closed_terminal_drains_too, a_hangup_ignored_at_the_start_stays_ignored,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
          bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,

@@ -352,8 +352,11 @@ int sk_cmd_up(int argc, char **argv)
 	struct up u = { .listen = { .fd = -1 } };
 	struct sk_err err = { 0 };
 	sigset_t ends;
-	sk_status st = sk_command_read("up", &u.o, &u.f, &argc, argv, &err);
+	sk_status st;
 
+	/* Whoever reads our log may leave (`saker up 2>&1 | head -1`); that is no reason to end without cleaning up. */
+	signal(SIGPIPE, SIG_IGN);
+	st = sk_command_read("up", &u.o, &u.f, &argc, argv, &err);
 	if (st == SK_OK && argc > 1)
 		st = sk_fail(&err, SK_EINVAL, "unexpected word \"%s\"", argv[1]);
 	if (st == SK_OK)

@@ -282,7 +282,6 @@ static sk_status setup(struct sk_loop *l, struct sk_err *err)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
 	sk_serve_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	l->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);

@@ -14,7 +14,7 @@
 
 struct sk_loop;
 
-/* Blocks the signals of sk_serve_signals() (read by a signalfd) and ignores SIGPIPE. front and workers are lent. */
+/* Blocks the signals of sk_serve_signals() (read by a signalfd); SIGPIPE is ignored already. front and workers are lent. */
 sk_status sk_loop_open(struct sk_front *front, struct sk_workers *workers, struct sk_serve *serve, struct sk_loop **ret_l,
 		       struct sk_err *err);
 

@@ -99,6 +99,25 @@ def hung_up(saker, model):
     return "the directory is still there" if os.path.exists(started[3]) else None
 
 
+def log_unread(saker, model):
+    """`saker up 2>&1 | head -1`: who reads the log leaves after the first line; saker serves on and ends as ever."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
+    p.stderr.close()
+    until = time.monotonic() + 30
+    while p.poll() is None and time.monotonic() < until:
+        with socket.create_connection(("127.0.0.1", int(started[2])), 10) as s:
+            s.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            if b" 200 " in s.recv(4096).split(b"\r\n")[0]:
+                break
+    p.terminate()
+    p.wait(timeout=30)
+    if p.returncode:
+        return f"ended with {p.returncode}"
+    return "the directory is still there" if os.path.exists(started[3]) else None
+
+
 def web_killed(saker, model):
     """A killed web server ends saker up with 1; its workers, which hold the port, end too."""
     if nginx_missing():
@@ -142,6 +161,14 @@ def check(saker, case, files):
     return None
 
 
+def tried(fn, *args):
+    """What fn says is wrong, also when it says so by an exception."""
+    try:
+        return fn(*args)
+    except Exception as e:
+        return f"{type(e).__name__}: {e}"
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--saker", default="./saker")
@@ -157,11 +184,12 @@ def main():
         with open(files["MODEL"], "rb") as f, open(files["BROKEN"], "wb") as g:
             g.write(f.read(100))
         results = [(c[0], check(a.saker, c, files)) for c in CASES]
-        results.append(("Ctrl-C ends an answer", interrupted(a.saker, files["MODEL"])))
-        results.append(("a killed web server leaves nothing behind", web_killed(a.saker, files["MODEL"])))
-        results.append(("a closed terminal leaves nothing behind", hung_up(a.saker, files["MODEL"])))
-        results.append(("where no file may be written nothing is left", files_too_large(a.saker, files["MODEL"])))
-        results.append(("what is random is not, with a seed", same(a.saker, files["MODEL"])))
+        results.append(("Ctrl-C ends an answer", tried(interrupted, a.saker, files["MODEL"])))
+        results.append(("a killed web server leaves nothing behind", tried(web_killed, a.saker, files["MODEL"])))
+        results.append(("a closed terminal leaves nothing behind", tried(hung_up, a.saker, files["MODEL"])))
+        results.append(("nobody needs to read the log", tried(log_unread, a.saker, files["MODEL"])))
+        results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
+        results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
     for name, bad in results:
         if bad:
             failed += 1

@@ -2,7 +2,8 @@
 /*
  * One line a message, to stderr (the journal, the container's log). Any thread.
  *
- * A line is written with one write(2), so lines of several threads never mix.
+ * A line is written with one write(2), so lines of several threads never mix. Logging never waits: what finds no room in
+ * stderr is dropped and counted, and the next line that finds room is preceded by "N lines of the log were lost".
  */
 #ifndef SK_BASE_LOG_H
 #define SK_BASE_LOG_H

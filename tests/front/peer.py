@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A FastCGI peer that does not behave. Whatever it sends, the next peer is served and no descriptor is lost."""
-import fcntl, os, random, socket, struct, subprocess, sys, termios
+import fcntl, os, random, select, socket, struct, subprocess, sys, termios
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -649,6 +649,39 @@ def a_peer_that_leaves_with_the_whole_answer_is_no_hang_up(argv):
         assert "client gone" not in srv.log(), "the peer had it all"
 
 
+def a_log_that_nobody_reads_stops_nobody(argv):
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    try:
+        while True:
+            os.write(w, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(w, True)
+    d = tempfile.mkdtemp(prefix="saker-front-")
+    double = "double" in os.path.basename(argv[0])
+    p = subprocess.Popen([argv[0], "serve"] + argv[1:] + (["--model", "double"] if double else []) +
+                         ["--log-level", "debug", "--listen", "unix:" + d + "/s"], stdin=subprocess.DEVNULL, stderr=w)
+    try:
+        wait_for("the socket is there", lambda: p.poll() is not None or os.path.exists(d + "/s"))
+        for i in range(2000):
+            a = fcgi(d + "/s", timeout=10)
+            assert a and a[0] == 200, "request %d: %s" % (i, a)
+        while select.select([r], [], [], 0)[0]:
+            os.read(r, 65536)
+        assert fcgi(d + "/s", timeout=10)[0] == 200
+        told = wait_for("a line comes", lambda: select.select([r], [], [], 0)[0] and os.read(r, 65536)).decode()
+        lost = re.search(r"warn ([0-9]+) lines of the log were lost\n.*GET /livez 200", told)
+        assert lost and int(lost[1]) >= 2000, told
+        p.terminate()
+        assert p.wait(20) == 0
+    finally:
+        p.kill()
+        p.wait()
+        os.close(r)
+        os.close(w)
+        shutil.rmtree(d)
+
+
 TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          no_input_stops_the_server, random_records_do_not_stop_the_server, values_are_told_once_each,
          refusals_name_their_reason, a_refused_role_without_keep_conn_ends_the_connection,
@@ -666,7 +699,8 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
          sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused,
-         strangers_are_refused_across_pid_namespaces]
+         strangers_are_refused_across_pid_namespaces,
+         a_log_that_nobody_reads_stops_nobody]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS))

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,6 +470,30 @@ START_TEST(a_log_message_is_one_line)
 }
 END_TEST
 
+START_TEST(the_longest_message_is_one_line_that_a_pipe_takes_whole)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	char message[4000], line[16384] = "";
+	ssize_t got;
+
+	memset(message, 1, sizeof(message) - 1);
+	message[sizeof(message) - 1] = '\0';
+	ck_assert_int_eq(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	sk_log_init(SK_LOG_INFO, true);
+	sk_log(SK_LOG_INFO, "%s", message);
+	dup2(saved, STDERR_FILENO);
+	sk_log_init(SK_LOG_INFO, false);
+	got = read(ends[0], line, sizeof(line) - 1);
+	ck_assert_int_gt(got, 4000);
+	ck_assert_int_le(got, PIPE_BUF);
+	ck_assert_str_eq(line + got - 9, "\\u0001\"}\n");
+	close(ends[0]);
+	close(ends[1]);
+	close(saved);
+}
+END_TEST
+
 START_TEST(the_clock_does_not_go_back)
 {
 	int64_t before = sk_now_us();
@@ -503,6 +528,7 @@ int main(void)
 	tcase_add_test(t, a_map_shows_the_file_and_names_what_is_wrong);
 	tcase_add_test(t, an_error_is_cut_on_a_character);
 	tcase_add_loop_test(t, a_log_message_is_one_line, 0, LEN(log_cases));
+	tcase_add_test(t, the_longest_message_is_one_line_that_a_pipe_takes_whole);
 	tcase_add_test(t, the_clock_does_not_go_back);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);

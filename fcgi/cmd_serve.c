@@ -6,6 +6,11 @@
 #include "fcgi/listen.h"
 #include "fcgi/serve.h"
 
+static void end(void *arg)
+{
+	sk_listen_unlink(arg);
+}
+
 int sk_cmd_serve(int argc, char **argv)
 {
 	struct sk_options o;
@@ -27,6 +32,8 @@ int sk_cmd_serve(int argc, char **argv)
 	if (st == SK_OK) {
 		s.listen_fd = l.fd;
 		s.own_socket = l.own;
+		s.end = end;
+		s.arg = &l;
 		st = sk_serve(&o, &s, &err);
 		sk_listen_unlink(&l);
 	}

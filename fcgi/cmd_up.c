@@ -44,6 +44,7 @@ struct up {
 	struct sk_flags f;
 	const struct sk_web *web;
 	struct sk_listen listen;
+	const struct sk_serve *serve;
 	struct sk_web_setup setup;
 	struct sk_buf build;
 	char bin[512], dir[80], conf_path[96], socket_path[100];
@@ -291,6 +292,18 @@ static void ready(void *arg)
 	sk_log(SK_LOG_INFO, "ready: http://%s:%d", u->host, u->setup.port);
 }
 
+/* At once: the web server still holds answers that nobody will finish, so it is not given time for them. */
+static void end(void *arg)
+{
+	struct up *u = arg;
+
+	if (u->serve->child > 0)
+		sk_web_stop(u->web, u->serve->child, 0);
+	else
+		sk_web_sweep(u->started);
+	dir_remove(u->dir);
+}
+
 static sk_status check(struct up *u, struct sk_err *err)
 {
 	struct sk_engine_opts e;
@@ -326,7 +339,8 @@ static sk_status check(struct up *u, struct sk_err *err)
 
 static sk_status run(struct up *u, struct sk_err *err)
 {
-	struct sk_serve serve = { .own_socket = true, .child_name = u->web->name, .ready = ready, .arg = u };
+	struct sk_serve serve = { .own_socket = true, .child_name = u->web->name, .ready = ready, .end = end,
+				  .arg = u };
 	sk_status st = dir_make(u, err);
 
 	if (st < 0)
@@ -342,6 +356,7 @@ static sk_status run(struct up *u, struct sk_err *err)
 	serve.listen_fd = u->listen.fd;
 	u->listen.fd = -1;                      /* sk_serve closes it */
 	serve.child = u->child;
+	u->serve = &serve;
 	st = sk_serve(&u->o, &serve, err);
 	u->child = serve.child;
 	return st;

@@ -57,7 +57,7 @@ struct sk_loop {
 	int conns_len;
 	int active;                     /* connections with a request begun and not ended */
 	uint64_t bodies_left;           /* bytes that the bodies being read may still take */
-	bool accepting, ready, draining, cancelled, stop;
+	bool accepting, ready, draining, cancelled, stop, at_once;
 	int64_t told_us;
 	sk_status result;
 	unsigned char read_bytes[65536];

@@ -115,7 +115,7 @@ static void on_signal(struct sk_loop *l)
 
 	while (read(l->signal_fd, &si, sizeof si) == sizeof si) {
 		if (l->draining)
-			l->stop = true;
+			l->stop = l->at_once = true;
 		else
 			begin_drain(l);
 	}
@@ -179,7 +179,7 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 static void on_drain_timeout(struct sk_loop *l, int64_t now)
 {
 	if (l->cancelled) {
-		l->stop = true;
+		l->stop = l->at_once = true;
 		return;
 	}
 	sk_log(SK_LOG_WARN, "drain-timeout-ms is over: %d requests are cancelled", l->active);
@@ -327,6 +327,11 @@ sk_status sk_loop_open(struct sk_front *front, struct sk_workers *workers, struc
 	}
 	*ret_l = l;
 	return SK_OK;
+}
+
+bool sk_loop_at_once(const struct sk_loop *l)
+{
+	return l->at_once;
 }
 
 void sk_loop_close(struct sk_loop **pl)

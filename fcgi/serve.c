@@ -63,6 +63,17 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 		st = sk_loop_open(&front, workers, s, &loop, err);
 	if (st == SK_OK)
 		st = sk_loop_run(loop, err);
+	/*
+	 * A worker may have a huge prompt to tokenise, and nothing can interrupt it: whoever says twice that we shall end does
+	 * not wait for it. The kernel takes threads, memory and connections.
+	 */
+	if (loop && sk_loop_at_once(loop)) {
+		if (s->end)
+			s->end(s->arg);
+		if (st < 0)
+			sk_log(SK_LOG_ERROR, "%s", err->text);
+		_exit(st < 0 ? 1 : 0);
+	}
 	/* Workers first: they may still submit; then the requests; then the engine they wait on. */
 	sk_workers_close(&workers);
 	sk_loop_close(&loop);

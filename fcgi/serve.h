@@ -7,7 +7,8 @@
  * SIGTERM, SIGINT,  drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
  * SIGHUP            from any more and its backlog waits for the successor; an own one answers 503. SIGHUP (the terminal
  *                   was closed) only where it was not ignored when the process started: nohup still works.
- * a second one      stop at once.
+ * a second one      stop at once: s->end(), then _exit() without waiting for any thread. The same when the drain's time
+ *                   and its grace are over and a request is still with a worker.
  */
 #ifndef SK_FCGI_SERVE_H
 #define SK_FCGI_SERVE_H
@@ -24,6 +25,11 @@ struct sk_serve {
 	pid_t child;                    /* a process whose end ends the daemon (the web server of `saker up`); 0: none */
 	const char *child_name;         /* for the message */
 	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
+	/*
+	 * Called when the daemon ends at once, just before the process does: remove what outlives it (a socket's file, a
+	 * child). Threads still run and use what was lent; only the thread that called sk_serve() is in it.
+	 */
+	void (*end)(void *arg);
 	void *arg;
 };
 

@@ -99,6 +99,31 @@ def hung_up(saker, model):
     return "the directory is still there" if os.path.exists(started[3]) else None
 
 
+def ended_twice(saker, model):
+    """A second signal ends saker up at once, its web server and its directory too, although an answer is running."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
+    for line in p.stderr:
+        if b"ready: " in line:
+            break
+    body = b'{"inputs":"Hello","parameters":{"max_new_tokens":240,"ignore_eos":true}}'
+    with socket.create_connection(("127.0.0.1", int(started[2])), 10) as s:
+        s.sendall(b"POST /generate_stream HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                  % (len(body), body))
+        s.recv(1)
+        p.terminate()
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=10)
+    if p.returncode:
+        return f"ended with {p.returncode}"
+    try:
+        os.kill(int(started[1]), 0)
+        return "the web server is still there"
+    except ProcessLookupError:
+        return "the directory is still there" if os.path.exists(started[3]) else None
+
+
 def log_unread(saker, model):
     """`saker up 2>&1 | head -1`: who reads the log leaves after the first line; saker serves on and ends as ever."""
     if nginx_missing():
@@ -188,6 +213,7 @@ def main():
         results.append(("a killed web server leaves nothing behind", tried(web_killed, a.saker, files["MODEL"])))
         results.append(("a closed terminal leaves nothing behind", tried(hung_up, a.saker, files["MODEL"])))
         results.append(("nobody needs to read the log", tried(log_unread, a.saker, files["MODEL"])))
+        results.append(("two signals leave nothing behind", tried(ended_twice, a.saker, files["MODEL"])))
         results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
     for name, bad in results:

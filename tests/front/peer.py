@@ -487,6 +487,28 @@ def a_second_signal_stops_at_once(argv):
         srv.stop()
 
 
+def a_busy_worker_does_not_delay_the_end(argv):
+    """As one that tokenises a huge prompt: after a second signal, and after the drain's time and its grace."""
+    double_only(argv)
+    for signals, flags in ((2, []), (1, ["--drain-timeout-ms", "100"])):
+        srv = Server(argv, flags=flags, env={"SAKER_DOUBLE_SUBMIT_MS": 40000})
+        try:
+            with Peer(srv.path) as p:
+                p.send(request("POST", "/generate", GEN))
+                assert srv.alive()
+                srv.term()
+                wait_for("it drains", lambda: "draining" in srv.log())
+                if signals == 2:
+                    srv.term()
+                assert srv.code(10) == 0
+                assert not os.path.exists(srv.path), "the own socket goes with its server"
+                assert p.closed()
+        finally:
+            if not srv.exited():
+                srv.p.kill()
+            srv.stop()
+
+
 def the_drain_ends_at_its_timeout(argv):
     double_only(argv)
     with Server(argv, flags=["--drain-timeout-ms", "200"]) as srv:
@@ -697,7 +719,7 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          a_closed_terminal_drains_too, a_hangup_ignored_at_the_start_stays_ignored,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
          bodies_of_many_connections_have_a_common_limit,
-         a_second_signal_stops_at_once, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
+         a_second_signal_stops_at_once, a_busy_worker_does_not_delay_the_end, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
          sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused,
          strangers_are_refused_across_pid_namespaces,
          a_log_that_nobody_reads_stops_nobody]

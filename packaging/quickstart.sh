@@ -91,6 +91,10 @@ start() {
 		fi
 		stop
 	fi
+	# Whoever answers now is somebody else, and would pass for ours below.
+	if get -o /dev/null "$url/"; then
+		fail "port $port is taken: another program answers on $url; stop it, or choose another port with SAKER_PORT"
+	fi
 	mkdir -p "$state"
 	say "starting saker behind nginx on $url (log: $state/log)"
 	nohup setsid "$prefix/bin/saker" up --model "$model" --port "$port" >"$state/log" 2>&1 </dev/null &
@@ -103,7 +107,13 @@ start() {
 		kill -0 "$pid" 2>/dev/null || { tail -n 15 "$state/log" >&2; rm -f "$state/pid"; fail "saker ended, see above"; }
 		now=$(get "$url/readyz" || true)
 		case $now in
-		*'"status":"ready"'*) break ;;
+		*'"status":"ready"'*)
+			# Ours, or has ours ended because somebody else took the port meanwhile?
+			if kill -0 "$pid" 2>/dev/null; then
+				break
+			fi
+			continue
+			;;
 		"" | "$last") ;;
 		*) printf '   %s\n' "$now" ;;
 		esac

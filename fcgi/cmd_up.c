@@ -2,12 +2,14 @@
 /*
  * saker up: the daemon and a web server before it, in one command, without a line of anybody's configuration.
  *
- *	private directory:  web.conf  web.pid  saker.sock  the web server's temporary directories
+ *	private directory:  lock  web.conf  web.pid  saker.sock  the web server's temporary directories
  *	this process:       the engine and the FastCGI loop on saker.sock
  *	its child:          the web server, on address:port
  *
- * The end: our answers first, then the web server (it still carries them to the clients), then the directory.
+ * The end: our answers first, then the web server (it still carries them to the clients), then the directory. After a
+ * SIGKILL the directory stays; the next saker up of the same user removes it, as nobody holds its lock.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -20,11 +22,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/base/clock.h"
@@ -37,6 +41,8 @@
 #define BACKLOG_MAX 4096
 #define WEB_START_MS 10000              /* to its first accepted connection */
 #define WEB_QUIT_MS 5000                /* by then all answers were given; idle clients may hold on a little */
+#define DIR_PREFIX "saker-up-"          /* and the six characters of mkdtemp() */
+#define UNLOCKED_S 60                   /* a directory is locked long before this age */
 #define CONF_BYTES_MAX ((size_t)65536)
 
 struct up {
@@ -51,6 +57,7 @@ struct up {
 	char user[64], group[64];
 	char host[64];                  /* address as in a URL */
 	pid_t child;                    /* 0: not running */
+	int lock;                       /* of the file `lock` in dir; -1: none */
 	pid_t started;                  /* the same, kept when it ends: its process group may outlive it */
 };
 
@@ -68,6 +75,56 @@ static void dir_remove(const char *dir)
 		nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Holds it for as long as this process lives. It gets its name when it is held already, so that no sweep finds it free. */
+static sk_status lock_take(struct up *u, struct sk_err *err)
+{
+	char path[96], early[96];
+
+	snprintf(path, sizeof(path), "%s/lock", u->dir);
+	snprintf(early, sizeof(early), "%s/lock.new", u->dir);
+	u->lock = open(early, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (u->lock < 0 || flock(u->lock, LOCK_EX | LOCK_NB) < 0 || rename(early, path) < 0)
+		return sk_fail(err, SK_EIO, "%s: %s", path, strerror(errno));
+	return SK_OK;
+}
+
+/* Is this a directory of a saker up that was killed? One without a lock may just be in the making. */
+static bool is_stale(const char *dir)
+{
+	struct stat sb;
+	char path[512];
+	int lock;
+	bool stale;
+
+	if (lstat(dir, &sb) < 0 || !S_ISDIR(sb.st_mode) || sb.st_uid != geteuid())
+		return false;
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (lock < 0)
+		return errno == ENOENT && sb.st_mtime < time(NULL) - UNLOCKED_S;
+	stale = flock(lock, LOCK_EX | LOCK_NB) == 0;
+	close(lock);
+	return stale;
+}
+
+static void stale_sweep(const char *place)
+{
+	DIR *d = opendir(place);
+	const struct dirent *e;
+	char path[384];
+
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, DIR_PREFIX, sizeof(DIR_PREFIX) - 1) || strlen(e->d_name) != sizeof(DIR_PREFIX) - 1 + 6)
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", place, e->d_name) >= (int)sizeof(path) || !is_stale(path))
+			continue;
+		sk_log(SK_LOG_INFO, "%s was left by a saker up that was killed: removed", path);
+		dir_remove(path);
+	}
+	if (d)
+		closedir(d);
+}
+
 /*
  * A user's own run-time directory, else /run (root), else /tmp. Not root's XDG_RUNTIME_DIR: nobody else may enter it, and
  * the web server's workers are somebody else.
@@ -80,15 +137,16 @@ static sk_status dir_make(struct up *u, struct sk_err *err)
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		if (!places[i] || !*places[i] ||
-		    snprintf(u->dir, sizeof(u->dir), "%s/saker-up-XXXXXX", places[i]) >= (int)sizeof(u->dir))
+		    snprintf(u->dir, sizeof(u->dir), "%s/" DIR_PREFIX "XXXXXX", places[i]) >= (int)sizeof(u->dir))
 			continue;
+		stale_sweep(places[i]);
 		if (mkdtemp(u->dir)) {
 			snprintf(u->conf_path, sizeof(u->conf_path), "%s/web.conf", u->dir);
 			snprintf(u->socket_path, sizeof(u->socket_path), "%s/saker.sock", u->dir);
 			/* Workers of another user pass through, and see no names. */
 			if (u->setup.user && chmod(u->dir, 0711) < 0)
 				return sk_fail(err, SK_EIO, "%s: %s", u->dir, strerror(errno));
-			return SK_OK;
+			return lock_take(u, err);
 		}
 		why = errno;
 	}
@@ -364,7 +422,7 @@ static sk_status run(struct up *u, struct sk_err *err)
 
 int sk_cmd_up(int argc, char **argv)
 {
-	struct up u = { .listen = { .fd = -1 } };
+	struct up u = { .listen = { .fd = -1 }, .lock = -1 };
 	struct sk_err err = { 0 };
 	sigset_t ends;
 	sk_status st;
@@ -390,6 +448,8 @@ int sk_cmd_up(int argc, char **argv)
 	else if (u.started > 0)
 		sk_web_sweep(u.started);
 	dir_remove(u.dir);
+	if (u.lock >= 0)
+		close(u.lock);
 out:
 	sk_buf_fini(&u.build);
 	return sk_exit("up", st, &err);

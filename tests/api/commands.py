@@ -77,9 +77,11 @@ def nginx_missing():
 
 
 def up(saker, model):
-    """A running saker up and the match of its first line: web server's process, port, private directory."""
+    """A running saker up and the match of its line of start: web server's process, port, private directory."""
     p = subprocess.Popen([saker, "up", "--model", model, "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     line = p.stderr.readline().decode()
+    while "was left by a saker up that was killed" in line:
+        line = p.stderr.readline().decode()
     started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+), directory (\S+)", line)
     if not started:
         p.kill()
@@ -122,6 +124,39 @@ def ended_twice(saker, model):
         return "the web server is still there"
     except ProcessLookupError:
         return "the directory is still there" if os.path.exists(started[3]) else None
+
+
+def killed(saker, model):
+    """What a killed saker up left in /run goes with the next one; a living one's directory, and others, stay."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
+    p.kill()
+    p.communicate(timeout=30)
+    left, place = started[3], os.path.dirname(started[3])
+    if not os.path.isdir(left):
+        return f"{left} is not there: nothing to test"
+    names = {n: os.path.join(place, "saker-up-" + n) for n in ("young1", "old_01", "foreign", "link01")}
+    for n in ("young1", "old_01", "foreign"):
+        os.mkdir(names[n])
+    os.symlink(names["old_01"], names["link01"])
+    for n in ("old_01", "foreign"):
+        os.utime(names[n], (1, 1))
+    first, a = up(saker, model)
+    second, b = up(saker, model)
+    try:
+        there = {n for n, d in names.items() if os.path.lexists(d)}
+        if os.path.exists(left):
+            return "the directory of the killed one is still there"
+        if there != {"young1", "foreign", "link01"}:
+            return f"of the others these are there: {there}"
+        return None if os.path.isdir(a[3]) and os.path.isdir(b[3]) else "a living one's directory is gone"
+    finally:
+        for q in (first, second):
+            q.terminate()
+            q.communicate(timeout=30)
+        for n in names.values():
+            os.remove(n) if os.path.islink(n) else os.path.isdir(n) and os.rmdir(n)
 
 
 def log_unread(saker, model):
@@ -214,6 +249,7 @@ def main():
         results.append(("a closed terminal leaves nothing behind", tried(hung_up, a.saker, files["MODEL"])))
         results.append(("nobody needs to read the log", tried(log_unread, a.saker, files["MODEL"])))
         results.append(("two signals leave nothing behind", tried(ended_twice, a.saker, files["MODEL"])))
+        results.append(("a killed saker up is cleaned up by the next", tried(killed, a.saker, files["MODEL"])))
         results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
     for name, bad in results:

@@ -4,7 +4,7 @@
 
   commands.py [--saker PROGRAM] [--mktiny PROGRAM]
 """
-import argparse, os, re, resource, shutil, signal, socket, subprocess, sys, tempfile, time
+import argparse, http.client, json, os, re, resource, shutil, signal, socket, subprocess, sys, tempfile, time
 
 # name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
 CASES = [
@@ -159,6 +159,47 @@ def killed(saker, model):
             os.remove(n) if os.path.islink(n) else os.path.isdir(n) and os.rmdir(n)
 
 
+def web_errors(saker, model):
+    """What nginx answers by itself is JSON too; what saker answers comes as saker wrote it."""
+    if nginx_missing():
+        return None
+    p, started = up(saker, model)
+    cases = [
+        ("a URI of 20,000 bytes", b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        ("TRACE", b"TRACE /info HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
+        ("a header of 40 KB", b"GET /info HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 40000 + b"\r\n\r\n", 400, "bad_request"),
+        ("no HTTP", b"hello\r\n\r\n", 400, "bad_request"),
+        ("an unknown transfer coding", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: odd\r\n\r\n", 501, "not_implemented"),
+        ("the page of an error", b"GET /saker-error/414 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
+        ("saker's own 404", b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
+        ("saker's own 405", b"PUT /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, None),
+        ("saker's own 422", b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+         b"Content-Length: 2\r\n\r\n{}", 422, None),
+    ]
+    wrong = []
+    try:
+        for line in p.stderr:
+            if b"ready: " in line:
+                break
+        for name, request, status, kind in cases:
+            with socket.create_connection(("127.0.0.1", int(started[2])), 10) as s:
+                s.sendall(request)
+                r = http.client.HTTPResponse(s)
+                r.begin()
+                body = r.read()
+            try:
+                got = json.loads(body)
+            except ValueError:
+                got = {}
+            if r.status != status or "error" not in got or not r.headers["content-type"].startswith("application/json") or \
+                    (kind and got["error_type"] != kind) or (kind is None and "the web server" in body.decode()):
+                wrong.append(f"{name}: {r.status} {body[:120]!r}")
+    finally:
+        p.terminate()
+        p.communicate(timeout=30)
+    return "\n     ".join(wrong) or None
+
+
 def log_unread(saker, model):
     """`saker up 2>&1 | head -1`: who reads the log leaves after the first line; saker serves on and ends as ever."""
     if nginx_missing():
@@ -250,6 +291,7 @@ def main():
         results.append(("nobody needs to read the log", tried(log_unread, a.saker, files["MODEL"])))
         results.append(("two signals leave nothing behind", tried(ended_twice, a.saker, files["MODEL"])))
         results.append(("a killed saker up is cleaned up by the next", tried(killed, a.saker, files["MODEL"])))
+        results.append(("nginx's own errors are JSON", tried(web_errors, a.saker, files["MODEL"])))
         results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
     for name, bad in results:

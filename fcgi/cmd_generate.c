@@ -64,17 +64,19 @@ static struct sk_gen_params params_of(const struct sk_flags *f, const struct sk_
 	p.prompt = prompt->data;
 	p.prompt_len = prompt->len;
 	p.max_new_tokens = (uint32_t)f->generate_max_new_tokens;
-	p.do_sample = f->generate_do_sample;
-	/* A temperature of 0 is the limit of a colder and colder draw: the likeliest token. */
-	if (f->generate_temperature > 0)
+	/*
+	 * A temperature of 0 is the limit of a colder and colder draw: the likeliest token, whatever it is drawn from. So
+	 * top-k and its like stay unset then: each by itself makes the engine sample.
+	 */
+	if (f->generate_temperature > 0) {
+		p.do_sample = f->generate_do_sample;
 		p.temperature = (float)f->generate_temperature;
-	else
-		p.do_sample = false;
+		p.top_k = (int32_t)f->generate_top_k;
+		p.top_p = (float)f->generate_top_p;
+		p.typical_p = (float)f->generate_typical_p;
+	}
 	p.repetition_penalty = (float)f->generate_repetition_penalty;
 	p.frequency_penalty = (float)f->generate_frequency_penalty;
-	p.top_k = (int32_t)f->generate_top_k;
-	p.top_p = (float)f->generate_top_p;
-	p.typical_p = (float)f->generate_typical_p;
 	p.seed = f->generate_seed;
 	p.has_seed = p.seed != 0;
 	p.ignore_eos = f->generate_ignore_eos;
@@ -114,6 +116,7 @@ static sk_status show_answer(struct sk_gen *gen, const struct sk_flags *f, struc
 	static const char *const reasons[] = { "length", "eos_token", "stop_sequence" };
 	struct sk_event ev;
 	sk_status st = SK_OK;
+	bool silent = false;
 
 	while (sk_gen_wait(gen, &ev) == SK_OK) {
 		switch (ev.type) {
@@ -128,6 +131,7 @@ static sk_status show_answer(struct sk_gen *gen, const struct sk_flags *f, struc
 				print_details(&ev);
 			break;
 		case SK_EVENT_FINISH:
+			silent = !ev.finish.text_len && ev.finish.reason == SK_FINISH_EOS;
 			if (f->generate_details)
 				fprintf(stderr, "%u prompt tokens, %u generated in %.3f s, %s\n",
 					ev.finish.prompt_tokens, ev.finish.generated_tokens,
@@ -140,6 +144,9 @@ static sk_status show_answer(struct sk_gen *gen, const struct sk_flags *f, struc
 	}
 	putchar('\n');
 	fflush(stdout);
+	/* An empty line alone looks like a fault. */
+	if (silent)
+		fprintf(stderr, "the model ended at once, without a word\n");
 	if (st == SK_OK && ferror(stdout))
 		return sk_fail(err, SK_EIO, "standard output cannot be written");
 	return st;

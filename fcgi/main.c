@@ -45,6 +45,16 @@ static int help_wanted(int argc, char **argv)
 	return 0;
 }
 
+/* The exit code of what only prints: a help that did not get through is no success. */
+static int printed(const char *what)
+{
+	struct sk_err err = { 0 };
+
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	return sk_exit(what, sk_fail(&err, SK_EIO, "standard output cannot be written"), &err);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
@@ -55,11 +65,11 @@ int main(int argc, char **argv)
 	}
 	if (help_wanted(1, argv + 1) || strcmp(argv[1], "help") == 0) {
 		help(stdout);
-		return 0;
+		return printed("help");
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("saker %s\n", VERSION);
-		return 0;
+		return printed("--version");
 	}
 	c = command_find(argv[1]);
 	if (!c) {
@@ -71,7 +81,7 @@ int main(int argc, char **argv)
 	}
 	if (help_wanted(argc - 2, argv + 2)) {
 		sk_command_help(c->name, stdout);
-		return 0;
+		return printed(c->name);
 	}
 	return c->run(argc - 1, argv + 1);
 }

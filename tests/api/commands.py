@@ -25,6 +25,11 @@ CASES = [
     ("generate names a broken model", ["generate", "--model", "BROKEN", "x"], "", 65, r"^$", r"BROKEN|broken"),
     ("generate refuses what cannot fit", ["generate", "--model", "MODEL", "--max-new-tokens", "100000", "x"], "", 2, r"^\n?$",
      r"must be <= 256"),
+    # At this temperature all tokens are equally likely; with this seed the first one drawn is the end of the text.
+    ("generate says that the model had nothing to say",
+     ["generate", "--model", "MODEL", "--max-new-tokens", "2", "--temperature", "1000", "--seed", "444", "Hello"], "", 0, r"^\n$",
+     r"^the model ended at once, without a word\n$"),
+    ("generate's help says that no chat template is applied", ["generate", "--help"], "", 0, r"no chat template", r"^$"),
     ("tokenize shows ids and pieces", ["tokenize", "--model", "MODEL", "ab\n"], "", 0,
      r'^( *[0-9]+ ".*"\n)+$', r""),
     ("tokenize reads standard input", ["tokenize", "--model", "MODEL", "--ids"], "abc", 0, r"^[0-9]+( [0-9]+)*\n$", r""),
@@ -248,6 +253,28 @@ def files_too_large(saker, model):
     return "the directory is still there" if os.path.exists(named[1]) else None
 
 
+def cold(saker, model):
+    """--temperature 0 takes the likeliest token, whatever else is set."""
+    run = lambda *w: subprocess.run([saker, "generate", "--model", model, "--max-new-tokens", "20", "--ignore-eos", *w, "Hello"],
+                                    stdout=subprocess.PIPE, timeout=60).stdout
+    want = run()
+    for flag in (["--top-k", "40"], ["--top-p", "0.9"], ["--typical-p", "0.9"], ["--do-sample"]):
+        for seed in ("1", "2", "3"):
+            if run("--temperature", "0", "--seed", seed, *flag) != want:
+                return f"with {flag} and seed {seed} the text is another"
+    return None
+
+
+def full_disk(saker, model):
+    """What cannot be written is an error, also where only help is asked for."""
+    for words in (["--help"], ["help"], ["--version"], ["generate", "--help"], ["info", "--model", model]):
+        with open("/dev/full", "w") as full:
+            code = subprocess.run([saker, *words], stdout=full, stderr=subprocess.DEVNULL, timeout=60).returncode
+        if code != 74:
+            return f"{words} ended with {code}"
+    return None
+
+
 def check(saker, case, files):
     _, words, given, code, out, err = case
     r = subprocess.run([saker] + [files.get(w, w) for w in words], input=given.encode(), stdout=subprocess.PIPE,
@@ -292,6 +319,8 @@ def main():
         results.append(("two signals leave nothing behind", tried(ended_twice, a.saker, files["MODEL"])))
         results.append(("a killed saker up is cleaned up by the next", tried(killed, a.saker, files["MODEL"])))
         results.append(("nginx's own errors are JSON", tried(web_errors, a.saker, files["MODEL"])))
+        results.append(("temperature 0 never samples", tried(cold, a.saker, files["MODEL"])))
+        results.append(("a full disk is an error", tried(full_disk, a.saker, files["MODEL"])))
         results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
     for name, bad in results:

@@ -74,12 +74,17 @@ static sk_status open_unix(const char *path, const char *mode, struct sk_listen 
 
 		if (!S_ISSOCK(sb.st_mode))
 			return sk_fail(err, SK_EINVAL, "%s is there and is no socket", path);
-		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		rc = probe >= 0 ? connect(probe, (struct sockaddr *)&a, sizeof a) : -1;
-		if (probe >= 0)
-			close(probe);
-		if (rc == 0)
+		/* It must not wait: with a full backlog connect() would, and EAGAIN says that somebody listens. */
+		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (probe < 0)
+			return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
+		rc = connect(probe, (struct sockaddr *)&a, sizeof a) < 0 ? errno : 0;
+		close(probe);
+		if (rc == 0 || rc == EAGAIN)
 			return sk_fail(err, SK_EINVAL, "%s: another process answers on this socket", path);
+		/* Only a refusal proves that nobody listens. EACCES, EPROTOTYPE (a datagram socket): it is somebody's. */
+		if (rc != ECONNREFUSED && rc != ENOENT)
+			return sk_fail(err, SK_EINVAL, "%s is there, and is not known to be ours: %s", path, strerror(rc));
 		unlink(path);
 	}
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

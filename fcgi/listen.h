@@ -18,7 +18,7 @@ struct sk_listen {
 /*
  * address: "unix:PATH", "HOST:PORT", "[V6]:PORT", or "" for an inherited socket: LISTEN_FDS (when LISTEN_PID is this
  * process), else fd 0. mode: octal permissions of an own unix socket.
- * A unix socket file nobody answers on is replaced; one that is answered is SK_EINVAL.
+ * A unix socket file that refuses connections is replaced; one that is answered, or may be somebody's, is SK_EINVAL.
  *   SK_EINVAL SK_ENOENT (no inherited socket; says how to give one) SK_EIO
  */
 sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen *ret_l, struct sk_err *err);

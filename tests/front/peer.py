@@ -598,6 +598,35 @@ def sockets_are_not_stolen(argv):
         srv.p.returncode = 0
 
 
+def a_socket_that_is_somebodys_is_not_removed(argv):
+    """One with a full backlog, where connect() would wait; one of datagrams, where it fails."""
+    d = tempfile.mkdtemp(prefix="saker-front-")
+    held = []
+    try:
+        full = socket.socket(socket.AF_UNIX)
+        full.bind(d + "/full")
+        full.listen(0)
+        held.append(full)
+        try:
+            while True:
+                s = socket.socket(socket.AF_UNIX)
+                s.setblocking(False)
+                held.append(s)
+                s.connect(d + "/full")
+        except BlockingIOError:
+            pass
+        datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        datagrams.bind(d + "/datagrams")
+        held.append(datagrams)
+        for name in ("full", "datagrams"):
+            r = serve_once(argv, ["--listen", "unix:" + d + "/" + name])
+            assert r.returncode == 2 and os.path.exists(d + "/" + name), "%s: %d %s" % (name, r.returncode, r.stderr)
+    finally:
+        for s in held:
+            s.close()
+        shutil.rmtree(d)
+
+
 def wrong_flags_have_exit_codes(argv):
     for flags, code in (([], 66), (["--listen", "nonsense"], 2), (["--listen", "unix:/nowhere/at/all"], 74),
                         (["--listen", "unix:" + "x" * 200], 2)):
@@ -720,7 +749,7 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
          bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, a_busy_worker_does_not_delay_the_end, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
-         sockets_are_not_stolen, wrong_flags_have_exit_codes, strangers_are_refused,
+         sockets_are_not_stolen, a_socket_that_is_somebodys_is_not_removed, wrong_flags_have_exit_codes, strangers_are_refused,
          strangers_are_refused_across_pid_namespaces,
          a_log_that_nobody_reads_stops_nobody]
 

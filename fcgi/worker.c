@@ -4,6 +4,7 @@
  */
 #include "fcgi/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static void *run(void *arg)
 	for (;;) {
 		struct sk_request *r;
 		uint64_t one = 1;
+		ssize_t told;
 
 		while (!w->stop && !w->in.len)
 			pthread_cond_wait(&w->some, &w->lock);
@@ -59,8 +61,9 @@ static void *run(void *arg)
 		sk_route(r);
 		pthread_mutex_lock(&w->lock);
 		put(&w->out, r);
-		if (write(w->fd, &one, sizeof one) < 0)
-			continue;       /* EAGAIN: the counter is full, so the loop will wake anyway */
+		/* It can only fail with EAGAIN: the counter is full, so the loop will wake anyway. */
+		told = write(w->fd, &one, sizeof one);
+		SK_BUG_IF(told < 0 && errno != EAGAIN);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;

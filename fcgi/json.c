@@ -2,8 +2,9 @@
 /*
  * The gate before json-c, and number formatting.
  *
- * The checker is a plain recursive descent (depth has a cap, so does the stack) that builds nothing. Equal keys are found
- * by counting: the checker counts members, json-c keeps one of two equal ones, so the sums differ.
+ * The checker is a plain recursive descent (depth has a cap, so does the stack) that builds nothing. That there are equal
+ * keys is found by counting: the checker counts members, json-c keeps one of two equal ones, so the sums differ. Only then
+ * the text is read once more, to note which.
  */
 #include "fcgi/json.h"
 
@@ -19,10 +20,15 @@
 
 #include "engine/base/utf8.h"
 
+#define WIDE_MORE ".0"                  /* makes an integer a float */
+#define BYTES_MAX ((size_t)INT_MAX / 2) /* json-c counts in int, and wide integers grow */
+
 struct scan {
 	const char *s;
 	size_t len, at;
-	size_t values, containers, members;
+	size_t values, containers, members, wide;       /* wide: integers over 64 bits */
+	char *copy;                     /* may be NULL: where the text goes, with ".0" behind wide integers */
+	size_t copied, copy_len;        /* bytes of s that are in copy; bytes of copy */
 	const char *why;                /* set at the first fault */
 	sk_status status;
 };
@@ -152,6 +158,16 @@ static size_t skip_digits(struct scan *c)
 	return c->at - from;
 }
 
+/* Copy what lies between the last copy and c->at. */
+static void copy_on(struct scan *c, const char *more)
+{
+	memcpy(c->copy + c->copy_len, c->s + c->copied, c->at - c->copied);
+	c->copy_len += c->at - c->copied;
+	c->copied = c->at;
+	memcpy(c->copy + c->copy_len, more, strlen(more));
+	c->copy_len += strlen(more);
+}
+
 static bool scan_number(struct scan *c)
 {
 	bool negative = peek(c) == '-', integer = true;
@@ -177,8 +193,12 @@ static bool scan_number(struct scan *c)
 		if (!skip_digits(c))
 			return bad(c, peek(c) < 0 ? "EOF while parsing a value" : "invalid number");
 	}
-	if (integer && integer_overflows(c->s + from, digits, negative))
-		return bad(c, "number out of range");
+	/* Valid JSON, and a float to serde_json; json-c's strict mode refuses it without a point. */
+	if (integer && integer_overflows(c->s + from, digits, negative)) {
+		c->wide++;
+		if (c->copy)
+			copy_on(c, WIDE_MORE);
+	}
 	return true;
 }
 
@@ -270,29 +290,35 @@ static bool scan_value(struct scan *c, int depth)
 	}
 }
 
-sk_status sk_json_check(const char *s, size_t len, size_t *ret_members, struct sk_err *err)
+static sk_status scan_text(struct scan *c, struct sk_err *err)
 {
-	struct scan c = { .s = s, .len = len };
-	bool good = scan_value(&c, 0);
+	bool good = scan_value(c, 0);
 	size_t line = 1, column = 1;
 
 	if (good) {
-		skip_space(&c);
-		good = c.at == c.len || bad(&c, "trailing characters");
+		skip_space(c);
+		good = c->at == c->len || bad(c, "trailing characters");
 	}
-	if (good) {
-		if (ret_members)
-			*ret_members = c.members;
+	if (good)
 		return SK_OK;
-	}
-	for (size_t i = 0; i < c.at && i < len; i++) {
+	for (size_t i = 0; i < c->at && i < c->len; i++) {
 		column++;
-		if (s[i] == '\n') {
+		if (c->s[i] == '\n') {
 			line++;
 			column = 1;
 		}
 	}
-	return sk_fail(err, c.status, "%s at line %zu column %zu", c.why, line, column);
+	return sk_fail(err, c->status, "%s at line %zu column %zu", c->why, line, column);
+}
+
+sk_status sk_json_check(const char *s, size_t len, size_t *ret_members, struct sk_err *err)
+{
+	struct scan c = { .s = s, .len = len };
+	sk_status st = scan_text(&c, err);
+
+	if (st == SK_OK && ret_members)
+		*ret_members = c.members;
+	return st;
 }
 
 /* Members of the tree; *finite is cleared by a number that is none. */
@@ -322,20 +348,92 @@ static size_t tree_members(struct json_object *v, bool *finite)
 	}
 }
 
-sk_status sk_json_parse(const char *s, size_t len, struct json_object **ret_value, struct sk_err *err)
+static void marks_drop(struct json_object *object, void *marks)
+{
+	json_object_put(marks);
+}
+
+/* The key whose quotes are at s[from] and before s[to]. */
+static struct json_object *key_read(const char *s, size_t from, size_t to)
+{
+	struct json_tokener *tok = json_tokener_new();
+	struct json_object *key = tok ? json_tokener_parse_ex(tok, s + from, (int)(to - from)) : NULL;
+
+	if (tok)
+		json_tokener_free(tok);
+	return key;
+}
+
+/* At '{' of a checked text: note in `object` the keys that stand there twice, and in the objects it holds, to `depth`. */
+static bool object_mark(struct scan *c, struct json_object *object, int depth)
+{
+	struct json_object *seen = json_object_new_object(), *twice = json_object_new_object();
+	bool good = seen && twice;
+
+	c->at++;
+	skip_space(c);
+	while (good && peek(c) != '}') {
+		size_t from = c->at;
+		struct json_object *key, *child = NULL;
+		const char *name;
+
+		scan_string(c, true);
+		key = key_read(c->s, from, c->at);
+		if (!key) {
+			good = false;
+			break;
+		}
+		name = json_object_get_string(key);
+		good = !json_object_object_add(json_object_object_get_ex(seen, name, NULL) ? twice : seen, name, NULL);
+		skip_space(c);
+		c->at++;                        /* the colon */
+		skip_space(c);
+		json_object_object_get_ex(object, name, &child);
+		if (depth > 0 && peek(c) == '{' && json_object_is_type(child, json_type_object))
+			good = object_mark(c, child, depth - 1) && good;
+		else
+			scan_value(c, 0);
+		json_object_put(key);
+		skip_space(c);
+		if (peek(c) == ',') {
+			c->at++;
+			skip_space(c);
+		}
+	}
+	c->at++;
+	json_object_put(seen);
+	if (good)
+		json_object_set_userdata(object, twice, marks_drop);
+	else
+		json_object_put(twice);
+	return good;
+}
+
+/* json-c has kept the last of equal keys. Whether that matters is the schema's business: leave it a note. */
+static sk_status duplicates_mark(struct json_object *value, const char *s, size_t len)
+{
+	struct scan c = { .s = s, .len = len };
+
+	skip_space(&c);
+	if (peek(&c) != '{')
+		return SK_OK;
+	return object_mark(&c, value, 1) ? SK_OK : SK_ENOMEM;
+}
+
+bool sk_json_is_duplicate(struct json_object *object, const char *key)
+{
+	struct json_object *marks = json_object_is_type(object, json_type_object) ? json_object_get_userdata(object) : NULL;
+
+	return marks && json_object_object_get_ex(marks, key, NULL);
+}
+
+/* Whether json-c takes the checked text. */
+static sk_status tree_make(const char *s, size_t len, struct json_object **ret_value, struct sk_err *err)
 {
 	struct json_tokener *tok;
 	struct json_object *value;
 	enum json_tokener_error fail;
-	size_t members = 0;
-	bool finite = true;
-	sk_status st;
 
-	if (len > INT_MAX - 1)
-		return sk_fail(err, SK_ETOOBIG, "the body has %zu bytes, JSON of at most %d is read", len, INT_MAX - 1);
-	st = sk_json_check(s, len, &members, err);
-	if (st < 0)
-		return st;
 	tok = json_tokener_new_ex(SK_JSON_DEPTH_MAX + 2);
 	if (!tok)
 		return sk_fail(err, SK_ENOMEM, "out of memory while parsing JSON");
@@ -352,9 +450,42 @@ sk_status sk_json_parse(const char *s, size_t len, struct json_object **ret_valu
 		json_object_put(value);
 		return sk_fail(err, SK_EFORMAT, "%s", json_tokener_error_desc(fail));
 	}
-	if (tree_members(value, &finite) != members) {
-		json_object_put(value);
-		return sk_fail(err, SK_EFORMAT, "duplicate field");
+	*ret_value = value;
+	return SK_OK;
+}
+
+sk_status sk_json_parse(const char *s, size_t len, struct json_object **ret_value, struct sk_err *err)
+{
+	struct scan c = { .s = s, .len = len };
+	struct json_object *value = NULL;
+	bool finite = true;
+	sk_status st;
+
+	if (len > BYTES_MAX)
+		return sk_fail(err, SK_ETOOBIG, "the body has %zu bytes, JSON of at most %zu is read", len, BYTES_MAX);
+	st = scan_text(&c, err);
+	if (st < 0)
+		return st;
+	if (c.wide) {
+		struct scan again = { .s = s, .len = len, .copy = malloc(len + c.wide * (sizeof(WIDE_MORE) - 1)) };
+
+		if (!again.copy)
+			return sk_fail(err, SK_ENOMEM, "out of memory while parsing JSON");
+		scan_text(&again, err);
+		copy_on(&again, "");
+		st = tree_make(again.copy, again.copy_len, &value, err);
+		free(again.copy);
+	} else {
+		st = tree_make(s, len, &value, err);
+	}
+	if (st < 0)
+		return st;
+	if (tree_members(value, &finite) != c.members) {
+		st = duplicates_mark(value, s, len);
+		if (st < 0) {
+			json_object_put(value);
+			return sk_fail(err, st, "out of memory while parsing JSON");
+		}
 	}
 	if (!finite) {
 		json_object_put(value);

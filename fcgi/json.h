@@ -9,6 +9,7 @@
 #ifndef SK_FCGI_JSON_H
 #define SK_FCGI_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@ struct json_object;
 
 /*
  * Is s one JSON text and nothing else? Refused: ill-formed UTF-8, lone surrogates, a NUL in a key, NaN and Infinity,
- * integers outside int64 and uint64, bytes after the text, and what breaks a cap. *ret_members (may be NULL) is the
+ * bytes after the text, and what breaks a cap. *ret_members (may be NULL) is the
  * number of "key": value pairs.
  *   SK_EFORMAT  "expected value at line 1 column 5" (the words of serde_json, which TGI's clients know)
  *   SK_ETOOBIG  a cap
@@ -31,11 +32,14 @@ struct json_object;
 sk_status sk_json_check(const char *s, size_t len, size_t *ret_members, struct sk_err *err);
 
 /*
- * Check and parse. The tree is the caller's: json_object_put(). Equal keys in one object are refused, and numbers
- * whose double is infinite. A literal `null` gives *ret_value == NULL (json-c's null).
+ * Check and parse. The tree is the caller's: json_object_put(). Refused are numbers whose double is infinite; an integer
+ * over 64 bits is a float. Of equal keys the last one counts, see sk_json_is_duplicate(). A literal `null` gives *ret_value == NULL (json-c's null).
  *   SK_EFORMAT SK_ETOOBIG SK_ENOMEM
  */
 sk_status sk_json_parse(const char *s, size_t len, struct json_object **ret_value, struct sk_err *err);
+
+/* Whether the parsed body, or an object that is a member of it, held this key twice. */
+bool sk_json_is_duplicate(struct json_object *object, const char *key);
 
 /* Append "s" with its quotes. */
 void sk_json_add_str(struct sk_buf *b, const char *s, size_t len);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/base/buf.h"
+#include "fcgi/json.h"
 
 /* Where a value stands in the body, for messages: parameters.stop[1]. */
 struct place {
@@ -209,6 +210,8 @@ static sk_status find_holder(const struct sk_field *f, struct json_object *body,
 		*ret_holder = body;
 		return SK_OK;
 	}
+	if (sk_json_is_duplicate(body, f->group))
+		return sk_fail(err, SK_EINVAL, "duplicate field `%s`", f->group);
 	json_object_object_get_ex(body, f->group, &group);
 	if (group && !json_object_is_type(group, json_type_object))
 		return sk_fail(err, SK_EINVAL, "%s: invalid type: %s, expected a map", f->group,
@@ -234,6 +237,9 @@ sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struc
 
 		if (st < 0)
 			return st;
+		if (holder && sk_json_is_duplicate(holder, f->name))
+			return sk_fail(err, SK_EINVAL, "%s%sduplicate field `%s`", f->group ? f->group : "",
+				       f->group ? ": " : "", f->name);
 		memset(value, 0, sizeof *value);
 		there = holder && json_object_object_get_ex(holder, f->name, &v);
 		if (!v && f->required)
@@ -249,8 +255,19 @@ sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struc
 	return SK_OK;
 }
 
+/* The number a range was compared with, in digits: a double would round what is over 2^53. */
+static void add_measure(struct sk_buf *b, enum sk_field_type type, const struct sk_field_value *v)
+{
+	if (type == SK_FIELD_U32 || type == SK_FIELD_U64)
+		sk_buf_addf(b, "%" PRIu64, v->u);
+	else if (type == SK_FIELD_I32)
+		sk_buf_addf(b, "%" PRId64, v->i);
+	else
+		sk_buf_addf(b, "%.15g", types[type].measure(v));
+}
+
 /* The row's message with {max} and {n} filled in. */
-static sk_status refuse(const struct sk_field *f, double max, double n, struct sk_err *err)
+static sk_status refuse(const struct sk_field *f, double max, const struct sk_field_value *v, struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF(480);
 	sk_status st;
@@ -260,7 +277,7 @@ static sk_status refuse(const struct sk_field *f, double max, double n, struct s
 			sk_buf_addf(&b, "%.0f", max);
 			p += 5;
 		} else if (!strncmp(p, "{n}", 3)) {
-			sk_buf_addf(&b, "%.15g", n);
+			add_measure(&b, f->type, v);
 			p += 3;
 		} else {
 			sk_buf_addc(&b, *p++);
@@ -285,7 +302,7 @@ sk_status sk_schema_check(const struct sk_field *fields, size_t fields_len, cons
 		n = types[f->type].measure(v);
 		if (n < f->min || n > max || ((f->range & SK_RANGE_OPEN_MIN) && n == f->min) ||
 		    ((f->range & SK_RANGE_OPEN_MAX) && n == max))
-			return refuse(f, max, n, err);
+			return refuse(f, max, v, err);
 	}
 	return SK_OK;
 }

@@ -58,6 +58,14 @@ static const struct { const char *name, *body, *why; } type_cases[] = {
 	  "p.list: invalid type: string \"x\", expected a sequence" },
 	{ "a number in a list", "{\"text\":\"a\",\"p\":{\"list\":[\"x\",3]}}",
 	  "p.list[1]: invalid type: integer `3`, expected a string" },
+	{ "an integer over 64 bits for a u64", "{\"text\":\"a\",\"p\":{\"large\":18446744073709551616}}",
+	  "p.large: invalid type: floating point `18446744073709551616.0`, expected u64" },
+	{ "an integer over 64 bits for a float", "{\"text\":\"a\",\"p\":{\"real\":18446744073709551616}}", NULL },
+	{ "an integer over 64 bits nobody asks for", "{\"text\":\"a\",\"other\":99999999999999999999}", NULL },
+	{ "a field twice", "{\"text\":\"a\",\"text\":\"b\"}", "duplicate field `text`" },
+	{ "a field of a group twice", "{\"text\":\"a\",\"p\":{\"real\":1,\"real\":2}}", "p: duplicate field `real`" },
+	{ "a group twice", "{\"text\":\"a\",\"p\":{},\"p\":{}}", "duplicate field `p`" },
+	{ "an unknown member twice", "{\"text\":\"a\",\"o\":1,\"o\":2,\"p\":{\"o\":1,\"o\":{\"a\":1,\"a\":2}}}", NULL },
 	{ "a map for a bool", "{\"text\":\"a\",\"yes\":{}}", "yes: invalid type: map, expected a boolean" },
 };
 
@@ -66,6 +74,7 @@ static const struct { const char *name, *body; bool early; const char *why; } ra
 	{ "early rows are not checked late", "{\"text\":\"a\",\"p\":{\"small\":2}}", false, NULL },
 	{ "early rows are checked early", "{\"text\":\"a\",\"p\":{\"small\":2}}", true, "small <= 1, not 2" },
 	{ "late rows are not checked early", "{\"text\":\"\",\"p\":{\"real\":7}}", true, NULL },
+	{ "the largest u32 in a message", "{\"text\":\"a\",\"p\":{\"small\":4294967295}}", true, "small <= 1, not 4294967295" },
 	{ "an open lower end", "{\"text\":\"a\",\"p\":{\"real\":0}}", false, "real is open" },
 	{ "an open upper end", "{\"text\":\"a\",\"p\":{\"real\":1.0}}", false, "real is open" },
 	{ "a number that float32 rounds to the end", "{\"text\":\"a\",\"p\":{\"real\":0.99999999999}}", false, "real is open" },

@@ -105,6 +105,17 @@ static void info_types(struct sk_setup *s, enum sk_dtype weights)
 
 /* ---- the pool, and how long a request may be ---- */
 
+/* A device's own memory is for nothing else: what weights and scratch leave of nine tenths. The host's is others' too. */
+static uint64_t pool_budget(const struct sk_setup *s, const struct sk_model_plan *plan)
+{
+	uint64_t room, used = plan->weights_bytes + plan->scratch_bytes;
+
+	if (!s->model.backend->memory_free)
+		return sk_memory_available("") / 4;
+	room = s->model.backend->memory_free(0) / 10 * 9;
+	return room > used ? room - used : 0;
+}
+
 static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, const struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_model_plan plan;
@@ -127,7 +138,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	full = (total + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
 	budget = o->kv_bytes;
 	if (budget == 0) {
-		budget = sk_memory_available("") / 4;
+		budget = pool_budget(s, &plan);
 		if (budget > CONTEXTS * full * block_bytes)
 			budget = CONTEXTS * full * block_bytes;
 	}
@@ -206,6 +217,18 @@ static void info_model(struct sk_setup *s, const struct sk_arch *arch, const str
 	i->has_chat_template = sk_meta_str(s->weights, "tokenizer.chat_template", &len) != NULL;
 }
 
+/* Whether a backend has room for every weight's format; a module may know fewer of them. */
+static bool holds(const struct sk_backend *b, const struct sk_weights *w)
+{
+	for (size_t i = 0; i < sk_weights_len(w); i++) {
+		const struct sk_tensor *t = sk_weights_at(w, i);
+
+		if (t->dims == 2 && !b->weight_bytes(t->dtype, t->dim[0], t->dim[1]))
+			return false;
+	}
+	return true;
+}
+
 static void info_backends(struct sk_setup *s)
 {
 	struct sk_info *i = &s->info;
@@ -224,6 +247,8 @@ static void info_backends(struct sk_setup *s)
 			snprintf(ib->why, sizeof(ib->why), "%s was asked for", ib->chosen ? "it" : chosen);
 		else if (ib->chosen)
 			snprintf(ib->why, sizeof(ib->why), "the fastest that this machine runs");
+		else if (!holds(*b, s->weights))
+			snprintf(ib->why, sizeof(ib->why), "cannot hold this model's weights");
 		else
 			snprintf(ib->why, sizeof(ib->why), "slower than %s", chosen);
 	}
@@ -244,6 +269,31 @@ void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev)
 	}
 }
 
+/* The one that is asked for; else the fastest that this machine runs and that holds the model's weights. */
+static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	const struct sk_backend *best = NULL;
+	int best_score = 0;
+	sk_status st = sk_backend_find(is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+
+	if (st < 0 || !is_auto(o->backend) || holds(s->model.backend, s->weights))
+		return st;
+	for (const struct sk_backend *const *b = sk_backends(); *b; b++) {
+		char why[128];
+		int score = (*b)->score(why, sizeof(why));
+
+		if (score > best_score && holds(*b, s->weights)) {
+			best_score = score;
+			best = *b;
+		}
+	}
+	if (!best)
+		return SK_OK;                   /* the plan names the tensor */
+	sk_log(SK_LOG_WARN, "backend %s cannot hold this model's weights: %s takes its place", s->model.backend->name, best->name);
+	s->model.backend = best;
+	return SK_OK;
+}
+
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
 {
 	const struct sk_arch *arch;
@@ -257,7 +307,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	if (st >= 0)
 		st = sk_model_check(s->weights, &arch, &dims, err);
 	if (st >= 0)
-		st = sk_backend_find(is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+		st = setup_backend(s, o, err);
 	if (st >= 0)
 		st = setup_types(s, o, err);
 	if (st >= 0)

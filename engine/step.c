@@ -249,17 +249,14 @@ static void build(struct sk_engine *e, struct step *s)
 
 /* ---- after the forward ---- */
 
-struct prompt_take { struct sk_engine *e; struct sk_gen *g; int32_t first_row, first_pos; };
+struct prompt_take { struct sk_gen *g; int32_t first_row, first_pos; };
 
 /* The logits at position p speak about the token at p + 1. */
-static void prompt_take(void *arg, int32_t row, const float *logits)
+static void prompt_take(void *arg, int32_t row, const float *logits, float logsumexp)
 {
 	struct prompt_take *t = arg;
-	int32_t V = (int32_t)t->e->setup.info.vocab, next = t->first_pos + (row - t->first_row) + 1;
-	float logsumexp;
+	int32_t next = t->first_pos + (row - t->first_row) + 1;
 
-	t->e->backend->ops->row_stats(sk_model_dev(t->e->model), &(struct sk_op_row_stats){
-		.x = { .data = (void *)logits, .dtype = SK_F32, .dim = { 1, V }, .stride = V }, .logsumexp = &logsumexp });
 	t->g->prompt_logprob[next] = logits[t->g->ids[next]] - logsumexp;
 }
 
@@ -277,7 +274,7 @@ static void prompt_rows(struct sk_engine *e, const struct step *s)
 		len = len < q->len ? len : q->len;
 		if (g->prompt_logprob && g->generated == 0 && len > 0)
 			sk_model_prompt_rows(e->model, row, len, prompt_take,
-					     &(struct prompt_take){ e, g, row, q->first_pos });
+					     &(struct prompt_take){ g, row, q->first_pos });
 		row += q->len;
 	}
 }
@@ -295,16 +292,14 @@ static bool is_plain(const struct sk_sample_params *p)
 }
 
 /* Statistics of all rows; then the rows that need more, in parallel when they are several. */
-static void sample(struct sk_engine *e, const struct step *s, const float *logits)
+static void sample(struct sk_engine *e, const struct step *s)
 {
 	struct sk_step_room *r = &e->room;
 	int32_t V = (int32_t)e->setup.info.vocab, n = 0;
 
 	if (s->rows == 0)
 		return;
-	e->backend->ops->row_stats(sk_model_dev(e->model), &(struct sk_op_row_stats){
-		.x = { .data = (void *)logits, .dtype = SK_F32, .dim = { s->rows, V }, .stride = V },
-		.argmax = r->argmax, .max = r->max, .logsumexp = r->logsumexp });
+	sk_model_row_stats(e->model, r->argmax, r->max, r->logsumexp);
 	for (int32_t i = 0; i < s->rows; i++) {
 		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
 
@@ -312,7 +307,7 @@ static void sample(struct sk_engine *e, const struct step *s, const float *logit
 		if (is_plain(&g->sample))
 			continue;
 		r->in[i] = (struct sk_sample_in){
-			.logits = logits + (size_t)i * (size_t)V, .V = V, .p = &g->sample, .ids = g->ids,
+			.logits = sk_model_logits(e->model, i), .V = V, .p = &g->sample, .ids = g->ids,
 			.ids_len = (int32_t)(g->prompt_len + g->generated), .prompt_len = (int32_t)g->prompt_len,
 			.index = g->generated, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
 		};
@@ -432,14 +427,13 @@ static void tell_stats(struct sk_engine *e)
 static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 {
 	int64_t began = sk_now_us();
-	const float *logits = NULL;
 	uint64_t prompt_tokens = 0;
 	sk_status st = SK_OK;
 	struct sk_err err;
 
 	build(e, s);
 	if (s->arrays.S > 0)
-		st = sk_model_forward(e->model, &s->arrays, e->room.rows, s->rows, &logits, &err);
+		st = sk_model_forward(e->model, &s->arrays, e->room.rows, s->rows, NULL, &err);
 	if (st >= 0 && s->arrays.S > 0) {
 		prompt_rows(e, s);
 		for (int32_t i = 0; i < s->b.S; i++)
@@ -449,7 +443,7 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	if (e->look_ahead && st >= 0)
 		plan(e, next);
 	if (st >= 0) {
-		sample(e, s, logits);
+		sample(e, s);
 		e->failures = s->arrays.S > 0 ? 0 : e->failures;
 	} else {
 		sk_log(SK_LOG_ERROR, "step of %d tokens failed: %s", (int)s->arrays.T, err.text);

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-#define SK_BACKEND_ABI 1
+#define SK_BACKEND_ABI 2
 
 struct sk_dev;
 
@@ -30,8 +30,15 @@ struct sk_dev_plan {
 	int threads;                    /* of the device that the plan is for; an open one knows its own */
 };
 
-/* The operations. They do not fail: what can fail was checked at open, a device's own failure is sync's answer. */
+/*
+ * The operations. They do not fail: what can fail was checked at open, a device's own failure is sync's answer.
+ *
+ * begin comes first in a step: its arrays go to the device once, and stay as they are until the next begin. Operations that
+ * take a step take that one; where ids or positions are asked for, those of the step are known by their address.
+ * row_stats waits: its answers are in the host's memory when it returns.
+ */
 struct sk_ops {
+	void (*begin)(struct sk_dev *, const struct sk_step *);
 	void (*embed)(struct sk_dev *, const struct sk_op_embed *);
 	void (*norm)(struct sk_dev *, const struct sk_op_norm *);
 	void (*linear)(struct sk_dev *, const struct sk_op_linear *);
@@ -49,6 +56,7 @@ struct sk_backend {
 	bool host_memory;               /* what alloc gives may be read by the host after sync, without get */
 	/* 0: not usable on this machine, with the reason in why; else higher is better. */
 	int (*score)(char *why, size_t why_bytes);
+	uint64_t (*memory_free)(int ordinal);   /* bytes a device with memory of its own has free; NULL: the host's memory */
 	sk_status (*open)(int ordinal, const struct sk_dev_opts *o, struct sk_dev **ret_dev, struct sk_err *err);
 	void (*close)(struct sk_dev **dev);
 	void (*describe)(const struct sk_dev *, char *isa, size_t isa_bytes, char *device, size_t device_bytes);

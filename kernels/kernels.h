@@ -92,7 +92,7 @@ struct sk_op_embed { const int32_t *ids; int32_t T; const struct sk_weight *w; s
  * RMSNorm (Zhang, Sennrich 2019): y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i]
  * x, y float32 [T, D]; w float32 [D]. y may be x.
  */
-struct sk_op_norm { struct sk_view x, y; const float *w; float eps; };
+struct sk_op_norm { struct sk_view x, y; const float *w; float eps; };   /* w: the device's memory too */
 
 /*
  * y[t][n] (+)= sum_k round(x[t][k]) * w[n][k]
@@ -125,7 +125,7 @@ struct sk_op_rope {
 	struct sk_view x;                       /* [T, heads * d] */
 	const int32_t *pos;                     /* [T] */
 	int32_t heads, head_width, rotary_width;
-	const float *inv_freq;                  /* [rotary_width / 2] */
+	const float *inv_freq;                  /* [rotary_width / 2], the device's memory */
 	float factor;
 	bool interleaved;
 };

@@ -156,15 +156,17 @@ tsan_wrapper() {
 }
 
 stage_plain() {
-	build plain "-g -O3" && check plain
+	build plain "-g -O3" --enable-cuda-emu CUDA_ARCHS="75 90" && check plain
 }
 
 stage_asan() {
 	# Not detect_stack_use_after_return: gcc before 14 puts 64-byte vectors on its fake stack unaligned.
 	export ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
-	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined &&
-		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
-	unset ASAN_OPTIONS UBSAN_OPTIONS
+	# The emulated kernels take minutes here, and have their own stage in the long tier.
+	export SAKER_MODULES=/nowhere
+	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined --without-cuda --enable-cuda-emu &&
+		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/emu/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
+	unset ASAN_OPTIONS UBSAN_OPTIONS SAKER_MODULES
 }
 
 # SAKER_TEST_FEW=1 asks the tests of kernels for one shape each.
@@ -174,9 +176,10 @@ stage_tsan() {
 		return
 	fi
 	export SAKER_TEST_FEW=1 TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
-	build tsan "-g -O1" --enable-debug --with-sanitizer=thread &&
-		check tsan 'tests/sim/*' 'tests/front/*' 'tests/kernels/*' tests/unit/test_base 'tests/unit/test_engine*' 'tests/unit/test_pool*'
-	unset SAKER_TEST_FEW TSAN_OPTIONS
+	export SAKER_MODULES=/nowhere
+	build tsan "-g -O1" --enable-debug --with-sanitizer=thread --without-cuda --enable-cuda-emu &&
+		check tsan 'tests/sim/*' 'tests/front/*' 'tests/kernels/*' 'tests/emu/*' tests/unit/test_base 'tests/unit/test_engine*' 'tests/unit/test_pool*'
+	unset SAKER_TEST_FEW TSAN_OPTIONS SAKER_MODULES
 	wrapper=
 }
 
@@ -234,6 +237,18 @@ stage_mutate() {
 	fi
 }
 
+# Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
+stage_emu() {
+	export SAKER_TEST_FEW=1 ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
+	check asan tests/kernels/test_parity
+	export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+	if tsan_wrapper; then
+		check tsan tests/kernels/test_parity
+	fi
+	unset SAKER_TEST_FEW ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+	wrapper=
+}
+
 stage_goldens_asan() {
 	check asan tests/golden/test_golden tests/golden/test_tokenizer
 }
@@ -261,7 +276,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck mutate goldens_asan fuzz clean_root" ;;
+--long) stages="$stages distcheck mutate goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -153,6 +153,7 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 		return st;
 	m->step_T = step->T;
 	m->step_rows = rows_len;
+	b->ops->begin(m->dev, step);
 	b->ops->embed(m->dev, &(struct sk_op_embed){ .ids = step->ids, .T = step->T, .w = m->embed,
 						     .y = whole(m->x, step->T, m->dims.width) });
 	for (int32_t l = 0; l <= last; l++) {
@@ -162,12 +163,28 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 	}
 	finish(m, rows, rows_len, step->T);
 	st = b->sync(m->dev, err);
-	if (st < 0)
+	if (st < 0 || !ret_logits)
 		return st;
 	if (m->logits_host && rows_len)
 		b->get(m->dev, m->logits_host, m->logits, sizeof(float) * (size_t)rows_len * (size_t)m->dims.vocab);
 	*ret_logits = m->logits_host ? m->logits_host : m->logits;
 	return SK_OK;
+}
+
+void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp)
+{
+	m->backend->ops->row_stats(m->dev, &(struct sk_op_row_stats){
+		.x = whole(m->logits, m->step_rows, m->dims.vocab), .argmax = argmax, .max = max, .logsumexp = logsumexp });
+}
+
+const float *sk_model_logits(struct sk_model *m, int32_t row)
+{
+	size_t at = (size_t)row * (size_t)m->dims.vocab;
+
+	if (!m->logits_host)
+		return m->logits + at;
+	m->backend->get(m->dev, m->logits_host + at, m->logits + at, sizeof(float) * (size_t)m->dims.vocab);
+	return m->logits_host + at;
 }
 
 /* The tile's place among the logits: behind those of the step. */
@@ -176,8 +193,8 @@ static float *tile_at(const struct sk_model *m, float *logits)
 	return logits + (size_t)m->step_rows * (size_t)m->dims.vocab;
 }
 
-/* Logits of rows [row, row + len) of the last step, at most a tile. */
-static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len)
+/* Logits of rows [row, row + len) of the last step, at most a tile, and their statistics. */
+static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len, float *logsumexp)
 {
 	int32_t rows[SK_PROMPT_TILE];
 
@@ -189,6 +206,8 @@ static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len)
 	if (!m->x_final)
 		mlp(m, m->dims.layers - 1, m->last, len);
 	head(m, m->last, len, tile_at(m, m->logits));
+	m->backend->ops->row_stats(m->dev, &(struct sk_op_row_stats){
+		.x = whole(tile_at(m, m->logits), len, m->dims.vocab), .logsumexp = logsumexp });
 	if (!m->logits_host) {
 		m->backend->sync(m->dev, NULL);         /* a failed device fails the next forward too */
 		return tile_at(m, m->logits);
@@ -199,18 +218,19 @@ static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len)
 }
 
 void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len,
-			  void (*take)(void *arg, int32_t r, const float *logits), void *arg)
+			  void (*take)(void *arg, int32_t r, const float *logits, float logsumexp), void *arg)
 {
 	int32_t end = row + len, room = m->logits_rows - m->step_rows;
+	float logsumexp[SK_PROMPT_TILE];
 
 	if (SK_BUG_IF(row < 0 || len < 0 || len > m->step_T || row > m->step_T - len))
 		return;
 	room = room < SK_PROMPT_TILE ? room : SK_PROMPT_TILE;
 	for (; row < end; row += room) {
 		int32_t n = end - row < room ? end - row : room;
-		const float *logits = prompt_tile(m, row, n);
+		const float *logits = prompt_tile(m, row, n, logsumexp);
 
 		for (int32_t i = 0; i < n; i++)
-			take(arg, row + i, logits + (size_t)i * (size_t)m->dims.vocab);
+			take(arg, row + i, logits + (size_t)i * (size_t)m->dims.vocab, logsumexp[i]);
 	}
 }

@@ -50,17 +50,24 @@ void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
 
 /*
  * One ragged step: embeds step->ids, runs all layers, writes KV, and computes logits for the rows (indices of tokens in
- * the step) asked for. rows_len <= logits_max. *ret_logits: host float32 [rows_len][V], valid until the next forward.
- * Allocates nothing. SK_EENGINE: the device failed.
+ * the step) asked for. rows_len <= logits_max. *ret_logits (may be NULL): host float32 [rows_len][V], valid until the
+ * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EENGINE: the device failed.
  */
 sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
 			   const float **ret_logits, struct sk_err *err);
 
+/* Of each row of the last forward's logits: [rows_len], host; any may be NULL. See sk_op_row_stats. */
+void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp);
+
+/* One row of them: host float32 [V], valid until the next forward. From a device it is copied, which waits. */
+const float *sk_model_logits(struct sk_model *m, int32_t row);
+
 /*
  * Log-probabilities of prompt rows, after a forward of the same step: for each row r in [row, row + len) of the step the
- * head runs in tiles of 16 to 64 rows; calls take(arg, r, logits) for each row in order. (rows' hidden states are kept until the next step;
+ * head runs in tiles of 16 to 64 rows; calls take(arg, r, logits, logsumexp) for each row in order. (rows' hidden states are kept until the next step;
  * the logits that forward returned stay as they are.)
  */
-void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len, void (*take)(void *arg, int32_t r, const float *logits), void *arg);
+void sk_model_prompt_rows(struct sk_model *m, int32_t row, int32_t len, void (*take)(void *arg, int32_t r, const float *logits, float logsumexp),
+			  void *arg);
 
 #endif

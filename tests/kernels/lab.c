@@ -35,6 +35,16 @@ static int way_add(struct lab_way *ways, int len, const struct sk_backend *b, co
 	return len + 1;
 }
 
+bool lab_is_module(const struct lab_way *way)
+{
+	return strcmp(way->backend->name, "ref") != 0 && strcmp(way->backend->name, "cpu") != 0;
+}
+
+bool lab_is_emulated(const struct lab_way *way)
+{
+	return strcmp(way->backend->name, "cuda-emu") == 0;
+}
+
 int lab_ways(struct lab_way ways[LAB_WAYS_MAX])
 {
 	const struct sk_backend *ref;
@@ -59,7 +69,7 @@ int lab_ways(struct lab_way ways[LAB_WAYS_MAX])
 struct lab lab_open(const struct lab_way *way, int threads)
 {
 	struct sk_dev_opts o = { .threads = threads, .isa = way->isa, .no_step_down = true };
-	struct lab lab = { .b = way->backend, .ops = way->backend->ops };
+	struct lab lab = { .way = way, .b = way->backend, .ops = way->backend->ops };
 	struct sk_err err = { 0 };
 	size_t bytes = 0;
 
@@ -239,6 +249,7 @@ void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, cons
 	k = gather(lab, parts, parts_len, T, kv_wide, offsetof(struct lab_seq, k));
 	v = gather(lab, parts, parts_len, T, kv_wide, offsetof(struct lab_seq, v));
 	y = lab_put(lab, NULL, T, wide, wide + 5);
+	lab->ops->begin(lab->dev, &st);
 	lab->ops->kv_write(lab->dev, &(struct sk_op_kv_write){ .kv = kv, .layer = 1, .step = &st, .k = k, .v = v });
 	lab->ops->attend(lab->dev, &(struct sk_op_attend){ .kv = kv, .layer = 1, .step = &st, .q = q, .y = y, .heads = h->heads,
 			 .kv_heads = h->kv_heads, .head_width = h->head_width, .scale = 1.0f / sqrtf((float)h->head_width) });

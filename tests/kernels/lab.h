@@ -15,6 +15,10 @@ struct lab_way {
 	char name[32];
 };
 
+/* A module (cuda, cuda-emu) may hold fewer formats than what is built in. */
+bool lab_is_module(const struct lab_way *way);
+bool lab_is_emulated(const struct lab_way *way);         /* cuda-emu: exact, and slow */
+
 /* All ways this machine has, `ref` first. Names what it lacks on stdout. */
 #define LAB_WAYS_MAX 16
 int lab_ways(struct lab_way ways[LAB_WAYS_MAX]);
@@ -22,6 +26,7 @@ int lab_ways(struct lab_way ways[LAB_WAYS_MAX]);
 /* A device; reserved for lab_plan. Fails the test where that is not possible. */
 extern const struct sk_dev_plan lab_plan;
 struct lab {
+	const struct lab_way *way;
 	const struct sk_backend *b;
 	const struct sk_ops *ops;
 	struct sk_dev *dev;

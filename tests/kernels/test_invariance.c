@@ -57,20 +57,22 @@ static void run_rope(struct lab *lab, const float *x, int32_t first, int32_t T, 
 {
 	static float inv_freq[32];
 	int32_t pos[64];
-	struct sk_view v = lab_put(lab, x, T, 3 * 66, 3 * 66);
+	struct sk_view v = lab_put(lab, x, T, 3 * 66, 3 * 66), freq;
 
 	for (int i = 0; i < 32; i++)
 		inv_freq[i] = powf(1e5f, -(float)i / 32.0f);
+	freq = lab_put(lab, inv_freq, 1, 32, 32);
 	for (int32_t t = 0; t < T; t++)
 		pos[t] = (first + t) * 1000;
 	for (int twice = 0; twice < 2; twice++) {       /* whatever is remembered from the first call must not show */
 		lab_drop(lab, &v);
 		v = lab_put(lab, x, T, 3 * 66, 3 * 66);
 		lab->ops->rope(lab->dev, &(struct sk_op_rope){ .x = v, .pos = pos, .heads = 3, .head_width = 66, .rotary_width = 64,
-			       .inv_freq = inv_freq, .factor = 1.0f, .interleaved = true });
+			       .inv_freq = freq.data, .factor = 1.0f, .interleaved = true });
 	}
 	lab_get(lab, &v, ret_y);
 	lab_drop(lab, &v);
+	lab_drop(lab, &freq);
 }
 
 static void run_glu(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y)
@@ -126,6 +128,13 @@ static void run_linear(struct lab *lab, const float *x, int32_t first, int32_t T
 	struct sk_op_linear a = { .x = v, .y = y, .flags = glu ? SK_LINEAR_GLU : 0, .quantise = linears[linear_case].quantise,
 				  .slices = linears[linear_case].slices, .slice_end = { 96, 192, 288 } };
 
+	if (lab_is_module(lab->way) && !lab->b->weight_bytes(linears[linear_case].dtype, N, K)) {
+		memset(ret_y, 0, (size_t)T * (size_t)N * sizeof *ret_y);
+		lab_drop(lab, &v);
+		lab_drop(lab, &y);
+		free(bytes);
+		return;
+	}
 	src[1] = src[0];
 	src[1].data = bytes + (size_t)n_out * src[0].row_bytes;
 	ck_assert_int_eq(lab->b->weight_open(lab->dev, src, glu ? 2 : 1, glu ? SK_JOIN_GLU : SK_JOIN_STACK, &w, NULL), SK_OK);
@@ -156,19 +165,22 @@ static void rows_alone_and_together(const struct row_op *op, int32_t out)
 
 	for (int w = 0; w < ways_len; w++) {
 		struct lab lab = lab_open(&ways[w], 1);
+		int32_t rows = lab_is_module(&ways[w]) ? 12 : 64, first = rows / 6;
 
-		for (int32_t t = 0; t < 64; t++) {
+		for (int32_t t = 0; t < rows; t++) {
 			op->run(&lab, x + t * op->wide, t, 1, got);
 			memcpy(want + t * out, got, (size_t)out * sizeof *got);
 		}
 		lab_close(&lab);
 		for (int i = 0; i < LEN(some_threads); i++) {
+			if (lab_is_module(&ways[w]) && i > 0)
+				break;          /* host threads are nothing to a device */
 			lab = lab_open(&ways[w], some_threads[i]);
-			op->run(&lab, x, 0, 64, got);
-			equal(ways[w].name, op->name, want, got, 64 * (size_t)out);
-			for (int p = 0; p < LEN(parts); p++) {
-				op->run(&lab, x + 11 * op->wide, 11, parts[p], got);
-				equal(ways[w].name, op->name, want + 11 * out, got, (size_t)(parts[p] * out));
+			op->run(&lab, x, 0, rows, got);
+			equal(ways[w].name, op->name, want, got, (size_t)(rows * out));
+			for (int p = 0; p < LEN(parts) && first + parts[p] <= rows; p++) {
+				op->run(&lab, x + first * op->wide, first, parts[p], got);
+				equal(ways[w].name, op->name, want + first * out, got, (size_t)(parts[p] * out));
 			}
 			lab_close(&lab);
 		}
@@ -255,10 +267,15 @@ START_TEST(a_query_is_the_same_however_its_prompt_is_cut)
 	for (int w = 1; w < ways_len; w++)              /* ref is the same by its looks, and slow */
 		for (int i = 0; i < LEN(some_threads); i++)
 			for (int c = 0; c < LEN(cuts); c++) {
-				struct lab lab = lab_open(&ways[w], some_threads[i]);
-				struct sk_kv *kv = pool_open(&lab, h);
+				struct lab lab;
+				struct sk_kv *kv;
 				char what[48];
 
+				/* Host threads are nothing to a device; an emulated one takes a second for a prompt. */
+				if ((lab_is_module(&ways[w]) && i > 0) || (lab_is_emulated(&ways[w]) && (_i % 4 != 0 || c % 2 != 0)))
+					continue;
+				lab = lab_open(&ways[w], some_threads[i]);
+				kv = pool_open(&lab, h);
 				memcpy(s.blocks, c % 2 ? there : here, 34 * sizeof *here);
 				snprintf(what, sizeof what, "heads %d, %d threads, cut %d", _i, some_threads[i], c);
 				prefill(&lab, kv, h, &s, cuts[c], c % 3 ? &other : NULL, i || c ? got : want);
@@ -295,10 +312,14 @@ START_TEST(a_recomputed_sequence_goes_on_with_the_same_bits)
 		free(blocks);
 	}
 	for (int w = 1; w < ways_len; w++) {
-		struct lab lab = lab_open(&ways[w], 2);
-		struct sk_kv *kv = pool_open(&lab, h);
 		struct lab_part parts[SEQS];
+		struct sk_kv *kv;
+		struct lab lab;
 
+		if (lab_is_emulated(&ways[w]) && _i % 4 != 0)
+			continue;
+		lab = lab_open(&ways[w], 2);
+		kv = pool_open(&lab, h);
 		for (int i = 0; i < SEQS; i++) {
 			parts[i] = (struct lab_part){ .seq = &seqs[i], .n = FROM - i * 3 };
 			lab_step(&lab, kv, h, &parts[i], 1);

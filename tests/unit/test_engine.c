@@ -76,15 +76,20 @@ sk_status __wrap_sk_model_forward(struct sk_model *m, const struct sk_step *step
 
 static char dir[64], path[96];
 
-static void model_write(void)
+static void model_write_of(enum sk_dtype linear)
 {
 	struct tiny_gguf o = TINY_GGUF_INIT;
 
 	snprintf(dir, sizeof(dir), "/tmp/sk-engine-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/tiny.gguf", dir);
-	o.linear = SK_Q8_0;
+	o.linear = linear;
 	tiny_gguf_write(&o, path);
+}
+
+static void model_write(void)
+{
+	model_write_of(SK_Q8_0);
 }
 
 static void model_remove(void)
@@ -282,7 +287,7 @@ static const struct { const char *name; int threads, look_ahead; uint32_t chunk,
 };
 
 /* The reference is slow under sanitizers: every other setting has to do there. */
-static void same_bits(const char *backend, int every)
+static void same_bits(const char *backend, enum sk_dtype linear, int every)
 {
 	static struct record want[STREAMS], got[STREAMS];
 	uint64_t preemptions = 0;
@@ -294,7 +299,7 @@ static void same_bits(const char *backend, int every)
 		printf("SKIP: no backend %s here\n", backend);
 		return;
 	}
-	model_write();
+	model_write_of(linear);
 	records_init(want, STREAMS);
 	e = engine_open((struct sk_engine_opts){ .backend = backend });
 	for (int i = 0; i < STREAMS; i++)
@@ -336,13 +341,21 @@ static void same_bits(const char *backend, int every)
 
 START_TEST(test_a_request_has_the_same_events_whatever_happens_around_it_ref)
 {
-	same_bits("ref", 2);
+	same_bits("ref", SK_Q8_0, 2);
 }
 END_TEST
 
 START_TEST(test_a_request_has_the_same_events_whatever_happens_around_it_cpu)
 {
-	same_bits("cpu", 1);
+	same_bits("cpu", SK_Q8_0, 1);
+}
+END_TEST
+
+/* The GPU's kernels, emulated: one setting, with a pool so small that requests are preempted. And the GPU, where there is one. */
+START_TEST(test_a_request_has_the_same_events_whatever_happens_around_it_cuda_emu)
+{
+	same_bits("cuda-emu", SK_BF16, LEN(around));
+	same_bits("cuda", SK_BF16, 1);
 }
 END_TEST
 
@@ -1001,6 +1014,7 @@ int main(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_ref);
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cpu);
+	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cuda_emu);
 	tcase_add_test(c, test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated);
 	tcase_add_test(c, test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_borders_are);
 	tcase_add_test(c, test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character);

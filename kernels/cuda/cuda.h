@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the cuda backend's host half: what its files share. Plain C; the device half is behind launch.h.
+ *
+ * One stream a device: operations are queued in order and nothing waits but sync, get and row_stats. What the host says of a
+ * step (ids, positions, block tables) goes over in begin, through a ring of pinned memory.
+ */
+#ifndef SK_CUDA_H
+#define SK_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/launch.h"
+
+#define SK_CUDA_STAGE_BYTES ((size_t)16 << 20)  /* one of the two pieces a weight goes over in */
+#define SK_CUDA_PAIRS_MAX 2048                  /* (token, split) pairs of attention that have a block of their own */
+#define SK_CUDA_STATS_ROWS 256                  /* rows of row_stats at a time */
+
+/* owner: engine thread (or the loader before it starts) */
+struct sk_dev {
+	int ordinal;
+	char name[128];
+	int major, minor;
+	uint64_t memory_bytes;
+	cudaStream_t stream;
+	cudaError_t failed;                     /* the first error of this device; it stays */
+	const char *failed_doing;
+
+	/* scratch, from reserve */
+	struct sk_dev_plan plan;
+	void *room;                             /* rounded activations: [tokens_max + 3][K_max] float32 */
+	float *part;                            /* attention's states, */
+	int32_t pairs_max;                      /* of so many (token, split) pairs */
+
+	/* the ring: host writes, the device has a copy at the same place */
+	int32_t *ring_host, *ring;
+	size_t ring_len, ring_at, step_len;     /* int32; the most that one step needs */
+
+	/* the step of the last begin */
+	const struct sk_step *step;
+	const int32_t *step_ids, *step_pos;     /* the host's arrays, to know them again */
+	const int32_t *ids;                     /* device */
+	struct sk_gpu_step gpu;
+	int32_t splits;
+
+	/* row_stats */
+	int32_t *stats_at;
+	float *stats_max, *stats_sum;
+	void *stats_host;                       /* pinned, the three one after the other */
+
+	/* loading */
+	unsigned char *stage[2];                /* pinned */
+	cudaEvent_t staged[2];
+	int stage_next;
+};
+
+struct sk_cuda_weight {
+	struct sk_weight base;
+	void *data;
+	int64_t ld;                             /* elements */
+	enum sk_gpu_type type;
+};
+
+struct sk_kv {
+	struct sk_kv_spec spec;
+	struct sk_gpu_pool pool;
+};
+
+/* Remembers the first failure; false when there is one. */
+bool sk_cuda_ok(struct sk_dev *dev, cudaError_t e, const char *doing);
+
+/* n numbers to the device; they stay until the ring comes round, which no step sees. n <= plan's largest array. */
+const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n);
+
+/* ---- weight.c ---- */
+size_t sk_cuda_weight_bytes(enum sk_dtype dtype, int64_t N, int64_t K);
+sk_status sk_cuda_weight_open(struct sk_dev *dev, const struct sk_weight_src *src, int src_len, enum sk_weight_join join,
+			      struct sk_weight **ret_w, struct sk_err *err);
+void sk_cuda_weight_close(struct sk_dev *dev, struct sk_weight **w);
+size_t sk_cuda_kv_bytes(const struct sk_kv_spec *s);
+sk_status sk_cuda_kv_open(struct sk_dev *dev, const struct sk_kv_spec *s, struct sk_kv **ret_kv, struct sk_err *err);
+void sk_cuda_kv_close(struct sk_dev *dev, struct sk_kv **kv);
+void sk_cuda_kv_copy(struct sk_dev *dev, struct sk_kv *kv, int32_t from_block, int32_t to_block);
+
+/* ---- ops.c ---- */
+extern const struct sk_ops sk_cuda_ops;
+
+#endif

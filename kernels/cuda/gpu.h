@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every .cu file includes, and all it includes: the words (CUDA's, or their host twins), and what several kernels share.
+ *
+ * Rules for kernels: every thread of a block reaches every __syncthreads(); a guard wraps work, it never returns before
+ * a barrier; no thread relies on its warp marching in step; whole warps only.
+ */
+#ifndef SK_GPU_H
+#define SK_GPU_H
+
+#include <gpu_words.h>
+
+#include "kernels/cuda/launch.h"
+
+#define SK_WARP 32
+#define SK_WARPS_MAX 32
+
+/* The sum over a warp, in every lane; a fixed tree. */
+__device__ __forceinline__ float sk_warp_sum(float v)
+{
+	for (int m = SK_WARP / 2; m > 0; m /= 2)
+		v += sk_shfl_xor(v, m);
+	return v;
+}
+
+/* The sum over a block, in every thread; part: shared, SK_WARPS_MAX floats. Every thread of the block comes here. */
+__device__ __forceinline__ float sk_block_sum(float v, float *part)
+{
+	int warps = (int)blockDim.x / SK_WARP;
+	float sum = 0.0f;
+
+	v = sk_warp_sum(v);
+	if (threadIdx.x % SK_WARP == 0)
+		part[threadIdx.x / SK_WARP] = v;
+	__syncthreads();
+	for (int w = 0; w < warps; w++)
+		sum += part[w];
+	__syncthreads();
+	return sum;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The launchers: what the host half (plain C) may ask of the device half (.cu). One struct of plain values a kernel; all
+ * pointers are the device's. `stream` is a cudaStream_t. A launch does not fail here: cudaGetLastError() tells in sync.
+ */
+#ifndef SK_CUDA_LAUNCH_H
+#define SK_CUDA_LAUNCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Element types of weights and KV as the kernels' templates know them. */
+enum sk_gpu_type { SK_GPU_F32, SK_GPU_F16, SK_GPU_BF16 };
+
+/* A weight lies row by row, `ld` elements apart (K rounded up to SK_GPU_K, zeros behind K), rows rounded up to SK_GPU_N. */
+#define SK_GPU_K 32                     /* elements */
+#define SK_GPU_N 64                     /* rows */
+#define SK_GPU_GLU 8                    /* a GLU's rows take turns: so many of gate, so many of up */
+
+/* ---- rows.cu ---- */
+
+struct sk_gpu_embed { const int32_t *ids; int32_t T, K; const void *w; int64_t ld; enum sk_gpu_type type; float *y; int64_t y_stride; };
+void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a);
+
+struct sk_gpu_norm { const float *x; int64_t x_stride; float *y; int64_t y_stride; const float *w; int32_t T, D; float eps; };
+void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a);
+
+struct sk_gpu_rope {
+	float *x; int64_t stride; const int32_t *pos; int32_t T, heads, head_width, half; const float *inv_freq; float factor;
+	bool interleaved;
+};
+void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
+
+struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F; };
+void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a);
+
+struct sk_gpu_rows { const float *x; float *y; int64_t x_stride, y_stride; const int32_t *rows; int32_t rows_len, D; };
+void sk_gpu_rows(void *stream, const struct sk_gpu_rows *a);
+
+struct sk_gpu_row_stats { const float *x; int64_t stride; int32_t T, V; int32_t *argmax; float *max, *logsumexp; };
+void sk_gpu_row_stats(void *stream, const struct sk_gpu_row_stats *a);
+
+/* ---- linear.cu ---- */
+
+enum { SK_GPU_ADD = 1, SK_GPU_IS_GLU = 2 };
+/*
+ * x float32; room: [T][ld] elements of float32 or bf16, for the rounded activations. N counts rows of the answer (of a GLU:
+ * half the weight's). `round`: activations to bf16 on the matrix units, for bf16 weights only.
+ */
+struct sk_gpu_linear {
+	const float *x; int64_t x_stride; float *y; int64_t y_stride; const void *w; int64_t ld; enum sk_gpu_type type;
+	void *room; int32_t T, N, K; unsigned flags; bool round;
+};
+void sk_gpu_linear(void *stream, const struct sk_gpu_linear *a);
+
+/* ---- attend.cu ---- */
+
+/* The step's arrays on the device. blocks of sequence s: tables[table_start[s] ...] */
+struct sk_gpu_step { const int32_t *pos, *seq, *tables, *table_start; };
+/* The pool: k and v [layers][blocks][kv_heads][16][ld], ld = head width rounded up to 8. */
+struct sk_gpu_pool { void *k, *v; int32_t blocks, kv_heads, head_width, ld; enum sk_gpu_type type; };
+
+struct sk_gpu_kv_write { struct sk_gpu_pool pool; struct sk_gpu_step step; const float *k, *v; int64_t k_stride, v_stride; int32_t T, layer; };
+void sk_gpu_kv_write(void *stream, const struct sk_gpu_kv_write *a);
+
+/*
+ * splits: the most splits of SK_ATTEND_CHUNK keys that a token of this step has. part: room for [T][heads][splits] states of
+ * ld + 2 floats; NULL: one block takes a token's splits one after the other, with the same bits.
+ */
+struct sk_gpu_attend {
+	struct sk_gpu_pool pool; struct sk_gpu_step step; const float *q; float *y; int64_t q_stride, y_stride;
+	int32_t T, layer, heads, splits; float scale; float *part;
+};
+void sk_gpu_attend(void *stream, const struct sk_gpu_attend *a);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Operations: from the args of kernels.h to launches. An empty operation launches nothing: CUDA knows no empty grid. */
+#include "kernels/cuda/cuda.h"
+
+#include <string.h>
+
+static void launched(struct sk_dev *dev, const char *what)
+{
+	sk_cuda_ok(dev, cudaGetLastError(), what);
+}
+
+/* ---- the step ---- */
+
+static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
+{
+	int32_t *to, longest = 0;
+	size_t at = 0, T = (size_t)s->T, S = (size_t)s->S;
+	const int32_t *base;
+
+	if (dev->ring_len - dev->ring_at < dev->step_len) {
+		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
+		dev->ring_at = 0;
+	}
+	/* Written in place: ids, positions, each token's sequence, where each table starts, the tables. */
+	to = dev->ring_host + dev->ring_at;
+	base = dev->ring + dev->ring_at;
+	if (s->ids)
+		memcpy(to, s->ids, T * sizeof *to);
+	else
+		memset(to, 0, T * sizeof *to);
+	memcpy(to + T, s->pos, T * sizeof *to);
+	for (size_t i = 0; i < S; i++)
+		for (int32_t t = s->seq_start[i]; t < s->seq_start[i + 1]; t++)
+			to[2 * T + (size_t)t] = (int32_t)i;
+	at = 3 * T + S;
+	for (size_t i = 0; i < S; i++) {
+		int32_t keys = s->seq_start[i + 1] > s->seq_start[i] ? s->pos[s->seq_start[i + 1] - 1] + 1 : 0;
+		size_t blocks = ((size_t)keys + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
+
+		if (SK_BUG_IF(at + blocks > dev->step_len))
+			break;
+		to[3 * T + i] = (int32_t)(at - 3 * T - S);
+		memcpy(to + at, s->blocks[i], blocks * sizeof *to);
+		at += blocks;
+		longest = keys > longest ? keys : longest;
+	}
+	if (at)
+		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
+			   "copying the step");
+	dev->ring_at += at;
+	dev->step = s;
+	dev->step_ids = s->ids;
+	dev->step_pos = s->pos;
+	dev->ids = base;
+	dev->gpu = (struct sk_gpu_step){ .pos = base + T, .seq = base + 2 * T, .table_start = base + 3 * T,
+					 .tables = base + 3 * T + S };
+	dev->splits = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
+}
+
+/* ---- rows ---- */
+
+static const struct sk_cuda_weight *weight(const struct sk_weight *w)
+{
+	return (const struct sk_cuda_weight *)w;
+}
+
+static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
+{
+	const struct sk_cuda_weight *w = weight(a->w);
+
+	if (a->T < 1)
+		return;
+	sk_gpu_embed(dev->stream, &(struct sk_gpu_embed){
+		.ids = a->ids == dev->step_ids ? dev->ids : sk_cuda_upload(dev, a->ids, (size_t)a->T), .T = a->T, .K = w->base.K,
+		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride });
+	launched(dev, "embed");
+}
+
+static void cuda_norm(struct sk_dev *dev, const struct sk_op_norm *a)
+{
+	if (a->x.dim[0] < 1)
+		return;
+	sk_gpu_norm(dev->stream, &(struct sk_gpu_norm){ .x = a->x.data, .x_stride = a->x.stride, .y = a->y.data,
+		.y_stride = a->y.stride, .w = a->w, .T = a->x.dim[0], .D = a->x.dim[1], .eps = a->eps });
+	launched(dev, "norm");
+}
+
+static void cuda_rope(struct sk_dev *dev, const struct sk_op_rope *a)
+{
+	if (a->x.dim[0] < 1 || a->rotary_width < 2)
+		return;
+	sk_gpu_rope(dev->stream, &(struct sk_gpu_rope){
+		.x = a->x.data, .stride = a->x.stride,
+		.pos = a->pos == dev->step_pos ? dev->gpu.pos : sk_cuda_upload(dev, a->pos, (size_t)a->x.dim[0]), .T = a->x.dim[0],
+		.heads = a->heads, .head_width = a->head_width, .half = a->rotary_width / 2, .inv_freq = a->inv_freq,
+		.factor = a->factor, .interleaved = a->interleaved });
+	launched(dev, "rope");
+}
+
+static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
+{
+	if (a->y.dim[0] < 1)
+		return;
+	sk_gpu_glu(dev->stream, &(struct sk_gpu_glu){ .gate = a->gate.data, .up = a->up.data, .y = a->y.data,
+		.gate_stride = a->gate.stride, .up_stride = a->up.stride, .y_stride = a->y.stride, .T = a->y.dim[0],
+		.F = a->y.dim[1] });
+	launched(dev, "glu");
+}
+
+static void cuda_rows(struct sk_dev *dev, const struct sk_op_rows *a)
+{
+	if (a->rows_len < 1)
+		return;
+	sk_gpu_rows(dev->stream, &(struct sk_gpu_rows){ .x = a->x.data, .y = a->y.data, .x_stride = a->x.stride,
+		.y_stride = a->y.stride, .rows = sk_cuda_upload(dev, a->rows, (size_t)a->rows_len), .rows_len = a->rows_len,
+		.D = a->y.dim[1] });
+	launched(dev, "rows");
+}
+
+/* Waits: its answers are the host's. */
+static void stats_some(struct sk_dev *dev, const struct sk_op_row_stats *a, int32_t from, int32_t n)
+{
+	size_t bytes = (size_t)n * 4;
+	unsigned char *host = dev->stats_host;
+
+	sk_gpu_row_stats(dev->stream, &(struct sk_gpu_row_stats){ .x = (const float *)a->x.data + from * a->x.stride,
+		.stride = a->x.stride, .T = n, .V = a->x.dim[1], .argmax = dev->stats_at, .max = dev->stats_max,
+		.logsumexp = dev->stats_sum });
+	launched(dev, "row_stats");
+	sk_cuda_ok(dev, cudaMemcpyAsync(host, dev->stats_at, bytes, cudaMemcpyDeviceToHost, dev->stream), "row_stats");
+	sk_cuda_ok(dev, cudaMemcpyAsync(host + bytes, dev->stats_max, bytes, cudaMemcpyDeviceToHost, dev->stream), "row_stats");
+	sk_cuda_ok(dev, cudaMemcpyAsync(host + 2 * bytes, dev->stats_sum, bytes, cudaMemcpyDeviceToHost, dev->stream), "row_stats");
+	if (!sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "row_stats"))
+		memset(host, 0, 3 * bytes);     /* numbers of a kind: the next sync tells of the failure */
+	if (a->argmax)
+		memcpy(a->argmax + from, host, bytes);
+	if (a->max)
+		memcpy(a->max + from, host + bytes, bytes);
+	if (a->logsumexp)
+		memcpy(a->logsumexp + from, host + 2 * bytes, bytes);
+}
+
+static void cuda_row_stats(struct sk_dev *dev, const struct sk_op_row_stats *a)
+{
+	if (!a->argmax && !a->max && !a->logsumexp)
+		return;
+	for (int32_t from = 0; from < a->x.dim[0]; from += SK_CUDA_STATS_ROWS)
+		stats_some(dev, a, from, a->x.dim[0] - from < SK_CUDA_STATS_ROWS ? a->x.dim[0] - from : SK_CUDA_STATS_ROWS);
+}
+
+/* ---- linear ---- */
+
+/*
+ * The matrix units take bf16 weights with activations rounded to bf16. The order of a row's sum is the kernels' own; the
+ * slices of rank-invariant sums are for several ranks, which this backend does not have yet.
+ */
+static void cuda_linear(struct sk_dev *dev, const struct sk_op_linear *a)
+{
+	const struct sk_cuda_weight *w = weight(a->w);
+	bool glu = a->flags & SK_LINEAR_GLU;
+
+	if (a->x.dim[0] < 1)
+		return;
+	sk_gpu_linear(dev->stream, &(struct sk_gpu_linear){
+		.x = a->x.data, .x_stride = a->x.stride, .y = a->y.data, .y_stride = a->y.stride, .w = w->data, .ld = w->ld,
+		.type = w->type, .room = dev->room, .T = a->x.dim[0], .N = glu ? w->base.N / 2 : w->base.N, .K = w->base.K,
+		.flags = (a->flags & SK_LINEAR_ADD ? SK_GPU_ADD : 0u) | (glu ? SK_GPU_IS_GLU : 0u),
+		.round = a->quantise && w->type == SK_GPU_BF16 && dev->major >= 8 });
+	launched(dev, "linear");
+}
+
+/* ---- attention ---- */
+
+static void cuda_kv_write(struct sk_dev *dev, const struct sk_op_kv_write *a)
+{
+	if (a->step->T < 1)
+		return;
+	SK_BUG_IF(a->step != dev->step);
+	sk_gpu_kv_write(dev->stream, &(struct sk_gpu_kv_write){ .pool = a->kv->pool, .step = dev->gpu, .k = a->k.data,
+		.v = a->v.data, .k_stride = a->k.stride, .v_stride = a->v.stride, .T = a->step->T, .layer = a->layer });
+	launched(dev, "kv_write");
+}
+
+static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
+{
+	bool apart = (int64_t)a->step->T * dev->splits <= dev->pairs_max && dev->splits > 1;
+
+	if (a->step->T < 1)
+		return;
+	SK_BUG_IF(a->step != dev->step);
+	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = dev->gpu, .q = a->q.data, .y = a->y.data,
+		.q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T, .layer = a->layer, .heads = a->heads,
+		.splits = dev->splits, .scale = a->scale, .part = apart ? dev->part : NULL });
+	launched(dev, "attend");
+}
+
+const struct sk_ops sk_cuda_ops = {
+	.begin = cuda_begin,
+	.embed = cuda_embed,
+	.norm = cuda_norm,
+	.linear = cuda_linear,
+	.rope = cuda_rope,
+	.kv_write = cuda_kv_write,
+	.attend = cuda_attend,
+	.glu = cuda_glu,
+	.rows = cuda_rows,
+	.row_stats = cuda_row_stats,
+};

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What works on one row at a time. A block a row (or a part of one): a row's bits depend on nothing but the row.
+ */
+#include "kernels/cuda/gpu.h"
+
+#define ROW_THREADS 256
+#define STATS_THREADS 1024
+
+static unsigned parts(int32_t n, int threads)
+{
+	return n > threads ? (unsigned)((n + threads - 1) / threads) : 1u;
+}
+
+/* ---- embed ---- */
+
+/*
+ * y[t][k] = w[ids[t]][k]
+ * grid T x parts of K, a thread an element. Reads and writes everything once.
+ */
+template <class W>
+__global__ void sk_k_embed(const int32_t *ids, const W *w, int64_t ld, int32_t K, float *y, int64_t y_stride)
+{
+	int32_t k = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+
+	if (k < K)
+		y[blockIdx.x * y_stride + k] = sk_to_float(w[ids[blockIdx.x] * ld + k]);
+}
+
+void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a)
+{
+	dim3 grid((unsigned)a->T, parts(a->K, ROW_THREADS));
+
+	if (a->type == SK_GPU_BF16)
+		SK_LAUNCH(sk_k_embed<sk_bf16>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const sk_bf16 *)a->w, a->ld, a->K, a->y,
+			  a->y_stride);
+	else if (a->type == SK_GPU_F16)
+		SK_LAUNCH(sk_k_embed<sk_f16>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const sk_f16 *)a->w, a->ld, a->K, a->y,
+			  a->y_stride);
+	else
+		SK_LAUNCH(sk_k_embed<float>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const float *)a->w, a->ld, a->K, a->y,
+			  a->y_stride);
+}
+
+/* ---- norm ---- */
+
+/*
+ * y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i]; y may be x.
+ * grid T. Reads x twice, the second time from L1 or L2.
+ */
+__global__ void sk_k_norm(const float *x, int64_t x_stride, float *y, int64_t y_stride, const float *w, int32_t D, float eps)
+{
+	SK_SHARED float part[SK_WARPS_MAX];
+	const float *row = x + blockIdx.x * x_stride;
+	float *out = y + blockIdx.x * y_stride;
+	float sum = 0.0f, scale;
+
+	for (int32_t i = (int32_t)threadIdx.x; i < D; i += (int32_t)blockDim.x)
+		sum += row[i] * row[i];
+	sum = sk_block_sum(sum, part);
+	scale = 1.0f / sqrtf(sum / (float)D + eps);
+	for (int32_t i = (int32_t)threadIdx.x; i < D; i += (int32_t)blockDim.x)
+		out[i] = row[i] * scale * w[i];
+}
+
+void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a)
+{
+	SK_LAUNCH(sk_k_norm, dim3((unsigned)a->T), dim3(ROW_THREADS), 0, stream, a->x, a->x_stride, a->y, a->y_stride, a->w, a->D,
+		  a->eps);
+}
+
+/* ---- rope ---- */
+
+/*
+ * (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a), a = pos * inv_freq[i], rounded to float32 as the definition says.
+ * grid T x parts of heads * half, a thread a pair.
+ */
+__global__ void sk_k_rope(struct sk_gpu_rope a)
+{
+	int32_t at = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x), h = at / a.half, i = at % a.half;
+	float *x = a.x + blockIdx.x * a.stride + (int64_t)h * a.head_width, c, s, x0, x1;
+	int32_t i0 = a.interleaved ? 2 * i : i, i1 = a.interleaved ? 2 * i + 1 : i + a.half;
+
+	if (h >= a.heads)
+		return;
+	sk_sincos((float)a.pos[blockIdx.x] * a.inv_freq[i], &s, &c);
+	c *= a.factor;
+	s *= a.factor;
+	x0 = x[i0];
+	x1 = x[i1];
+	x[i0] = x0 * c - x1 * s;
+	x[i1] = x1 * c + x0 * s;
+}
+
+void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a)
+{
+	SK_LAUNCH(sk_k_rope, dim3((unsigned)a->T, parts(a->heads * a->half, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
+}
+
+/* ---- glu ---- */
+
+/* y = silu(gate) * up, silu(g) = g / (1 + e^-g); grid T x parts of F, a thread an element. */
+__global__ void sk_k_glu(struct sk_gpu_glu a)
+{
+	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+
+	if (i < a.F) {
+		float g = a.gate[blockIdx.x * a.gate_stride + i];
+
+		a.y[blockIdx.x * a.y_stride + i] = g / (1.0f + sk_exp(-g)) * a.up[blockIdx.x * a.up_stride + i];
+	}
+}
+
+void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a)
+{
+	SK_LAUNCH(sk_k_glu, dim3((unsigned)a->T, parts(a->F, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
+}
+
+/* ---- rows ---- */
+
+/* y[i] = x[rows[i]]; grid rows x parts of D, a thread an element. */
+__global__ void sk_k_rows(struct sk_gpu_rows a)
+{
+	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+
+	if (i < a.D)
+		a.y[blockIdx.x * a.y_stride + i] = a.x[a.rows[blockIdx.x] * a.x_stride + i];
+}
+
+void sk_gpu_rows(void *stream, const struct sk_gpu_rows *a)
+{
+	SK_LAUNCH(sk_k_rows, dim3((unsigned)a->rows_len, parts(a->D, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
+}
+
+/* ---- row statistics ---- */
+
+/* The larger value, of equals the lower index; a NaN is never the larger one. */
+__device__ __forceinline__ void sk_stats_take(float *max, int32_t *at, float other, int32_t other_at)
+{
+	if (other > *max || (other == *max && other_at < *at)) {
+		*max = other;
+		*at = other_at;
+	}
+}
+
+/*
+ * The first maximum of a row, its value, and max + log(sum exp(x - max)).
+ * grid T, STATS_THREADS threads. Reads x twice, the second time from L2. The order of the sum is the thread's own elements,
+ * the warp's tree, the warps in order.
+ */
+__global__ void sk_k_row_stats(struct sk_gpu_row_stats a)
+{
+	SK_SHARED float part[SK_WARPS_MAX];
+	SK_SHARED int32_t part_at[SK_WARPS_MAX];
+	const float *row = a.x + blockIdx.x * a.stride;
+	float max = -INFINITY, sum = 0.0f;
+	int32_t at = INT32_MAX;
+
+	for (int32_t i = (int32_t)threadIdx.x; i < a.V; i += (int32_t)blockDim.x)
+		if (row[i] > max) {
+			max = row[i];
+			at = i;
+		}
+	for (int m = SK_WARP / 2; m > 0; m /= 2) {
+		float other = sk_shfl_xor(max, m);
+		int32_t other_at = sk_shfl_xor(at, m);
+
+		sk_stats_take(&max, &at, other, other_at);
+	}
+	if (threadIdx.x % SK_WARP == 0) {
+		part[threadIdx.x / SK_WARP] = max;
+		part_at[threadIdx.x / SK_WARP] = at;
+	}
+	__syncthreads();
+	for (int w = 0; w < (int)blockDim.x / SK_WARP; w++)
+		sk_stats_take(&max, &at, part[w], part_at[w]);
+	__syncthreads();
+	for (int32_t i = (int32_t)threadIdx.x; i < a.V; i += (int32_t)blockDim.x)
+		sum += sk_exp(row[i] - max);
+	sum = sk_block_sum(sum, part);
+	if (threadIdx.x == 0) {
+		a.argmax[blockIdx.x] = at < a.V ? at : 0;       /* nothing above -inf */
+		a.max[blockIdx.x] = max;
+		a.logsumexp[blockIdx.x] = isinf(max) ? max : max + sk_log(sum);
+	}
+}
+
+void sk_gpu_row_stats(void *stream, const struct sk_gpu_row_stats *a)
+{
+	SK_LAUNCH(sk_k_row_stats, dim3((unsigned)a->T), dim3(STATS_THREADS), 0, stream, *a);
+}

@@ -13,6 +13,7 @@
 #include "engine/base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,7 +30,8 @@
 #define MESSAGE_MAX 2048
 #define LINE_BYTES_MAX PIPE_BUF         /* a message of MESSAGE_MAX plain bytes fits, one of control bytes is cut */
 #define HEAD_BYTES_MAX 128              /* time and level */
-#define ESCAPE_BYTES_MAX 6              /* the longest one: \u0001 */
+#define ESCAPE_BYTES_MAX 7              /* the longest one, \u0001, and the NUL that snprintf() writes behind it */
+#define FIELD_BYTES_MIN 40              /* room for a number, or for the quotes of a string */
 
 static const char *const levels[] = {
 	[SK_LOG_ERROR] = "error", [SK_LOG_WARN] = "warn", [SK_LOG_INFO] = "info", [SK_LOG_DEBUG] = "debug",
@@ -57,28 +59,36 @@ int sk_log_level_find(const char *name)
 	return -1;
 }
 
-/* Write s with control bytes (and, in JSON, quotes) escaped; what is over room bytes is cut, between characters. */
-static size_t escaped_put(char *out, size_t room, const char *s, bool json)
+/* Characters that a terminal or an editor acts upon: C0 and C1 controls, line separators, and those that turn text round. */
+static bool is_active(uint32_t cp)
 {
-	size_t len = 0, left = strlen(s);
+	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || (cp >= 0x200e && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
+	       (cp >= 0x2066 && cp <= 0x2069) || cp == 0x61c || cp == 0xfeff;
+}
+
+/*
+ * Write at most `max` bytes of s, what is active (and, in quotes, quotes and backslashes) escaped; what is over room bytes is
+ * cut, between characters.
+ */
+static size_t escaped_put(char *out, size_t room, const char *s, size_t max, bool quoted)
+{
+	size_t len = 0, left = strnlen(s, max);
 
 	while (left && len + ESCAPE_BYTES_MAX <= room) {
-		unsigned char c = (unsigned char)*s;
 		uint32_t cp;
 		int n = sk_utf8_next(s, left, &cp);
 
-		if (n > 1 || (n == 1 && c >= 0x20 && c != 0x7f && !(json && (c == '"' || c == '\\')))) {
-			memcpy(out + len, s, (size_t)n);
-			len += (size_t)n;
-		} else if (n == 1 && json && (c == '"' || c == '\\')) {
-			out[len++] = '\\';
-			out[len++] = (char)c;
-		} else if (n == 1) {
-			len += (size_t)snprintf(out + len, 7, json ? "\\u%04x" : "\\x%02x", c);
-		} else {
+		if (n <= 0) {
 			memcpy(out + len, "\xef\xbf\xbd", 3);
 			len += 3;
 			n = n < 0 ? -n : (int)left;
+		} else if (is_active(cp)) {
+			len += (size_t)snprintf(out + len, 7, quoted || cp > 0xff ? "\\u%04x" : "\\x%02x", cp);
+		} else {
+			if (quoted && (cp == '"' || cp == '\\'))
+				out[len++] = '\\';
+			memcpy(out + len, s, (size_t)n);
+			len += (size_t)n;
 		}
 		s += n;
 		left -= (size_t)n;
@@ -86,13 +96,47 @@ static size_t escaped_put(char *out, size_t room, const char *s, bool json)
 	return len;
 }
 
-/* The line of a message, its line feed included. */
-static size_t line_make(char line[LINE_BYTES_MAX], enum sk_log_level level, const char *message)
+static bool is_plain(const char *s, size_t len)
 {
-	const char *end = as_json ? "\"}\n" : "\n";
+	if (!len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!s[i] || !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/@%+-", s[i]))
+			return false;
+	return true;
+}
+
+/* ` name=value` or `,"name":value`; 0 when it does not fit. */
+static size_t field_put(char *out, size_t room, const struct sk_log_field *f)
+{
+	size_t name_len = strlen(f->name), len = name_len + (as_json ? 4 : 2), raw;
+
+	if (len + FIELD_BYTES_MIN > room)
+		return 0;
+	snprintf(out, room, as_json ? ",\"%s\":" : " %s=", f->name);
+	if (f->type == SK_LOG_INT)
+		return len + (size_t)snprintf(out + len, room - len, "%" PRId64, f->i);
+	if (f->type == SK_LOG_MS)
+		return len + (size_t)snprintf(out + len, room - len, "%.3f", (double)f->i / 1000.0);
+	raw = strnlen(f->s, f->max);
+	if (!as_json && is_plain(f->s, raw) && raw + len <= room) {
+		memcpy(out + len, f->s, raw);
+		return len + raw;
+	}
+	out[len++] = '"';
+	len += escaped_put(out + len, room - len - 1, f->s, f->max, true);
+	out[len++] = '"';
+	return len;
+}
+
+/* The line of a message, its line feed included. */
+static size_t line_make(char line[LINE_BYTES_MAX], enum sk_log_level level, const char *message,
+			const struct sk_log_field *fields, size_t fields_len)
+{
+	const char *end = as_json ? "}\n" : "\n";
+	size_t room = LINE_BYTES_MAX - strlen(end), len;
 	struct timespec ts;
 	struct tm tm;
-	size_t len;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
@@ -100,17 +144,22 @@ static size_t line_make(char line[LINE_BYTES_MAX], enum sk_log_level level, cons
 			       as_json ? "{\"timestamp\":\"" : "", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
 			       tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000, as_json ? "\",\"level\":\"" : " ", levels[level],
 			       as_json ? "\",\"message\":\"" : " ");
-	len += escaped_put(line + len, LINE_BYTES_MAX - len - strlen(end), message, as_json);
+	len += escaped_put(line + len, room - len - as_json, message, MESSAGE_MAX, as_json);
+	if (as_json)
+		line[len++] = '"';
+	for (size_t i = 0; i < fields_len; i++)
+		if (fields[i].type != SK_LOG_STR || fields[i].s)
+			len += field_put(line + len, room - len, &fields[i]);
 	memcpy(line + len, end, strlen(end));
 	return len + strlen(end);
 }
 
 /* False: there is no room for a line now. */
-static bool line_write(enum sk_log_level level, const char *message)
+static bool line_write(enum sk_log_level level, const char *message, const struct sk_log_field *fields, size_t fields_len)
 {
 	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 	char line[LINE_BYTES_MAX];
-	size_t len = line_make(line, level, message);
+	size_t len = line_make(line, level, message, fields, fields_len);
 
 	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT))
 		return false;
@@ -118,26 +167,46 @@ static bool line_write(enum sk_log_level level, const char *message)
 	return write(STDERR_FILENO, line, len) >= 0 || errno != EAGAIN;
 }
 
+static void tell(enum sk_log_level level, const char *message, const struct sk_log_field *fields, size_t fields_len)
+{
+	int saved = errno;
+	char words[64];
+
+	pthread_mutex_lock(&out_lock);
+	if (lines_lost) {
+		snprintf(words, sizeof(words), "%lu lines of the log were lost", lines_lost);
+		if (line_write(SK_LOG_WARN, words, NULL, 0))
+			lines_lost = 0;
+	}
+	if (lines_lost || !line_write(level, message, fields, fields_len))
+		lines_lost++;
+	pthread_mutex_unlock(&out_lock);
+	errno = saved;
+}
+
+bool sk_log_wanted(enum sk_log_level level)
+{
+	return level <= level_max && (int)level >= 0;
+}
+
+void sk_log_fields(enum sk_log_level level, const char *message, const struct sk_log_field *fields, size_t len)
+{
+	if (sk_log_wanted(level))
+		tell(level, message, fields, len);
+}
+
 void sk_log(enum sk_log_level level, const char *fmt, ...)
 {
-	char message[MESSAGE_MAX], words[64];
+	char message[MESSAGE_MAX];
 	int saved = errno;
 	va_list ap;
 
-	if (level > level_max || (int)level < 0)
+	if (!sk_log_wanted(level))
 		return;
 	va_start(ap, fmt);
 	if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
 		message[0] = '\0';
 	va_end(ap);
-	pthread_mutex_lock(&out_lock);
-	if (lines_lost) {
-		snprintf(words, sizeof(words), "%lu lines of the log were lost", lines_lost);
-		if (line_write(SK_LOG_WARN, words))
-			lines_lost = 0;
-	}
-	if (lines_lost || !line_write(level, message))
-		lines_lost++;
-	pthread_mutex_unlock(&out_lock);
+	tell(level, message, NULL, 0);
 	errno = saved;
 }

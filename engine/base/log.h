@@ -9,6 +9,8 @@
 #define SK_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum sk_log_level { SK_LOG_ERROR, SK_LOG_WARN, SK_LOG_INFO, SK_LOG_DEBUG };
 
@@ -17,6 +19,23 @@ void sk_log_init(enum sk_log_level max, bool json);
 
 /* "error", "warn", "info", "debug" (any case) -> level; -1 for anything else. */
 int sk_log_level_find(const char *name);
+
+/* One fact of a line: name=value, or a member of the JSON object. */
+struct sk_log_field {
+	const char *name;               /* a constant of [a-z_] */
+	enum { SK_LOG_STR, SK_LOG_INT, SK_LOG_MS } type;
+	const char *s;                  /* STR: somebody else's bytes; NULL leaves the field out */
+	size_t max;                     /* STR: bytes of s that are written at most */
+	int64_t i;                      /* INT; MS: microseconds, written as milliseconds with three digits */
+};
+
+/*
+ * `message` (a constant) and what belongs to it. Whatever the bytes of a string are, the line stays one line and, with json,
+ * one object; in text a value that is not plain ([A-Za-z0-9._:/@%+-]) stands in quotes. What does not fit is cut or left out.
+ */
+void sk_log_fields(enum sk_log_level level, const char *message, const struct sk_log_field *fields, size_t len);
+
+bool sk_log_wanted(enum sk_log_level level);
 
 void sk_log(enum sk_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -18,6 +18,8 @@
 #include "engine/base/map.h"
 #include "engine/base/rand.h"
 #include "engine/base/ring.h"
+#include "engine/base/sha256.h"
+#include "engine/base/times.h"
 #include "engine/base/utf8.h"
 
 #define LEN(array) (sizeof(array) / sizeof((array)[0]))
@@ -443,6 +445,8 @@ static const struct { const char *name; bool json; const char *message, *want; }
 	{ "a line break cannot begin a line", false, "a\nb\x1b", "Z info a\\x0ab\\x1b\n" },
 	{ "JSON", true, "say \"hi\"\n", "Z\",\"level\":\"info\",\"message\":\"say \\\"hi\\\"\\u000a\"}\n" },
 	{ "ill-formed bytes are replaced", false, "a\xff", "Z info a\xef\xbf\xbd\n" },
+	{ "an escape of eight bits is one too", false, "a\xc2\x9b" "2J", "Z info a\\x9b2J\n" },
+	{ "text is not turned round", false, "a\xe2\x80\xae" "b", "Z info a\\u202eb\n" },
 };
 
 START_TEST(a_log_message_is_one_line)
@@ -467,6 +471,135 @@ START_TEST(a_log_message_is_one_line)
 	sk_log_init(SK_LOG_INFO, false);
 	ck_assert_int_eq(sk_log_level_find("WARN"), SK_LOG_WARN);
 	ck_assert_int_eq(sk_log_level_find("loud"), -1);
+}
+END_TEST
+
+/* What one call writes, from the message on. */
+static void log_line(bool json, const char *message, const struct sk_log_field *f, size_t len, char *ret_line, size_t size)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	ssize_t got;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	sk_log_init(SK_LOG_INFO, json);
+	sk_log_fields(SK_LOG_DEBUG, "never shown", f, len);
+	sk_log_fields(SK_LOG_INFO, message, f, len);
+	dup2(saved, STDERR_FILENO);
+	sk_log_init(SK_LOG_INFO, false);
+	got = read(ends[0], ret_line, size - 1);
+	ck_assert_int_gt(got, 0);
+	ret_line[got] = '\0';
+	close(ends[0]);
+	close(ends[1]);
+	close(saved);
+}
+
+static const struct { const char *name; bool json; const char *value; size_t max; const char *want; } field_cases[] = {
+	{ "plain", false, "a.b-c:1/x@y%2F+", 100, " v=a.b-c:1/x@y%2F+\n" },
+	{ "plain in JSON", true, "abc", 100, ",\"v\":\"abc\"}\n" },
+	{ "empty", false, "", 100, " v=\"\"\n" },
+	{ "a blank cannot begin another field", false, "a status=200", 100, " v=\"a status=200\"\n" },
+	{ "nor can a quote", false, "a\" b=\"c\\", 100, " v=\"a\\\" b=\\\"c\\\\\"\n" },
+	{ "nor a line break a line", false, "a\r\nb", 100, " v=\"a\\u000d\\u000ab\"\n" },
+	{ "a member of an object neither", true, "a\",\"status\":200,\"x\":\"\n", 100,
+	  ",\"v\":\"a\\\",\\\"status\\\":200,\\\"x\\\":\\\"\\u000a\"}\n" },
+	{ "a terminal's escape", true, "\x1b[2J\xc2\x9b" "1m\x7f", 100, ",\"v\":\"\\u001b[2J\\u009b1m\\u007f\"}\n" },
+	{ "ill-formed bytes", true, "\xff\xc3(", 100, ",\"v\":\"\xef\xbf\xbd\xef\xbf\xbd(\"}\n" },
+	{ "letters of any script", false, "J\xc3\xb6rg", 100, " v=\"J\xc3\xb6rg\"\n" },
+	{ "too long", false, "abcdef", 3, " v=abc\n" },
+	{ "cut inside a character", true, "ab\xc3\xb6", 3, ",\"v\":\"ab\xef\xbf\xbd\"}\n" },
+};
+
+START_TEST(a_field_of_a_log_line_stays_one)
+{
+	const struct sk_log_field f[] = { { .name = "n", .type = SK_LOG_INT, .i = -5 }, { .name = "absent", .type = SK_LOG_STR },
+					  { .name = "t", .type = SK_LOG_MS, .i = 1234567 },
+					  { .name = "v", .type = SK_LOG_STR, .s = field_cases[_i].value, .max = field_cases[_i].max } };
+	char line[1024], want[512];
+
+	snprintf(want, sizeof(want), "%s%s", field_cases[_i].json ? "\"message\":\"m\",\"n\":-5,\"t\":1234.567" :
+		 "m n=-5 t=1234.567", field_cases[_i].want);
+	log_line(field_cases[_i].json, "m", f, LEN(f), line, sizeof(line));
+	ck_assert_msg(strstr(line, want) != NULL, "%s: %s", field_cases[_i].name, line);
+}
+END_TEST
+
+START_TEST(fields_that_do_not_fit_leave_the_line_whole)
+{
+	char many[3000], line[16384];
+	struct sk_log_field f[20];
+
+	memset(many, 1, sizeof(many) - 1);
+	many[sizeof(many) - 1] = '\0';
+	for (int json = 0; json < 2; json++) {
+		for (size_t i = 0; i < LEN(f); i++)
+			f[i] = (struct sk_log_field){ .name = "v", .type = i % 2 ? SK_LOG_STR : SK_LOG_INT, .s = many, .max = 200 + i,
+						      .i = INT64_MIN };
+		log_line(json, "m", f, LEN(f), line, sizeof(line));
+		ck_assert_uint_le(strlen(line), PIPE_BUF);
+		ck_assert_uint_gt(strlen(line), PIPE_BUF - 60);
+		ck_assert_str_eq(strchr(line, '\n'), "\n");
+		if (json)
+			ck_assert_str_eq(line + strlen(line) - 2, "}\n");
+	}
+}
+END_TEST
+
+static const struct { const char *name, *text; size_t repeat; const char *want; } sha256_cases[] = {
+	{ "nothing", "", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+	{ "one block", "abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+	{ "padding in a block of its own", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+	  "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+	{ "a million letters", "a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0" },
+};
+
+START_TEST(sha256_gives_the_known_answers)
+{
+	size_t n = strlen(sha256_cases[_i].text), len = n * sha256_cases[_i].repeat;
+	char *text = malloc(len + 1), hex[65];
+	uint8_t got[SK_SHA256_BYTES], other[SK_SHA256_BYTES];
+
+	ck_assert_ptr_nonnull(text);
+	for (size_t i = 0; i < sha256_cases[_i].repeat; i++)
+		memcpy(text + i * n, sha256_cases[_i].text, n);
+	sk_sha256(text, len, got);
+	for (int i = 0; i < SK_SHA256_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", got[i]);
+	ck_assert_msg(strcmp(hex, sha256_cases[_i].want) == 0, "%s: %s", sha256_cases[_i].name, hex);
+	memcpy(other, got, sizeof(got));
+	ck_assert(sk_sha256_equal(got, other));
+	for (int i = 0; i < SK_SHA256_BYTES * 8; i++) {
+		other[i / 8] ^= (uint8_t)(1 << i % 8);
+		ck_assert(!sk_sha256_equal(got, other));
+		other[i / 8] ^= (uint8_t)(1 << i % 8);
+	}
+	free(text);
+}
+END_TEST
+
+START_TEST(a_duration_is_counted_below_its_limit)
+{
+	struct sk_times_shared shared = { 0 };
+	struct sk_times t = { 0 }, read;
+
+	for (int k = 0; k < SK_TIMES; k++) {
+		int64_t us = (int64_t)floor(sk_times_limit_s(k) * 1e6 + 1e-6);
+
+		ck_assert_int_eq(sk_times_bucket(us), k);
+		ck_assert_int_eq(sk_times_bucket(us + 1), k + 1);
+	}
+	ck_assert_int_eq(sk_times_bucket(-1), 0);
+	ck_assert_int_eq(sk_times_bucket(INT64_MAX), SK_TIMES);
+	sk_times_add(&t, 100);
+	sk_times_add(&t, 300);
+	sk_times_add(&t, -300);
+	sk_times_tell(&shared, 100);
+	sk_times_tell(&shared, 300);
+	sk_times_tell(&shared, -300);
+	ck_assert(t.counts[0] == 2 && t.counts[2] == 1 && t.sum_us == 400);
+	sk_times_read(&shared, &read);
+	ck_assert_mem_eq(&t, &read, sizeof(t));
 }
 END_TEST
 
@@ -528,6 +661,10 @@ int main(void)
 	tcase_add_test(t, a_map_shows_the_file_and_names_what_is_wrong);
 	tcase_add_test(t, an_error_is_cut_on_a_character);
 	tcase_add_loop_test(t, a_log_message_is_one_line, 0, LEN(log_cases));
+	tcase_add_loop_test(t, a_field_of_a_log_line_stays_one, 0, LEN(field_cases));
+	tcase_add_test(t, fields_that_do_not_fit_leave_the_line_whole);
+	tcase_add_loop_test(t, sha256_gives_the_known_answers, 0, LEN(sha256_cases));
+	tcase_add_test(t, a_duration_is_counted_below_its_limit);
 	tcase_add_test(t, the_longest_message_is_one_line_that_a_pipe_takes_whole);
 	tcase_add_test(t, the_clock_does_not_go_back);
 	suite_add_tcase(s, t);

@@ -307,6 +307,28 @@ void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
 	memcpy(ret_stats->load_phase, phases[phase], strlen(phases[phase]) + 1);
 }
 
+void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
+{
+	const struct sk_meters_shared *m = &e->meters;
+
+	for (int i = 0; i < SK_STEP_KINDS; i++) {
+		struct sk_meters_step *to = &ret_meters->step[i];
+
+		to->count = atomic_load(&m->step[i].count);
+		to->failed = atomic_load(&m->step[i].failed);
+		sk_times_read(&m->step[i].whole, &to->whole);
+		sk_times_read(&m->step[i].forward, &to->forward);
+		sk_times_read(&m->step[i].sample, &to->sample);
+		sk_times_read(&m->step[i].plan, &to->plan);
+	}
+	for (int i = 0; i < SK_JOINS_MAX + 2; i++)
+		ret_meters->joins[i] = atomic_load_explicit(&m->joins[i], memory_order_relaxed);
+	ret_meters->joined = atomic_load(&m->joined);
+	ret_meters->joined_others = atomic_load(&m->joined_others);
+	sk_times_read(&m->token_gap, &ret_meters->token_gap);
+	sk_times_read(&m->queue_wait, &ret_meters->queue_wait);
+}
+
 /* ---- text ---- */
 
 static sk_status text_get(const struct sk_engine *e, const struct sk_text **ret_text, struct sk_err *err)

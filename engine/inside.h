@@ -83,6 +83,7 @@ struct sk_gen {
 	size_t text_len;
 	struct sk_detok detok;
 	int64_t first_us;                       /* 0: no step yet */
+	int64_t token_us;                       /* of the last token */
 	int in_flight;                          /* planned steps it has a part in */
 	bool ended, news;
 	struct sk_gen *prev, *next;             /* engine.active; `next` also the submit list's */
@@ -117,6 +118,16 @@ struct sk_step_room {
 	uint64_t bytes;
 };
 
+/* struct sk_meters while it grows: written by the engine thread alone, read by any. */
+struct sk_meters_shared {
+	struct {
+		_Atomic uint64_t count, failed;
+		struct sk_times_shared whole, forward, sample, plan;
+	} step[SK_STEP_KINDS];
+	_Atomic uint64_t joins[SK_JOINS_MAX + 2], joined, joined_others;
+	struct sk_times_shared token_gap, queue_wait;
+};
+
 struct sk_engine {
 	/* constant after open (info: after loading) */
 	struct sk_setup setup;
@@ -136,6 +147,7 @@ struct sk_engine {
 	_Atomic uint64_t load_done, ids, steps, prompt_tokens, generated_tokens, preemptions, cancelled, failed, finished,
 		step_us;
 	_Atomic uint32_t held, waiting, running, blocks_free;   /* held: submitted and not ended; waiting: no step yet */
+	struct sk_meters_shared meters;
 	_Atomic int waiters;                    /* threads in sk_gen_wait() */
 	_Atomic(struct sk_gen *) ready;         /* a stack */
 

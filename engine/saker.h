@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "engine/base/times.h"
 
 struct sk_engine;
 struct sk_gen;
@@ -82,6 +83,23 @@ struct sk_stats {
 	uint64_t step_us;               /* time spent in steps */
 };
 
+/* What a step was for: one with any token of a prompt in it counts as PREFILL. */
+enum sk_step_kind { SK_STEP_PREFILL, SK_STEP_DECODE, SK_STEP_KINDS };
+#define SK_JOINS_MAX 1024
+
+/* More numbers for metrics, counted since the start. */
+struct sk_meters {
+	struct sk_meters_step {
+		uint64_t count, failed;
+		struct sk_times whole, forward, sample, plan;   /* sample: to the new tokens' events; plan: of the next step */
+	} step[SK_STEP_KINDS];
+	uint64_t joins[SK_JOINS_MAX + 2];       /* [k]: steps that k sequences joined at once, k > 0; the last: more */
+	uint64_t joined;                        /* sequences that joined: sum of the above */
+	uint64_t joined_others;                 /* steps at which they joined others that ran already */
+	struct sk_times token_gap;              /* between two tokens of a sequence, waiting for its turn included */
+	struct sk_times queue_wait;             /* submit to first step */
+};
+
 /*
  * Check the model and plan its memory (a second at most), start loading on the engine's own threads, return in
  * state LOADING. On failure nothing is left behind and err says why.
@@ -94,6 +112,7 @@ sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_inf
 
 void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info);       /* any thread */
 void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats);    /* any thread, lock-free */
+void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters); /* any thread, lock-free */
 
 /* Wait until the state is no longer LOADING. SK_OK: READY. Else why loading failed. */
 sk_status sk_engine_wait_ready(struct sk_engine *e, struct sk_err *err);

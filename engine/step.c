@@ -204,6 +204,7 @@ static void fail_all(struct sk_engine *e, sk_status st, const char *text)
 static void plan(struct sk_engine *e, struct step *s)
 {
 	int64_t now = sk_now_us();
+	int32_t joined = 0;
 
 	intake(e, now);
 	cancels(e);
@@ -215,7 +216,14 @@ static void plan(struct sk_engine *e, struct step *s)
 		if (!g->first_us) {
 			g->first_us = now;
 			atomic_fetch_sub(&e->waiting, 1);
+			sk_times_tell(&e->meters.queue_wait, now - g->submitted_us);
+			joined++;
 		}
+	}
+	if (joined) {
+		atomic_fetch_add(&e->meters.joins[joined <= SK_JOINS_MAX ? joined : SK_JOINS_MAX + 1], 1);
+		atomic_fetch_add(&e->meters.joined, (uint64_t)joined);
+		atomic_fetch_add(&e->meters.joined_others, s->b.S > joined);
 	}
 }
 
@@ -353,6 +361,9 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 	uint32_t at = g->generated++;
 	bool stop = false;
 
+	if (at > 0)
+		sk_times_tell(&e->meters.token_gap, now - g->token_us);
+	g->token_us = now;
 	g->ids[g->prompt_len + at] = out->id;
 	g->logprob[at] = out->logprob;
 	if (g->top) {
@@ -424,9 +435,29 @@ static void tell_stats(struct sk_engine *e)
 	atomic_store(&e->preemptions, st.preemptions);
 }
 
+static void tell_step(struct sk_engine *e, enum sk_step_kind kind, sk_status st, const int64_t at[5])
+{
+	atomic_fetch_add(&e->meters.step[kind].count, 1);
+	atomic_fetch_add(&e->meters.step[kind].failed, st < 0);
+	sk_times_tell(&e->meters.step[kind].whole, at[4] - at[0]);
+	sk_times_tell(&e->meters.step[kind].forward, at[1] - at[0]);
+	sk_times_tell(&e->meters.step[kind].sample, at[3] - at[2]);
+	sk_times_tell(&e->meters.step[kind].plan, at[4] - at[3] + at[2] - at[1]);
+}
+
+static enum sk_step_kind step_kind(const struct step *s)
+{
+	for (int32_t i = 0; i < s->b.S; i++)
+		if (s->b.seqs[i].prefill)
+			return SK_STEP_PREFILL;
+	return SK_STEP_DECODE;
+}
+
+/* at[]: when it began, the forward ended, a plan that looks ahead was made, the commit was done, the next plan was made. */
 static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 {
-	int64_t began = sk_now_us();
+	int64_t at[5] = { sk_now_us() };
+	enum sk_step_kind kind = step_kind(s);
 	uint64_t prompt_tokens = 0;
 	sk_status st = SK_OK;
 	struct sk_err err;
@@ -439,9 +470,11 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 		for (int32_t i = 0; i < s->b.S; i++)
 			prompt_tokens += s->b.seqs[i].prefill ? (uint64_t)s->b.seqs[i].len : 0;
 	}
+	at[1] = sk_now_us();
 	/* Not after a failure: its sequences are about to go, and there is nothing to gain time for. */
 	if (e->look_ahead && st >= 0)
 		plan(e, next);
+	at[2] = sk_now_us();
 	if (st >= 0) {
 		sample(e, s);
 		e->failures = s->arrays.S > 0 ? 0 : e->failures;
@@ -456,10 +489,13 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	if (sk_sched_check(e->sched, &err) < 0)
 		sk_bug(__FILE__, __LINE__, err.text);
 #endif
+	at[3] = sk_now_us();
 	if (!e->look_ahead || st < 0)
 		plan(e, next);
 	tell_stats(e);
-	atomic_fetch_add(&e->step_us, (uint64_t)(sk_now_us() - began));
+	at[4] = sk_now_us();
+	atomic_fetch_add(&e->step_us, (uint64_t)(at[4] - at[0]));
+	tell_step(e, kind, st, at);
 	sk_news_tell(e);
 }
 

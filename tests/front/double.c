@@ -62,6 +62,7 @@ struct sk_engine {
 	bool stop, refuse;
 	struct sk_gen *gens, *ready, **ready_end;
 	struct sk_stats stats;
+	struct sk_meters meters;
 	uint64_t ids;
 };
 
@@ -133,8 +134,11 @@ static void tick(struct sk_engine *e)
 			e->dead |= g->dead;
 			end(g, SK_EENGINE);
 		} else {
+			e->meters.joined += !g->prefilled;
+			e->meters.joins[1] += !g->prefilled;
 			g->prefilled = true;
-			g->made++;
+			if (g->made++)
+				sk_times_add(&e->meters.token_gap, e->period_us);
 			e->stats.generated_tokens++;
 			if (g->made == g->max)
 				end(g, SK_OK);
@@ -223,6 +227,15 @@ sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_inf
 {
 	sk_engine_info(NULL, ret_info);
 	return SK_OK;
+}
+
+void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
+{
+	struct sk_engine *w = (struct sk_engine *)e;
+
+	pthread_mutex_lock(&w->lock);
+	*ret_meters = e->meters;
+	pthread_mutex_unlock(&w->lock);
 }
 
 void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)

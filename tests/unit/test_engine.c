@@ -941,6 +941,84 @@ START_TEST(test_a_failed_step_fails_its_requests_and_no_others)
 }
 END_TEST
 
+static uint64_t times_count(const struct sk_times *t)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i <= SK_TIMES; i++)
+		n += t->counts[i];
+	return n;
+}
+
+/* The step whose events were read may still be telling its times. */
+static void meters_wait(struct sk_engine *e, struct sk_meters *ret_m)
+{
+	struct sk_stats st;
+
+	for (int tries = 0; tries < 5000; tries++) {
+		bool whole = true;
+		uint64_t steps = 0;
+
+		sk_engine_stats(e, &st);
+		sk_engine_meters(e, ret_m);
+		for (int i = 0; i < SK_STEP_KINDS; i++) {
+			const struct sk_meters_step *k = &ret_m->step[i];
+
+			steps += k->count;
+			whole = whole && times_count(&k->whole) == k->count && times_count(&k->forward) == k->count &&
+				times_count(&k->sample) == k->count && times_count(&k->plan) == k->count;
+		}
+		if (whole && steps == st.steps)
+			return;
+		poll(NULL, 0, 1);
+	}
+	ck_abort_msg("%d steps, of which not all were told", (int)st.steps);
+}
+
+START_TEST(test_the_meters_agree_with_what_was_done)
+{
+	for (int depth = 0; depth < 2; depth++) {
+		const uint32_t tokens[] = { 20, 7, 1 };
+		uint64_t joined = 0;
+		struct sk_gen *gens[4];
+		struct sk_meters m;
+		struct sk_engine *e;
+
+		model_write();
+		e = engine_open((struct sk_engine_opts){ .look_ahead = depth });
+		meters_wait(e, &m);
+		ck_assert(!m.step[0].count && !m.step[1].count && !m.joined && !times_count(&m.queue_wait));
+		gens[0] = submit_long(e, tokens[0], SK_OK);
+		read_token(gens[0]);
+		for (int i = 1; i < 3; i++)
+			gens[i] = submit_long(e, tokens[i], SK_OK);
+		for (int i = 0; i < 3; i++) {
+			ck_assert_int_eq(read_to_end(gens[i]), SK_OK);
+			sk_gen_close(&gens[i]);
+		}
+		fail_in = 2;
+		gens[3] = submit_long(e, 200, SK_OK);
+		ck_assert_int_eq(read_to_end(gens[3]), SK_EENGINE);
+		sk_gen_close(&gens[3]);
+		meters_wait(e, &m);
+		ck_assert_uint_eq(times_count(&m.token_gap), 19 + 6);
+		ck_assert_uint_eq(times_count(&m.queue_wait), 4);
+		for (int k = 1; k <= SK_JOINS_MAX; k++)
+			joined += m.joins[k] * (uint64_t)k;
+		ck_assert(joined == 4 && m.joined == 4 && !m.joins[0] && !m.joins[SK_JOINS_MAX + 1]);
+		ck_assert_uint_le(m.joined_others, 2);
+		ck_assert_uint_eq(m.step[SK_STEP_PREFILL].failed, 0);
+		ck_assert_uint_eq(m.step[SK_STEP_DECODE].failed, 1);
+		ck_assert_uint_ge(m.step[SK_STEP_PREFILL].count, 3);
+		ck_assert_uint_ge(m.step[SK_STEP_DECODE].count, 18);
+		ck_assert_uint_gt(m.step[SK_STEP_DECODE].whole.sum_us, m.step[SK_STEP_DECODE].sample.sum_us);
+		ck_assert_uint_ge(m.step[SK_STEP_DECODE].whole.sum_us, m.step[SK_STEP_DECODE].forward.sum_us);
+		sk_engine_close(&e);
+		model_remove();
+	}
+}
+END_TEST
+
 /* ---- cost ---- */
 
 START_TEST(test_nothing_is_allocated_between_two_tokens)
@@ -1029,6 +1107,7 @@ int main(void)
 	tcase_add_test(c, test_a_closed_generation_is_never_ready);
 	tcase_add_test(c, test_submitting_while_loading_is_refused_and_closing_while_loading_is_safe);
 	tcase_add_test(c, test_a_failed_step_fails_its_requests_and_no_others);
+	tcase_add_test(c, test_the_meters_agree_with_what_was_done);
 	tcase_add_test(c, test_nothing_is_allocated_between_two_tokens);
 	tcase_add_test(c, test_a_step_costs_little_beside_the_forward);
 	suite_add_tcase(s, c);

@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "fcgi/json.h"
+#include "fcgi/metrics.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 
@@ -78,6 +79,24 @@ void sk_api_readyz(struct sk_request *r, struct json_object *body)
 	if (state != SK_STATE_READY)
 		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, state == SK_STATE_READY ? 200 : 503, "application/json");
+}
+
+/* ---- /metrics ----------------------------------------------------------------------------------------------- */
+
+void sk_api_metrics(struct sk_request *r, struct json_object *body)
+{
+	struct sk_metrics *m = r->front->metrics;
+	struct sk_info info;
+	struct sk_stats stats;
+	struct sk_meters meters;
+
+	sk_engine_info(r->front->engine, &info);
+	stats.state = state_of(r, &stats);
+	sk_engine_meters(r->front->engine, &meters);
+	sk_metrics_take_engine(m, &stats, &meters, info.block_tokens);
+	sk_metrics_set(m, SK_M_PERMITS_USED, 0, r->front->options->max_concurrent_requests - atomic_load(&r->front->permits));
+	sk_metrics_write(m, r->front->keys, &r->out);
+	sk_reply_out(r, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 /* ---- /info -------------------------------------------------------------------------------------------------- */

@@ -439,6 +439,7 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 		refuse_types(r, st, &err);
 		return;
 	}
+	r->generates = true;
 	stream = shape == SK_TGI_EVENTS || (shape == SK_TGI_COMPAT && v.stream.yes);
 	fault = stream ? stream_fault(&v) : NULL;
 	if (fault) {

@@ -18,6 +18,8 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "fcgi/metrics.h"
+#include "fcgi/watch.h"
 
 #define PARAMS_BYTES_MAX (256u << 10)
 #define PARAMS_MAX 1024u
@@ -83,6 +85,8 @@ sk_status sk_conn_open(struct sk_loop *l, int fd)
 		c->next->prev = c;
 	l->conns = c;
 	l->conns_len++;
+	sk_metrics_add(l->front->metrics, SK_M_CONNECTIONS, 0, 1);
+	sk_metrics_add(l->front->metrics, SK_M_ACCEPTED, 0, 1);
 	/* A peer that connects and says nothing has as long as one that stops in mid-request. */
 	sk_timer_set(&l->timers, &c->timer, sk_now_us() + o->read_timeout_ms * 1000);
 	return SK_OK;
@@ -93,6 +97,7 @@ static void request_fini(struct sk_conn *c)
 {
 	struct sk_request *r = &c->req;
 
+	sk_watch_fini(r);
 	if (r->gen)
 		sk_gen_close(&r->gen);
 	if (r->permits)
@@ -123,24 +128,10 @@ static void conn_close(struct sk_conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	l->conns_len--;
+	sk_metrics_add(l->front->metrics, SK_M_CONNECTIONS, 0, -1);
 	c->buried = true;
 	c->grave = l->graves;
 	l->graves = c;
-}
-
-/* One line a request. The path is the client's: what could break the line is replaced. */
-static void log_request(struct sk_conn *c, const char *how)
-{
-	struct sk_request *r = &c->req;
-	const char *uri = sk_request_param(r, "REQUEST_URI");
-	char path[200];
-	size_t n = 0;
-
-	for (; uri && uri[n] && n + 1 < sizeof path; n++)
-		path[n] = uri[n] > 32 && uri[n] < 127 ? uri[n] : '?';
-	path[n] = 0;
-	sk_log(c->generated_tokens ? SK_LOG_INFO : SK_LOG_DEBUG, "%.16s %s %d%s, %.1f ms, %u + %u tokens", r->method ? r->method : "?", path, r->status, how,
-	       (double)(sk_now_us() - r->arrived_us) / 1000.0, c->prompt_tokens, c->generated_tokens);
 }
 
 /* Is all of the answer written, but for the end? nginx may close as soon as it has the bytes of Content-Length. */
@@ -148,11 +139,11 @@ static bool answered(const struct sk_conn *c)
 {
 	const struct sk_request *r = &c->req;
 
-	return r->status && !r->gen && !r->stream && c->writer.begun && !c->head.len && !r->out.len && !r->out.failed;
+	return r->status && !r->gen && c->writer.begun && !c->head.len && !r->out.len && !r->out.failed;
 }
 
-/* The peer is gone, or broke the protocol. */
-static void hang_up(struct sk_conn *c)
+/* The peer is gone, broke the protocol, or takes nothing any more. */
+static void hang_up(struct sk_conn *c, enum sk_watch_how how)
 {
 	if (c->state == SK_CONN_WORKING) {
 		/* The worker still reads the request: off the epoll set, and wait for it. */
@@ -161,7 +152,7 @@ static void hang_up(struct sk_conn *c)
 		return;
 	}
 	if (c->state == SK_CONN_ANSWERING)
-		log_request(c, answered(c) ? "" : " client gone");
+		sk_watch_end(&c->req, answered(c) ? SK_WATCH_WHOLE : how);
 	conn_close(c);
 }
 
@@ -170,7 +161,7 @@ static void request_end(struct sk_conn *c)
 {
 	bool keep = c->rec.keep_conn && !c->loop->draining;
 
-	log_request(c, "");
+	sk_watch_end(&c->req, SK_WATCH_WHOLE);
 	if (!keep) {
 		conn_close(c);
 		return;
@@ -192,12 +183,8 @@ static void pump(struct sk_conn *c)
 	struct sk_event ev;
 
 	while (r->gen && !r->gen_ended && r->out.len < OUT_HIGH_BYTES && sk_gen_next(r->gen, &ev) == SK_OK) {
-		if (ev.type == SK_EVENT_PREFILL)
-			c->prompt_tokens = ev.prefill.prompt_tokens;
-		else if (ev.type == SK_EVENT_TOKEN)
-			c->generated_tokens++;
-		else
-			r->gen_ended = true;
+		sk_watch_event(r, &ev);
+		r->gen_ended = ev.type == SK_EVENT_FINISH || ev.type == SK_EVENT_FAIL;
 		r->render->event(r, &ev);
 	}
 	if (r->gen_ended && r->gen)
@@ -217,6 +204,15 @@ static sk_status write_management(struct sk_conn *c)
 	return SK_OK;
 }
 
+static sk_status write_counted(struct sk_conn *c, struct sk_buf *b)
+{
+	size_t before = b->len;
+	sk_status st = sk_reply_write(&c->writer, b);
+
+	sk_watch_sent(&c->req, before - b->len);
+	return st;
+}
+
 static sk_status write_reply(struct sk_conn *c)
 {
 	struct sk_request *r = &c->req;
@@ -234,9 +230,9 @@ static sk_status write_reply(struct sk_conn *c)
 	}
 	if (r->head_only)
 		sk_buf_clear(&r->out);
-	st = sk_reply_write(&c->writer, &c->head);
+	st = write_counted(c, &c->head);
 	if (st == SK_OK && r->out.len) {
-		st = sk_reply_write(&c->writer, &r->out);
+		st = write_counted(c, &r->out);
 		c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
 	}
 	return st;
@@ -262,7 +258,7 @@ void sk_conn_advance(struct sk_conn *c)
 	if (st == SK_OK && complete)
 		st = sk_reply_end(&c->writer);
 	if (st == SK_EIO || r->out.failed) {
-		hang_up(c);
+		hang_up(c, SK_WATCH_LEFT);
 	} else if (st == SK_EAGAIN) {
 		if (!c->want_out || !c->timer.place)
 			sk_timer_set(&c->loop->timers, &c->timer, sk_now_us() + o->write_timeout_ms * 1000);
@@ -284,14 +280,17 @@ static void begin_answer(struct sk_conn *c)
 	struct sk_request *r = &c->req;
 
 	c->state = SK_CONN_ANSWERING;
+	sk_watch_worked(r);
 	if (sk_reply_open(&c->writer, c->fd, c->rec.id) < 0) {
-		hang_up(c);
+		hang_up(c, SK_WATCH_LEFT);
 		return;
 	}
 	sk_buf_init(&c->head, HEADERS_BYTES_MAX + 1024);
 	c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
 	if (r->gen)
 		sk_gen_set_user(r->gen, c);
+	if (r->gen && r->cancelled)
+		sk_gen_cancel(r->gen);
 	sk_conn_advance(c);
 }
 
@@ -303,7 +302,8 @@ void sk_conn_worked(struct sk_conn *c)
 	sk_record_body_drop(&c->rec);
 	if (c->gone) {
 		c->state = SK_CONN_ANSWERING;
-		hang_up(c);
+		sk_watch_worked(&c->req);
+		hang_up(c, SK_WATCH_LEFT);
 		return;
 	}
 	begin_answer(c);
@@ -323,7 +323,6 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 	sk_arena_init(&r->arena, ARENA_BYTES_MAX);
 	sk_buf_init(&r->headers, HEADERS_BYTES_MAX);
 	sk_buf_init(&r->out, REPLY_BYTES_MAX);
-	c->prompt_tokens = c->generated_tokens = 0;
 	st = sk_record_params(&c->rec, &r->arena, &r->params, err);
 	if (st == SK_OK)
 		st = sk_request_begin(r, err);
@@ -332,6 +331,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 	r->body_too_large = c->rec.too_large;
 	r->body = c->rec.body.len ? c->rec.body.data : "";
 	r->body_len = c->rec.body.len;
+	sk_watch_begin(r);
 	active(c, true);
 	sk_timer_clear(&l->timers, &c->timer);
 	if (sk_route_quick(r)) {
@@ -341,6 +341,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 	c->state = SK_CONN_WORKING;
 	st = c->rec.refused ? SK_EOVERLOADED : sk_workers_put(l->workers, r);
 	if (st < 0) {
+		sk_watch_refused(r);
 		sk_reply_status(r, st, NULL);
 		begin_answer(c);
 	}
@@ -366,7 +367,7 @@ static void take_bytes(struct sk_conn *c, const unsigned char *s, size_t len)
 		if (news == SK_RECORD_REQUEST) {
 			st = begin_request(c, &err);
 		} else if (news == SK_RECORD_ABORT) {
-			hang_up(c);
+			hang_up(c, SK_WATCH_LEFT);
 			return;
 		} else if (c->state == SK_CONN_READING && !was_reading && sk_record_reading(&c->rec)) {
 			active(c, true);
@@ -380,13 +381,13 @@ static void take_bytes(struct sk_conn *c, const unsigned char *s, size_t len)
 		return;
 	if (st < 0) {
 		sk_log(SK_LOG_WARN, "connection closed: %s", err.text);
-		hang_up(c);
+		hang_up(c, SK_WATCH_LEFT);
 		return;
 	}
 	if (c->rec.out.len) {
 		st = write_management(c);
 		if (st == SK_EIO || (st == SK_OK && c->rec.hang_up && c->state == SK_CONN_READING))
-			hang_up(c);
+			hang_up(c, SK_WATCH_LEFT);
 		else
 			want_out(c, st == SK_EAGAIN || c->want_out);
 	}
@@ -400,9 +401,11 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 		ssize_t n = recv(c->fd, c->loop->read_bytes, sizeof c->loop->read_bytes, MSG_DONTWAIT);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-			hang_up(c);
+			hang_up(c, SK_WATCH_LEFT);
 			return;
 		}
+		if (n > 0)
+			sk_metrics_add(c->loop->front->metrics, SK_M_RECEIVED, 0, n);
 		if (n > 0)
 			take_bytes(c, c->loop->read_bytes, (size_t)n);
 		if (c->buried || c->gone)
@@ -416,7 +419,7 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 	} else if (write_management(c) == SK_OK) {
 		want_out(c, false);
 		if (c->rec.hang_up && c->state == SK_CONN_READING)
-			hang_up(c);
+			hang_up(c, SK_WATCH_LEFT);
 	}
 }
 
@@ -429,10 +432,10 @@ void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
 		return;
 	if (c->state == SK_CONN_READING) {
 		sk_log(SK_LOG_DEBUG, "connection closed: no complete request within %d ms", (int)o->read_timeout_ms);
-		hang_up(c);
+		hang_up(c, SK_WATCH_LEFT);
 	} else if (c->want_out) {
 		sk_log(SK_LOG_INFO, "connection closed: the reader took nothing for %d ms", (int)o->write_timeout_ms);
-		hang_up(c);
+		hang_up(c, SK_WATCH_SLOW);
 	} else if (r->stream && r->gen) {
 		if (now_us >= c->comment_us)
 			sk_buf_adds(&r->out, ":\n\n");

@@ -40,7 +40,6 @@ struct sk_conn {
 	struct sk_reply_out writer;
 	struct sk_buf head;             /* of the reply, before req.out */
 	int64_t comment_us;             /* when the next comment is due */
-	uint32_t prompt_tokens, generated_tokens;
 	struct sk_conn *next, *prev;    /* loop->conns */
 	struct sk_conn *grave;
 };

@@ -35,6 +35,7 @@ void sk_reply_error(struct sk_request *r, int status, const char *error_type, co
 {
 	bool event = r->stream && r->status;
 
+	r->error_type = error_type;
 	if (!event)
 		sk_buf_clear(&r->out);
 	sk_buf_adds(&r->out, event ? "data: {\"error\":" : "{\"error\":");
@@ -53,6 +54,11 @@ void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *er
 {
 	char text[sizeof err->text + 64];
 
+	/* Not a status that clients try again by themselves, as they do with 409, 429 and all from 500 on. */
+	if (st == SK_ECANCELED && r->cancelled) {
+		sk_reply_error(r, 410, "incomplete_generation", "Incomplete generation: the request was cancelled");
+		return;
+	}
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const char *reason = rows[i].words;
 

@@ -4,7 +4,10 @@
  */
 #include <stdatomic.h>
 
+#include "engine/base/clock.h"
 #include "fcgi/request.h"
+
+#define PROMPT_MAX ((size_t)256)        /* bytes for the log */
 
 bool sk_request_permits(struct sk_request *r, int n)
 {
@@ -36,6 +39,9 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 		return;
 	r->render = render;
 	r->render_state = render_state;
+	r->max_new_tokens = p->max_new_tokens;
+	if (r->front->options->log_prompts && p->prompt)
+		r->prompt = sk_arena_strndup(&r->arena, p->prompt, p->prompt_len < PROMPT_MAX ? p->prompt_len : PROMPT_MAX);
 	st = sk_engine_submit(r->front->engine, p, &gen, &err);
 	if (st < 0) {
 		r->render = NULL;
@@ -43,6 +49,7 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 		return;
 	}
 	r->gen = gen;
+	r->submitted_us = sk_now_us();
 	if (!stream)
 		return;
 	/* nginx reads the second one and stops buffering, whatever its configuration says. */

@@ -131,7 +131,7 @@ static const char *reason(int status)
 {
 	static const struct { int status; const char *words; } rows[] = {
 		{ 200, "OK" }, { 202, "Accepted" }, { 204, "No Content" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
-		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 413, "Content Too Large" },
+		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 410, "Gone" }, { 413, "Content Too Large" },
 		{ 415, "Unsupported Media Type" }, { 422, "Unprocessable Entity" }, { 424, "Failed Dependency" },
 		{ 429, "Too Many Requests" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
 		{ 503, "Service Unavailable" },

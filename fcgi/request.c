@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define ADDRESS_MAX 64
+
 const char *sk_request_param(const struct sk_request *r, const char *name)
 {
 	for (const char **p = r->params; p && p[0]; p += 2)
@@ -66,6 +68,52 @@ sk_status sk_request_begin(struct sk_request *r, struct sk_err *err)
 	r->content_type = type ? type : "";
 	r->head_only = !strcmp(method, "HEAD");
 	return SK_OK;
+}
+
+/* IPv4, IPv6, perhaps in brackets and with a port or a zone; anything else somebody has made up. */
+static bool is_address(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!s[i] || !strchr("0123456789abcdefABCDEF.:[]%", s[i]))
+			return false;
+	return len > 0 && len <= ADDRESS_MAX;
+}
+
+/* The n-th entry from the end of a list with commas; false when it is shorter, or the entry is no address. */
+static bool entry_from_end(const char *list, int64_t n, const char **ret_entry, size_t *ret_len)
+{
+	const char *end = list + strlen(list), *from = end;
+
+	for (;;) {
+		while (from > list && from[-1] != ',')
+			from--;
+		if (--n == 0 || from == list)
+			break;
+		end = --from;
+	}
+	while (from < end && (*from == ' ' || *from == '\t'))
+		from++;
+	while (end > from && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*ret_entry = from;
+	*ret_len = (size_t)(end - from);
+	return n == 0 && is_address(from, *ret_len);
+}
+
+const char *sk_request_client(struct sk_request *r)
+{
+	int64_t hops = r->front->options->forwarded_hops;
+	const char *list = hops ? sk_request_param(r, "HTTP_X_FORWARDED_FOR") : NULL;
+	const char *remote = sk_request_param(r, "REMOTE_ADDR"), *entry;
+	size_t len;
+
+	if (list && entry_from_end(list, hops, &entry, &len)) {
+		const char *copy = sk_arena_strndup(&r->arena, entry, len);
+
+		if (copy)
+			return copy;
+	}
+	return remote ? remote : "";
 }
 
 void sk_reply_out(struct sk_request *r, int status, const char *type)

@@ -21,7 +21,10 @@
 #include "engine/saker.h"
 #include "fcgi/options.h"
 
+struct sk_keys;
+struct sk_metrics;
 struct sk_request;
+struct sk_route;
 
 /*
  * What a process serves with; made by main, read by all. `permits` counts MAX_CONCURRENT_REQUESTS down.
@@ -31,6 +34,31 @@ struct sk_front {
 	struct sk_engine *engine;
 	_Atomic int permits;
 	_Atomic bool draining;
+	/* owner: loop */
+	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
+	struct sk_metrics *metrics;             /* may be NULL */
+	struct sk_request *requests;            /* all that have begun and not ended, the youngest first */
+};
+
+#define SK_REQUEST_ID_MAX 64
+
+enum sk_request_state {
+	SK_REQUEST_ARRIVED,                     /* read; answered at once or given to a worker */
+	SK_REQUEST_QUEUED,                      /* submitted; its first step has not ended */
+	SK_REQUEST_RUNNING,                     /* tokens come */
+	SK_REQUEST_ENDING,                      /* the last bytes go out */
+};
+
+/* What became of a generation, for the log and the numbers; filled by the loop as events are read. */
+struct sk_outcome {
+	bool finished;                          /* FINISH was read: the members below `generated_tokens` hold */
+	uint32_t prompt_tokens, generated_tokens;
+	int64_t first_us;                       /* when the first token was read; 0: none */
+	int64_t ended_us;
+	enum sk_finish_reason reason;
+	uint64_t seed;
+	bool has_seed;
+	int64_t queue_us, inference_us;
 };
 
 /* Turns events into bytes. On the loop: quick, no I/O, no waiting. State lives in r->arena. */
@@ -71,7 +99,26 @@ struct sk_request {
 	void *render_state;
 	bool gen_ended;                         /* FINISH or FAIL was rendered */
 
-	void *conn;                             /* the loop's */
+	/* what handlers tell of it */
+	bool generates;                         /* a generation was asked for, in a body that could be read */
+	int64_t submitted_us;
+	uint32_t max_new_tokens;
+	const char *prompt;                     /* its beginning, where log-prompts asks for it */
+	const char *error_type;                 /* of the last sk_reply_error(); a constant */
+
+	/* owner: loop, also while a worker has the request */
+	void *conn;
+	char id[SK_REQUEST_ID_MAX + 1];         /* nobody else's who runs now; "" before sk_watch_begin() */
+	const char *client;                     /* its address; "" when the web server does not tell */
+	const struct sk_route *route;           /* NULL: none fits */
+	int key;                                /* slot of its API key, or SK_KEY_NONE */
+	enum sk_request_state state;
+	bool cancelled;                         /* by DELETE /requests/ID; read by a renderer too */
+	bool streaming;                         /* counted among the open streams */
+	size_t bytes_in;                        /* of the body */
+	uint64_t bytes_out;                     /* head and body, as far as they were written */
+	struct sk_outcome outcome;
+	struct sk_request *older, *younger;     /* front->requests */
 };
 
 /* Value of a FastCGI parameter ("HTTP_ACCEPT"); NULL when absent. */
@@ -107,10 +154,19 @@ bool sk_request_permits(struct sk_request *r, int n);
 void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
 			 const struct sk_render *render, void *render_state);
 
+/*
+ * The client's address: REMOTE_ADDR, or with the setting forwarded-hops an entry of X-Forwarded-For. "" when there is none.
+ * In the arena or a parameter of r. (request.c)
+ */
+const char *sk_request_client(struct sk_request *r);
+
 /* Find the handler of r and run it (worker thread). Always leaves a status or a generation. (route.c) */
 void sk_route(struct sk_request *r);
 
-/* Paths that the loop answers itself, without the pool (/livez /readyz /ping /health): true when answered. (api_info.c) */
+/*
+ * On the loop: find the route, ask for an API key where one is needed (401), and answer what needs no pool (/livez /readyz
+ * /ping /health /metrics /requests). True when answered. (route.c)
+ */
 bool sk_route_quick(struct sk_request *r);
 
 #endif

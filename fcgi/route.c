@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "fcgi/json.h"
+#include "fcgi/keys.h"
 #include "fcgi/request.h"
 
 static const struct sk_route routes[] = {
@@ -88,6 +89,7 @@ static void add_cors(struct sk_request *r)
 
 	if (!allowed || !*allowed)
 		return;
+	sk_reply_header(r, "access-control-expose-headers", "x-request-id,retry-after");
 	if (!strcmp(allowed, "*")) {
 		sk_reply_header(r, "access-control-allow-origin", "*");
 		return;
@@ -125,8 +127,8 @@ static void add_allow(struct sk_request *r, const char *header)
 static void answer_options(struct sk_request *r)
 {
 	if (sk_request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD")) {
-		sk_reply_header(r, "access-control-allow-methods", "GET,POST");
-		sk_reply_header(r, "access-control-allow-headers", "content-type");
+		sk_reply_header(r, "access-control-allow-methods", "GET,POST,DELETE");
+		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id");
 	}
 	add_allow(r, "allow");
 	sk_reply(r, 200, NULL, "", 0);
@@ -165,11 +167,37 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 	}
 }
 
+/*
+ * Who asks? `Authorization: Bearer KEY`, else `x-api-key: KEY`: the web server may use Authorization for its own users.
+ * False: 401 is answered. A browser's preflight request never has a key.
+ */
+static bool admit(struct sk_request *r)
+{
+	const char *key = sk_request_param(r, "HTTP_AUTHORIZATION");
+
+	if (!r->front->keys || (r->route && (r->route->flags & SK_ROUTE_OPEN)) || !strcmp(r->method, "OPTIONS"))
+		return true;
+	if (key && !strncasecmp(key, "Bearer", 6) && (key[6] == ' ' || key[6] == '\t'))
+		key += 6 + strspn(key + 6, " \t");
+	else
+		key = sk_request_param(r, "HTTP_X_API_KEY");
+	if (key)
+		r->key = sk_keys_find(r->front->keys, key, strcspn(key, " \t"));
+	if (r->key != SK_KEY_NONE)
+		return true;
+	sk_reply_header(r, "www-authenticate", key ? "Bearer realm=\"saker\", error=\"invalid_token\"" : "Bearer realm=\"saker\"");
+	sk_reply_error(r, 401, "unauthorized", key ? "This API key is not known" :
+		       "An API key is needed: Authorization: Bearer KEY");
+	return false;
+}
+
 void sk_route(struct sk_request *r)
 {
-	bool path_known;
-	const struct sk_route *route = sk_route_find(r->method, r->path, &path_known);
+	const struct sk_route *route = r->route;
+	bool path_known = route != NULL;
 
+	if (!route)
+		sk_route_find(r->method, r->path, &path_known);
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
 	if (route && (route->flags & SK_ROUTE_JSON)) {
@@ -188,13 +216,16 @@ void sk_route(struct sk_request *r)
 
 bool sk_route_quick(struct sk_request *r)
 {
-	bool path_known;
-	const struct sk_route *route = sk_route_find(r->method, r->path, &path_known);
+	bool path_known, quick;
 
-	if (!route || !(route->flags & SK_ROUTE_QUICK))
+	r->route = sk_route_find(r->method, r->path, &path_known);
+	r->key = SK_KEY_NONE;
+	quick = admit(r);
+	if (quick && !(r->route && (r->route->flags & SK_ROUTE_QUICK)))
 		return false;
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
-	route->run(r, NULL);
+	if (quick)
+		r->route->run(r, NULL);
 	return true;
 }

@@ -13,7 +13,9 @@ struct sk_request;
 
 enum sk_route_flags {
 	SK_ROUTE_JSON = 1,      /* a body in JSON: 415, 413 and 400 are answered before the handler runs */
-	SK_ROUTE_QUICK = 2,     /* answered on the loop: no I/O, no lock, microseconds */
+	SK_ROUTE_QUICK = 2,     /* answered on the loop: no I/O, no lock, a few milliseconds at most */
+	SK_ROUTE_GENERATE = 4,  /* may generate: counted as such, listed by /requests */
+	SK_ROUTE_OPEN = 8,      /* needs no API key */
 };
 
 /* Answers r. body: the parsed JSON of a SK_ROUTE_JSON route, lent until the handler returns; else NULL. */

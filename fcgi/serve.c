@@ -6,10 +6,14 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "engine/base/log.h"
+#include "fcgi/keys.h"
 #include "fcgi/loop.h"
+#include "fcgi/metrics.h"
 
 #define WORKER_QUEUE_MAX 1024
 #define FILES_OWN 64                    /* descriptors that are no connections */
@@ -40,6 +44,22 @@ void sk_serve_signals(sigset_t *ret_ends)
 		sigaddset(ret_ends, SIGHUP);
 }
 
+static sk_status metrics_open(struct sk_front *f, struct sk_err *err)
+{
+	struct sk_info info;
+	sk_status st;
+
+	sk_engine_info(f->engine, &info);
+	st = sk_metrics_open(info.input_tokens_max, info.total_tokens_max, &f->metrics, err);
+	if (st == SK_OK && sk_metrics_info(f->metrics, SK_M_BUILD, (const char *const[]){
+			"version", PACKAGE_VERSION, "model", info.model_id, "architecture", info.arch, "quantization", info.quant,
+			"backend", info.backend, "isa", info.isa, "calculation", info.dtype, "kv_dtype", info.kv_dtype, NULL }) < 0)
+		st = sk_fail(err, SK_ENOMEM, "no memory for metrics");
+	if (st == SK_OK)
+		sk_metrics_set(f->metrics, SK_M_START_TIME, 0, time(NULL));
+	return st;
+}
+
 sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
 {
 	struct sk_front front = { .options = o };
@@ -49,6 +69,9 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sigset_t ends;
 	sk_status st;
 
+	st = sk_keys_open(o->api_key, o->api_key_file, &front.keys, err);
+	if (st < 0)
+		goto out;
 	files_raise((int64_t)o->max_connections);
 	atomic_init(&front.permits, (int)o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
@@ -57,6 +80,8 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sk_options_engine(o, &eo);
 	st = sk_engine_open(&eo, &front.engine, err);
+	if (st == SK_OK)
+		st = metrics_open(&front, err);
 	if (st == SK_OK)
 		st = sk_workers_open((int)o->workers, WORKER_QUEUE_MAX, &workers, err);
 	if (st == SK_OK)
@@ -78,6 +103,9 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sk_workers_close(&workers);
 	sk_loop_close(&loop);
 	sk_engine_close(&front.engine);
+	sk_metrics_close(&front.metrics);
+	sk_keys_close(&front.keys);
+out:
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
 	s->listen_fd = -1;

@@ -116,6 +116,8 @@ static size_t field_put(char *out, size_t room, const struct sk_log_field *f)
 	snprintf(out, room, as_json ? ",\"%s\":" : " %s=", f->name);
 	if (f->type == SK_LOG_INT)
 		return len + (size_t)snprintf(out + len, room - len, "%" PRId64, f->i);
+	if (f->type == SK_LOG_U64)
+		return len + (size_t)snprintf(out + len, room - len, "%" PRIu64, (uint64_t)f->i);
 	if (f->type == SK_LOG_MS)
 		return len + (size_t)snprintf(out + len, room - len, "%.3f", (double)f->i / 1000.0);
 	raw = strnlen(f->s, f->max);

@@ -23,10 +23,10 @@ int sk_log_level_find(const char *name);
 /* One fact of a line: name=value, or a member of the JSON object. */
 struct sk_log_field {
 	const char *name;               /* a constant of [a-z_] */
-	enum { SK_LOG_STR, SK_LOG_INT, SK_LOG_MS } type;
+	enum { SK_LOG_STR, SK_LOG_INT, SK_LOG_U64, SK_LOG_MS } type;
 	const char *s;                  /* STR: somebody else's bytes; NULL leaves the field out */
 	size_t max;                     /* STR: bytes of s that are written at most */
-	int64_t i;                      /* INT; MS: microseconds, written as milliseconds with three digits */
+	int64_t i;                      /* INT; U64: the same bits; MS: microseconds, written as milliseconds with three digits */
 };
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints saker.1, saker.conf.5 or an example saker.conf from the tables that the program itself is made from.
+ * Prints saker.1, saker.conf.5, saker-metrics.7 or an example saker.conf from the tables that the program itself is made from.
  *
- *	gen saker.1 | saker.conf.5 | saker.conf
+ *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -37,6 +37,12 @@ static const struct flag { const char *cmd, *flag, *def, *arg, *help; } flags[] 
 #undef SK_CMD
 #undef SK_FLAG
 	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static const struct metric { const char *name, *kind, *label, *values, *buckets, *help; } metrics[] = {
+#define SK_METRIC(id, name, kind, label, values, buckets, help) { name, #kind, label, values, #buckets, help },
+#include "fcgi/metrics.def"
+#undef SK_METRIC
 };
 
 static const struct exits { int code; const char *words; } exit_codes[] = {
@@ -139,7 +145,7 @@ static void saker_1(void)
 		putchar('\n');
 	}
 	printf(".SH FILES\n.TP\n.I /etc/saker/saker.conf\nread when it is there; another with \\fB\\-\\-conf\\fR\n"
-	       ".SH SEE ALSO\n.BR saker.conf (5)\n");
+	       ".SH SEE ALSO\n.BR saker.conf (5),\n.BR saker\\-metrics (7)\n");
 }
 
 static void saker_conf_5(void)
@@ -160,7 +166,54 @@ static void saker_conf_5(void)
 		printf(".\n");
 		put_limits(s);
 	}
-	printf(".SH SEE ALSO\n.BR saker (1)\n");
+	printf(".SH API KEYS\nWithout \\fBapi_key\\fR and \\fBapi_key_file\\fR nobody is asked for a key. With them every path but \\fI/livez\\fR,\n"
+	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR and GET \\fI/\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
+	       "\\fBx\\-api\\-key:\\fR \\fIKEY\\fR, else it answers 401. A line of the file is\n.IP\n\\fINAME\\fR \\fIKEY\\fR [admin]\n.PP\n"
+	       "where \\fIKEY\\fR is 1 to 512 visible ASCII characters, or sha256: and the 64 hexadecimal digits of\n"
+	       "\\fBprintf %%s \\fIKEY\\fB | sha256sum\\fR. # begins a comment line. The name stands in the log and in metrics. An owner\n"
+	       "sees and cancels its own requests (\\fI/requests\\fR), an admin those of all; the key of \\fBapi_key\\fR is an\n"
+	       "admin's. A file that others than its owner may write is refused, one that everybody may read gets a warning.\n"
+	       ".SH SEE ALSO\n.BR saker (1),\n.BR saker\\-metrics (7)\n");
+}
+
+static void put_buckets(const char *buckets)
+{
+	static const struct { const char *name, *words; } rows[] = {
+		{ "TIMES", "35 buckets, 0.00015 times 1.5 to the power of 0 to 34 seconds" },
+		{ "INPUT", "100 equal buckets up to max_input_tokens" },
+		{ "TOTAL", "100 equal buckets up to max_total_tokens" },
+		{ "BATCH", "1024 buckets, 1 to 1024" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strcmp(rows[i].name, buckets) == 0)
+			printf("; %s", rows[i].words);
+}
+
+static void saker_metrics_7(void)
+{
+	page_begin("saker\\-metrics", "7", "what saker tells Prometheus");
+	printf(".SH DESCRIPTION\nGET \\fI/metrics\\fR answers in Prometheus' text format 0.0.4; it wants an API key where there are keys.\n"
+	       "Names, types, labels and buckets of \\fBtgi_\\fR* are those of text\\-generation\\-inference. OpenMetrics is not\n"
+	       "spoken: it would rename counters. What is counted begins with the process.\n.SH METRICS\n");
+	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
+		const struct metric *m = &metrics[i];
+
+		printf(".TP\n.B ");
+		put(m->name);
+		if (strcmp(m->label, "key") == 0)
+			printf(" \\fRkey = names of API keys, only where there are any");
+		else if (*m->label)
+			printf(" \\fR%s = %s", m->label, m->values);
+		printf("\n(");
+		for (const char *c = strcmp(m->kind, "INFO") == 0 ? "gauge" : m->kind; *c; c++)
+			putchar(tolower((unsigned char)*c));
+		put_buckets(m->buckets);
+		printf(")\n");
+		put(m->help);
+		printf(".\n");
+	}
+	printf(".SH SEE ALSO\n.BR saker (1),\n.BR saker.conf (5)\n");
 }
 
 /* The example: every key with its default, commented out. */
@@ -181,7 +234,8 @@ static void saker_conf(void)
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*print)(void); } pages[] = {
-		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 }, { "saker.conf", saker_conf },
+		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 },
+		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -189,6 +243,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
-	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker.conf\n");
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf\n");
 	return EXIT_FAILURE;
 }

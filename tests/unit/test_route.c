@@ -47,7 +47,7 @@ const char *sk_request_param(const struct sk_request *r, const char *name)
 
 /* ---- the double of the engine ------------------------------------------------------------------------------- */
 
-struct sk_gen { struct sk_gen_params params; };
+struct sk_gen { struct sk_gen_params params; bool cancelled; };
 struct sk_engine {
 	enum sk_engine_state state;
 	sk_status submit;               /* what submit answers */
@@ -67,6 +67,16 @@ void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
 {
 	*ret_stats = (struct sk_stats){ .state = e->state, .load_done_bytes = 5, .load_total_bytes = 10,
 					.load_phase = "weights" };
+}
+
+void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
+{
+	*ret_meters = (struct sk_meters){ .joined = 1 };
+}
+
+void sk_gen_cancel(struct sk_gen *g)
+{
+	g->cancelled = true;
 }
 
 sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
@@ -306,8 +316,8 @@ START_TEST(a_browser_of_a_named_site_may_read_answers)
 	w.r.params = preflight;
 	ask(&w, "OPTIONS", "/generate", "", "");
 	ck_assert(has_header(&w, "access-control-allow-origin: https://b.example\r\n"));
-	ck_assert(has_header(&w, "access-control-allow-methods: GET,POST\r\n"));
-	ck_assert(has_header(&w, "access-control-allow-headers: content-type\r\n"));
+	ck_assert(has_header(&w, "access-control-allow-methods: GET,POST,DELETE\r\n"));
+	ck_assert(has_header(&w, "access-control-allow-headers: content-type,authorization,x-api-key,x-request-id\r\n"));
 	w.r.params = stranger;
 	ask(&w, "GET", "/ping", "", "");
 	ck_assert(!has_header(&w, "access-control-allow-origin"));

@@ -12,6 +12,7 @@
 
 #include "engine/base/clock.h"
 #include "fcgi/api_tgi.h"
+#include "fcgi/keys.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 
@@ -297,9 +298,12 @@ START_TEST(a_path_names_the_methods_that_it_answers)
 	ask(&w, "HEAD", "/generate", "", "");
 	ck_assert_int_eq(w.r.status, 405);
 	ck_assert(has_header(&w, "allow: POST, OPTIONS\r\n"));
+	ask(&w, "POST", "/requests/x", "", "");
+	ck_assert(has_header(&w, "allow: GET, HEAD, DELETE, OPTIONS\r\n"));
 	ask(&w, "OPTIONS", "/generate", "", "");
 	ck_assert_int_eq(w.r.status, 200);
 	ck_assert(has_header(&w, "access-control-allow-origin: *\r\n"));
+	ck_assert(has_header(&w, "access-control-expose-headers: x-request-id,retry-after\r\n"));
 	ck_assert(!has_header(&w, "access-control-allow-methods"));
 	world_fini(&w);
 }
@@ -322,6 +326,55 @@ START_TEST(a_browser_of_a_named_site_may_read_answers)
 	ask(&w, "GET", "/ping", "", "");
 	ck_assert(!has_header(&w, "access-control-allow-origin"));
 	ck_assert(has_header(&w, "vary: origin\r\n"));
+	world_fini(&w);
+}
+END_TEST
+
+/* Every row of routes.def: open, or refused without a key and served with one. */
+START_TEST(routes_are_open_or_ask_for_a_key)
+{
+	static const char *const key[] = { "HTTP_AUTHORIZATION", "Bearer k", NULL };
+	const struct sk_route *rows;
+	size_t len, open = 0;
+	struct world w;
+
+	world_init(&w);
+	ck_assert_int_eq(sk_keys_open("k", "", &w.front.keys, &(struct sk_err){ 0 }), SK_OK);
+	rows = sk_route_list(&len);
+	for (size_t i = 0; i < len; i++) {
+		w.r.params = NULL;
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\"}");
+		ck_assert_msg(w.r.status == (rows[i].flags & SK_ROUTE_OPEN ? 200 : 401), "%s %s: %d", rows[i].method, rows[i].path,
+			      w.r.status);
+		open += (rows[i].flags & SK_ROUTE_OPEN) != 0;
+		ck_assert(w.r.status == 200 || (w.r.key == SK_KEY_NONE && !w.r.gen && !w.r.generates));
+		w.r.params = (const char **)key;
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\"}");
+		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
+		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
+	}
+	ck_assert_uint_eq(open, 5);
+	sk_keys_close(&w.front.keys);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_cancelled_request_is_not_tried_again)
+{
+	struct world w;
+
+	world_init(&w);
+	w.engine.fail = SK_ECANCELED;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 500);
+	ck_assert_str_eq(w.r.error_type, "incomplete_generation");
+	w.r.cancelled = true;
+	sk_buf_clear(&w.r.out);
+	sk_reply_status(&w.r, SK_ECANCELED, NULL);
+	ck_assert_int_eq(w.r.status, 410);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"Incomplete generation: the request was cancelled\","
+			 "\"error_type\":\"incomplete_generation\"}");
+	ck_assert(!has_header(&w, "\nretry-after:"));
 	world_fini(&w);
 }
 END_TEST
@@ -533,6 +586,8 @@ int main(void)
 	tcase_add_loop_test(c, requests_get_these_answers, 0, sizeof cases / sizeof *cases);
 	tcase_add_test(c, a_path_names_the_methods_that_it_answers);
 	tcase_add_test(c, a_browser_of_a_named_site_may_read_answers);
+	tcase_add_test(c, routes_are_open_or_ask_for_a_key);
+	tcase_add_test(c, a_cancelled_request_is_not_tried_again);
 	tcase_add_test(c, a_body_over_the_limit_is_refused);
 	tcase_add_test(c, permits_come_between_types_and_ranges);
 	tcase_add_loop_test(c, what_the_engine_refuses_has_a_status, 0, sizeof submit_cases / sizeof *submit_cases);

@@ -166,6 +166,32 @@ def the_counters_agree_with_what_was_sent(argv):
         assert 3 * 4 / 200 < d["tgi_request_inference_duration_sum"] <= d["tgi_request_duration_sum"] < DEADLINE
 
 
+def the_counters_agree_with_the_answers(argv):
+    """Of any engine: what the answers tell of themselves, summed, is what the metrics say."""
+    with Server(argv) as srv:
+        before = samples(srv)
+        told = []
+        for tokens, text in (1, "a"), (5, "some words"), (12, "and more of them"), (3, "x"):
+            status, h, _ = ask(srv, "POST", "/generate", gen(tokens, text))
+            assert status == 200
+            told.append((int(h["x-prompt-tokens"]), int(h["x-generated-tokens"])))
+        prompt, new = (sum(t[i] for t in told) for i in (0, 1))
+        # The engine tells its step after the step's events: the last one may come a moment later.
+        d = wait_for("the last step is counted", lambda: (lambda d: d["saker_prompt_tokens_total"] == prompt and d)(
+            deltas(samples(srv), before)))
+        expect(d, **{
+            "tgi_request_count": 4, "tgi_request_success": 4, "tgi_request_input_length_sum": prompt,
+            "tgi_request_generated_tokens_sum": new, "tgi_request_max_new_tokens_sum": 21, "saker_generated_tokens_total": new,
+            "saker_inter_token_seconds_count": new - 4, "saker_time_to_first_token_seconds_count": 4,
+            "tgi_batch_next_size_sum": 4, 'tgi_batch_next_size_bucket{le="1"}': 4, 'tgi_batch_concat{reason="chunking"}': 0,
+            "saker_preemptions_total": 0, "saker_refusals_total{reason=\"validation\"}": 0})
+        if "double" not in argv[0]:
+            steps = sum(d['tgi_batch_inference_count{method="%s"}' % m] for m in ("prefill", "decode"))
+            assert d['tgi_batch_inference_count{method="prefill"}'] >= 4 and new - 1 <= steps <= new + 4, d
+            assert d["saker_queue_wait_seconds_count"] == 4 and samples(srv)["saker_kv_blocks"] > 0
+            assert 0 < d["tgi_request_inference_duration_sum"] <= d["tgi_request_duration_sum"] < DEADLINE
+
+
 def answers_and_bytes_are_counted(argv):
     with Server(argv) as srv:
         before = samples(srv)
@@ -504,7 +530,8 @@ def the_clients_address_is_the_web_servers_word(argv):
                 assert got == want, (hops, sent, got)
 
 
-TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_what_was_sent, answers_and_bytes_are_counted,
+TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_what_was_sent,
+         the_counters_agree_with_the_answers, answers_and_bytes_are_counted,
          metrics_answer_while_loading, a_full_worker_queue_counts_as_overload, a_request_has_an_id,
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,
          cancelling_and_leaving_at_once_harms_nobody, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,

@@ -311,12 +311,26 @@ void sk_conn_worked(struct sk_conn *c)
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
+/* The parameters are there, the body comes: without an API key it is not worth memory that others may need. */
+static void judge(struct sk_conn *c)
+{
+	struct sk_request r = { .front = c->loop->front };
+
+	c->judged = true;
+	sk_arena_init(&r.arena, ARENA_BYTES_MAX);
+	if (sk_record_params(&c->rec, &r.arena, &r.params, NULL) == SK_OK && sk_request_begin(&r, NULL) == SK_OK &&
+	    !sk_route_admits(&r))
+		sk_record_body_refuse(&c->rec);
+	sk_arena_fini(&r.arena);
+}
+
 static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 {
 	struct sk_loop *l = c->loop;
 	struct sk_request *r = &c->req;
 	sk_status st;
 
+	c->judged = false;
 	r->front = l->front;
 	r->conn = c;
 	r->arrived_us = sk_now_us();
@@ -376,6 +390,8 @@ static void take_bytes(struct sk_conn *c, const unsigned char *s, size_t len)
 		} else if (c->state == SK_CONN_READING && !sk_record_reading(&c->rec)) {
 			active(c, false);
 		}
+		if (c->rec.state == SK_RECORD_BODY && !c->judged && c->loop->front->keys)
+			judge(c);
 	}
 	if (c->buried || c->gone)
 		return;

@@ -35,6 +35,7 @@ struct sk_conn {
 	bool gone;                      /* the peer left while a worker has the request */
 	bool buried;                    /* closed; freed at the end of the round */
 	bool counted;                   /* in loop->active */
+	bool judged;                    /* the request being read was looked at before its body came */
 	struct sk_record rec;
 	struct sk_request req;
 	struct sk_reply_out writer;

@@ -38,6 +38,12 @@ void sk_record_body_drop(struct sk_record *p)
 	p->charged = 0;
 }
 
+void sk_record_body_refuse(struct sk_record *p)
+{
+	p->refused = true;
+	sk_record_body_drop(p);
+}
+
 void sk_record_next(struct sk_record *p)
 {
 	p->state = SK_RECORD_IDLE;

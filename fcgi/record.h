@@ -90,6 +90,9 @@ void sk_record_next(struct sk_record *p);
 /* The body was read, nobody needs its bytes any more: give back its memory. */
 void sk_record_body_drop(struct sk_record *p);
 
+/* The answer does not depend on the body: what is still to come of it is dropped, and marked refused. */
+void sk_record_body_refuse(struct sk_record *p);
+
 /* Whether a request has begun but is not complete: a read deadline applies. */
 bool sk_record_reading(const struct sk_record *p);
 

@@ -163,6 +163,9 @@ const char *sk_request_client(struct sk_request *r);
 /* Find the handler of r and run it (worker thread). Always leaves a status or a generation. (route.c) */
 void sk_route(struct sk_request *r);
 
+/* On the loop: set route and key. Whether the request may go on: false without an API key where one is needed. (route.c) */
+bool sk_route_admits(struct sk_request *r);
+
 /*
  * On the loop: find the route, ask for an API key where one is needed (401), and answer what needs no pool (/livez /readyz
  * /ping /health /metrics /requests). True when answered. (route.c)

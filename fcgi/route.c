@@ -167,28 +167,39 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 	}
 }
 
-/*
- * Who asks? `Authorization: Bearer KEY`, else `x-api-key: KEY`: the web server may use Authorization for its own users.
- * False: 401 is answered. A browser's preflight request never has a key.
- */
-static bool admit(struct sk_request *r)
+/* The key that was sent: `Authorization: Bearer KEY`, else `x-api-key: KEY`, as the web server may use Authorization itself. */
+static const char *key_sent(const struct sk_request *r)
 {
 	const char *key = sk_request_param(r, "HTTP_AUTHORIZATION");
 
+	if (key && !strncasecmp(key, "Bearer", 6) && (key[6] == ' ' || key[6] == '\t'))
+		return key + 6 + strspn(key + 6, " \t");
+	return sk_request_param(r, "HTTP_X_API_KEY");
+}
+
+bool sk_route_admits(struct sk_request *r)
+{
+	const char *key = key_sent(r);
+	bool path_known;
+
+	r->route = sk_route_find(r->method, r->path, &path_known);
+	r->key = SK_KEY_NONE;
+	/* A browser's preflight request never has a key. */
 	if (!r->front->keys || (r->route && (r->route->flags & SK_ROUTE_OPEN)) || !strcmp(r->method, "OPTIONS"))
 		return true;
-	if (key && !strncasecmp(key, "Bearer", 6) && (key[6] == ' ' || key[6] == '\t'))
-		key += 6 + strspn(key + 6, " \t");
-	else
-		key = sk_request_param(r, "HTTP_X_API_KEY");
 	if (key)
 		r->key = sk_keys_find(r->front->keys, key, strcspn(key, " \t"));
-	if (r->key != SK_KEY_NONE)
-		return true;
-	sk_reply_header(r, "www-authenticate", key ? "Bearer realm=\"saker\", error=\"invalid_token\"" : "Bearer realm=\"saker\"");
-	sk_reply_error(r, 401, "unauthorized", key ? "This API key is not known" :
+	return r->key != SK_KEY_NONE;
+}
+
+static void answer_unauthorized(struct sk_request *r)
+{
+	bool sent = key_sent(r) != NULL;
+
+	sk_reply_header(r, "www-authenticate", sent ? "Bearer realm=\"saker\", error=\"invalid_token\"" :
+			"Bearer realm=\"saker\"");
+	sk_reply_error(r, 401, "unauthorized", sent ? "This API key is not known" :
 		       "An API key is needed: Authorization: Bearer KEY");
-	return false;
 }
 
 void sk_route(struct sk_request *r)
@@ -216,16 +227,15 @@ void sk_route(struct sk_request *r)
 
 bool sk_route_quick(struct sk_request *r)
 {
-	bool path_known, quick;
+	bool admitted = sk_route_admits(r);
 
-	r->route = sk_route_find(r->method, r->path, &path_known);
-	r->key = SK_KEY_NONE;
-	quick = admit(r);
-	if (quick && !(r->route && (r->route->flags & SK_ROUTE_QUICK)))
+	if (admitted && !(r->route && (r->route->flags & SK_ROUTE_QUICK)))
 		return false;
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
-	if (quick)
+	if (admitted)
 		r->route->run(r, NULL);
+	else
+		answer_unauthorized(r);
 	return true;
 }

@@ -460,6 +460,31 @@ def requests_of_others_are_not_there(argv):
         assert b"was cancelled" in rest(p, pout)[0] and b"was cancelled" in rest(q, qout)[0]
 
 
+def a_body_without_a_key_takes_nobodys_memory(argv):
+    limit = 1 << 20
+    body = json.dumps(gen(0, "x" * (limit - 100)))[:limit].encode()
+    def half(key):
+        p = Peer(srv.path)
+        more = [header("authorization", "Bearer " + key)] if key else []
+        p.send(begin() + stream(PARAMS, 1, params("POST", "/generate", more)))
+        for at in range(0, len(body) - 1000, 50000):
+            p.send(record(STDIN, 1, body[at:at + 50000] if at + 50000 < len(body) - 1000 else body[at:-1000]))
+        return p
+
+    def answer(p):
+        p.send(record(STDIN, 1, body[-1000:]) + record(STDIN, 1))
+        return p.answer()[0]
+
+    with Server(argv, flags=["--api-key", "k", "--payload-limit", str(limit)]) as srv:
+        strangers = [half("") for _ in range(10)] + [half("wrong") for _ in range(10)]
+        # Another request is served behind all that was sent.
+        assert answer(half("k")) == 422
+        assert [answer(p) for p in strangers] == [401] * 20
+        friends = [half("k") for _ in range(12)]
+        assert 429 in [answer(p) for p in friends], "the limit of all bodies holds for those who have a key"
+        assert answer(half("k")) == 422
+
+
 def a_wrong_file_of_keys_is_an_error_at_the_start(argv):
     model = [] if len(argv) > 1 else ["--model", "double"]
     for text, mode, words in ((KEYS, 0o622, "others than its owner may write it"), ("a\n", 0o600, ":1: a line is NAME KEY"),
@@ -569,7 +594,7 @@ TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_wha
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,
          cancelling_and_leaving_at_once_harms_nobody, behind_nginx_it_is_the_same, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,
          a_key_names_its_owner_in_log_and_metrics, requests_of_others_are_not_there,
-         a_wrong_file_of_keys_is_an_error_at_the_start, a_line_tells_a_request, nothing_that_is_sent_breaks_a_line,
+         a_body_without_a_key_takes_nobodys_memory, a_wrong_file_of_keys_is_an_error_at_the_start, a_line_tells_a_request, nothing_that_is_sent_breaks_a_line,
          a_prompt_is_logged_when_asked_only, the_clients_address_is_the_web_servers_word]
 
 if __name__ == "__main__":

@@ -468,6 +468,14 @@ void sk_conns_cancel(struct sk_loop *l)
 			sk_gen_cancel(c->req.gen);
 }
 
+void sk_conns_tell(struct sk_loop *l)
+{
+	/* Not those that a worker has: it writes to them. */
+	for (struct sk_conn *c = l->conns; c; c = c->next)
+		if (c->state == SK_CONN_ANSWERING)
+			sk_watch_end(&c->req, answered(c) ? SK_WATCH_WHOLE : SK_WATCH_CUT);
+}
+
 void sk_conns_close(struct sk_loop *l)
 {
 	while (l->conns) {

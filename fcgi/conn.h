@@ -72,6 +72,7 @@ void sk_conn_timeout(struct sk_conn *c, int64_t now_us);
 void sk_conn_worked(struct sk_conn *c);                         /* its request came back from the workers */
 void sk_conn_advance(struct sk_conn *c);                        /* its generation has news, or its socket room */
 void sk_conns_cancel(struct sk_loop *l);                        /* all running generations */
+void sk_conns_tell(struct sk_loop *l);                          /* the log, of requests that will not be finished */
 void sk_conns_close(struct sk_loop *l);
 void sk_conns_bury(struct sk_loop *l);                          /* free what was closed in this round */
 

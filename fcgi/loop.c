@@ -334,6 +334,11 @@ bool sk_loop_at_once(const struct sk_loop *l)
 	return l->at_once;
 }
 
+void sk_loop_tell(struct sk_loop *l)
+{
+	sk_conns_tell(l);
+}
+
 void sk_loop_close(struct sk_loop **pl)
 {
 	struct sk_loop *l = *pl;

@@ -24,6 +24,9 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err);
 /* Whether it ended with requests unfinished, by a second signal or because the drain's time was over. */
 bool sk_loop_at_once(const struct sk_loop *l);
 
+/* Then: one line in the log for each of them. */
+void sk_loop_tell(struct sk_loop *l);
+
 void sk_loop_close(struct sk_loop **l);
 
 #endif

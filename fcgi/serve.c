@@ -93,6 +93,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	 * not wait for it. The kernel takes threads, memory and connections.
 	 */
 	if (loop && sk_loop_at_once(loop)) {
+		sk_loop_tell(loop);
 		if (s->end)
 			s->end(s->arg);
 		if (st < 0)

@@ -15,6 +15,7 @@ enum sk_watch_how {
 	SK_WATCH_WHOLE,         /* the last byte of the answer was written */
 	SK_WATCH_LEFT,          /* the peer went before */
 	SK_WATCH_SLOW,          /* the peer took nothing until write-timeout-ms */
+	SK_WATCH_CUT,           /* the process ends before it */
 };
 
 /*

@@ -144,6 +144,14 @@ static void saker_1(void)
 		put(exit_codes[i].words);
 		putchar('\n');
 	}
+	printf(".SH LOG\nOne line a message on standard error; with \\fB\\-\\-json\\-output\\fR one JSON object. Each request has one line, at its\n"
+	       "end: the message is \\fBrequest\\fR, then come those of\n.BR id ,\n.BR method ,\n.BR path ,\n.BR status ,\n.BR error\n"
+	       "(the error_type),\n.B end\n(client left, reader too slow, server stopped),\n.BR client ,\n.BR user ,\n.B key\n(a name),\n"
+	       ".BR bytes_in ,\n.BR bytes_out ,\n.BR total_ms ,\nand of a generation\n.BR prompt_tokens ,\n.BR generated_tokens ,\n"
+	       ".BR max_new_tokens ,\n.BR validation_ms ,\n.BR first_token_ms ,\n.BR queue_ms ,\n.BR inference_ms ,\n"
+	       ".BR time_per_token_ms ,\n.BR finish_reason ,\n.BR seed ,\n.B since_queued_ms\n(where it did not finish) and\n.B prompt\n"
+	       "(with \\fB\\-\\-log\\-prompts\\fR) that there are. Health checks, and what is neither a generation nor refused, are told at\n"
+	       "\\fBdebug\\fR, answers from 500 on at \\fBwarn\\fR, all else at \\fBinfo\\fR.\n");
 	printf(".SH FILES\n.TP\n.I /etc/saker/saker.conf\nread when it is there; another with \\fB\\-\\-conf\\fR\n"
 	       ".SH SEE ALSO\n.BR saker.conf (5),\n.BR saker\\-metrics (7)\n");
 }
@@ -195,7 +203,9 @@ static void saker_metrics_7(void)
 	page_begin("saker\\-metrics", "7", "what saker tells Prometheus");
 	printf(".SH DESCRIPTION\nGET \\fI/metrics\\fR answers in Prometheus' text format 0.0.4; it wants an API key where there are keys.\n"
 	       "Names, types, labels and buckets of \\fBtgi_\\fR* are those of text\\-generation\\-inference. OpenMetrics is not\n"
-	       "spoken: it would rename counters. What is counted begins with the process.\n.SH METRICS\n");
+	       "spoken: it would rename counters. What is counted begins with the process.\n.SH SCRAPING\n.nf\nscrape_configs:\n"
+	       "  \\- job_name: saker\n    authorization: { credentials_file: /etc/prometheus/saker.key }   # where there are API keys\n"
+	       "    static_configs: [ { targets: [ \\(aqlocalhost:8080\\(aq ] } ]\n.fi\n.SH METRICS\n");
 	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
 		const struct metric *m = &metrics[i];
 

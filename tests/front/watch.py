@@ -528,6 +528,19 @@ def a_line_tells_a_request(argv):
         assert line["end"] == "client left" and line["generated_tokens"] > 0 and "finish_reason" not in line
 
 
+def a_request_cut_by_the_end_has_its_line(argv):
+    double_only(argv)
+    with Server(argv) as srv:
+        p, rid, _ = start_stream(srv, gen(100000))
+        srv.term()
+        wait_for("it drains", lambda: "draining" in srv.log())
+        srv.term()
+        srv.code()
+        line = logged(srv, rid)
+        assert 'end="server stopped"' in line and "generated_tokens=" in line and "status=200" in line, line
+        p.s.close()
+
+
 HOSTILE = ["a\nb", "\r\n2026-01-01T00:00:00Z info request id=fake", "\x1b[2J\x1b]0;x\x07", "\x7f\x01\x1f", "a b=c", '"quoted\\"',
            "\u202eevil", "\u009b31m", "\u2028x", "x" * 100000, "}{\"status\":200}", "%0a%00%1b"]
 
@@ -594,7 +607,8 @@ TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_wha
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,
          cancelling_and_leaving_at_once_harms_nobody, behind_nginx_it_is_the_same, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,
          a_key_names_its_owner_in_log_and_metrics, requests_of_others_are_not_there,
-         a_body_without_a_key_takes_nobodys_memory, a_wrong_file_of_keys_is_an_error_at_the_start, a_line_tells_a_request, nothing_that_is_sent_breaks_a_line,
+         a_body_without_a_key_takes_nobodys_memory, a_wrong_file_of_keys_is_an_error_at_the_start, a_line_tells_a_request, a_request_cut_by_the_end_has_its_line,
+         nothing_that_is_sent_breaks_a_line,
          a_prompt_is_logged_when_asked_only, the_clients_address_is_the_web_servers_word]
 
 if __name__ == "__main__":

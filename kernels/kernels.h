@@ -77,6 +77,9 @@ struct sk_step {
 	const int32_t *pos;                     /* [T] position in its sequence, from 0 */
 	const int32_t *seq_start;               /* [S + 1] first token of each sequence in this step; seq_start[S] = T */
 	const int32_t *const *blocks;           /* [S] block table of each sequence: position p is in block blocks[s][p / 16] */
+	/* What an encoder left for each sequence, or leaves now; NULL where the model has none. For attend's `cross`. */
+	const int32_t *const *cross_blocks;     /* [S] block tables in the pool of cross keys and values */
+	const int32_t *cross_len;               /* [S] keys there, at least 1 */
 };
 
 /* One pool of KV blocks on one device, all layers. Made by backend->kv_open. Layout is the backend's own. */
@@ -85,21 +88,42 @@ struct sk_kv;
 
 /* ---- operations: one args struct each ---- */
 
-/* y[t] = dequantise(w row ids[t]) as float32 */
-struct sk_op_embed { const int32_t *ids; int32_t T; const struct sk_weight *w; struct sk_view y; };
-
 /*
- * RMSNorm (Zhang, Sennrich 2019): y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i]
- * x, y float32 [T, D]; w float32 [D]. y may be x.
+ * y[t] = dequantise(w row ids[t]) as float32; with `positions` (learned position embeddings, as wide as w)
+ * + dequantise(positions row pos[t] + offset), added in float32.
  */
-struct sk_op_norm { struct sk_view x, y; const float *w; float eps; };   /* w: the device's memory too */
+struct sk_op_embed {
+	const int32_t *ids; int32_t T; const struct sk_weight *w; struct sk_view y;
+	const struct sk_weight *positions;      /* NULL: none */
+	const int32_t *pos;                     /* [T], with positions */
+	int32_t offset;                         /* 2 in OPT */
+};
 
 /*
- * y[t][n] (+)= sum_k round(x[t][k]) * w[n][k]
+ * RMSNorm (Zhang, Sennrich 2019):        y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i]
+ * LayerNorm (Ba, Kiros, Hinton 2016):    y[t][i] = (x[t][i] - m) * (1 / sqrt(mean_i (x[t][i] - m)^2 + eps)) * w[i] + b[i],
+ *                                        m = mean_i x[t][i]
+ * x, y float32 [T, D]; w, b float32 [D] in the device's memory, NULL: ones, zeros. y may be x.
+ */
+enum sk_norm_kind { SK_NORM_RMS, SK_NORM_LAYER };
+struct sk_op_norm { struct sk_view x, y; const float *w, *b; float eps; enum sk_norm_kind kind; };
+
+/*
+ * Activations, float32.
+ *	SILU            v / (1 + e^-v)
+ *	GELU            v/2 (1 + erf(v / sqrt 2))                                       (Hendrycks, Gimpel 2016)
+ *	GELU_TANH       v/2 (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3)))
+ *	RELU            max(v, 0)
+ */
+enum sk_act { SK_ACT_NONE, SK_ACT_SILU, SK_ACT_GELU, SK_ACT_GELU_TANH, SK_ACT_RELU };
+
+/*
+ * y[t][n] (+)= act(sum_k round(x[t][k]) * w[n][k] + bias[n])
  *
  * x float32 [T, K], y float32 [T, N]. round(): with `quantise`, by sk_quant.activation: per 32-block of k
  * s = max|x| / 127, q = round-half-even(x / s), value q * s (SK_I8; s = 0 gives zeros), or to bfloat16, nearest even.
- * SK_LINEAR_ADD: added to what y holds. SK_LINEAR_GLU (w joined by SK_JOIN_GLU): y [T, N/2] = silu(gate) * up.
+ * SK_LINEAR_ADD: added to what y holds. SK_LINEAR_GLU (w joined by SK_JOIN_GLU): y [T, N/2] = act(gate) * up, where gate is
+ * the sum of row n and bias[n], up that of row N/2 + n and bias[N/2 + n]; act is not NONE there.
  *
  * slices > 1 (row-parallel weights): the sum over k is cut at slice_end[i] (in k, multiples of 32 for block formats), each
  * slice summed ascending, and the partial sums added in the fixed tree ((0+1)+(2+3))+((4+5)+(6+7)), missing ones left
@@ -114,6 +138,8 @@ struct sk_op_linear {
 	bool quantise;
 	int32_t slices;                         /* 0 or 1: one sum */
 	int32_t slice_end[SK_SLICES_MAX];
+	const float *bias;                      /* [N], the device's memory, added after the tree; NULL: none */
+	enum sk_act act;
 };
 
 /*
@@ -134,8 +160,24 @@ struct sk_op_rope {
 struct sk_op_kv_write { struct sk_kv *kv; int32_t layer; const struct sk_step *step; struct sk_view k, v; };
 
 /*
- * Causal attention over the paged cache (k and v of this step are already written):
- * y[t] = softmax_j(scale * q[t] . k[j]) v[j] for j <= pos[t], per head; query head h reads kv head h / (H / K).
+ * What is added to the score of key j for the query at position i, head h, before the softmax; s = scale * q . k.
+ *	ALIBI           s + slope[h] * j                                                (Press, Smith, Lewis 2021; as BLOOM has it)
+ *	ALIBI_BF16      scale * (q . k + bf16(bf16(slope[h]) * j)), bf16() rounds to nearest even       (as Falcon-RW has it)
+ *	TABLE           s + table[h][min(max(j - i, -reach), reach) + reach]            (T5's relative positions, its buckets laid out)
+ */
+enum sk_bias_kind { SK_BIAS_NONE, SK_BIAS_ALIBI, SK_BIAS_ALIBI_BF16, SK_BIAS_TABLE };
+struct sk_attend_bias {
+	enum sk_bias_kind kind;
+	const float *data;                      /* slope [H], or table [H][2 * reach + 1]: the device's memory */
+	int32_t reach;                          /* TABLE */
+};
+
+/*
+ * Attention over the paged cache (k and v of this step are already written), softmax(scores) v per head; query head h reads
+ * kv head h / (H / K):
+ *	causal          keys j <= pos[t] of blocks[s]
+ *	cross           keys j < cross_len[s] of cross_blocks[s], all of them: an encoder's own tokens (kv is then where
+ *	                kv_write of this step put them, blocks and cross_blocks the same tables), or what a decoder looks at
  * q, y float32 [T, H*d]. Keys in chunks of SK_ATTEND_CHUNK positions counted from 0, merged ascending by running maximum.
  */
 struct sk_op_attend {
@@ -143,10 +185,12 @@ struct sk_op_attend {
 	struct sk_view q, y;
 	int32_t heads, kv_heads, head_width;
 	float scale;
+	struct sk_attend_bias bias;
+	bool cross;
 };
 
-/* y = silu(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. */
-struct sk_op_glu { struct sk_view gate, up, y; };
+/* y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE. */
+struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; };
 
 /* y[i] = x[rows[i]], float32 */
 struct sk_op_rows { struct sk_view x, y; const int32_t *rows; int32_t rows_len; };

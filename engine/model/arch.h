@@ -12,9 +12,7 @@
 #include "engine/base/err.h"
 #include "engine/weights/weights.h"
 
-enum sk_norm_kind { SK_NORM_RMS };
 enum sk_position_kind { SK_POS_ROPE };
-enum sk_act_kind { SK_ACT_SILU };
 
 /* What a layer keeps of the past. One entry a kind (self, window, cross, latent, state), with bytes per token. */
 enum sk_kv_kind { SK_KV_SELF };
@@ -51,7 +49,7 @@ struct sk_arch {
 	const struct sk_weight_rule *weights;           /* "%d" in a name: the layer */
 	enum sk_norm_kind norm;
 	enum sk_position_kind position;
-	enum sk_act_kind act;
+	enum sk_act act;
 	enum sk_kv_kind kv;
 	/* Fill dims from the metadata, every value checked against limits. */
 	sk_status (*config)(struct sk_dims *ret_dims, const struct sk_weights *w, struct sk_err *err);

@@ -36,7 +36,7 @@ static void norm(const struct sk_model *m, float *x, float *y, int32_t rows, con
 static void linear(const struct sk_model *m, const struct sk_linear *l, struct sk_view x, struct sk_view y, unsigned flags)
 {
 	struct sk_op_linear op = { .x = x, .y = y, .w = l->w, .flags = flags, .quantise = m->opts.quantise,
-				   .slices = l->slices };
+				   .slices = l->slices, .act = flags & SK_LINEAR_GLU ? m->arch->act : SK_ACT_NONE };
 
 	memcpy(op.slice_end, l->slice_end, sizeof(op.slice_end));
 	m->backend->ops->linear(m->dev, &op);
@@ -82,7 +82,7 @@ static void mlp(struct sk_model *m, int32_t layer, float *x, int32_t rows)
 
 		linear(m, &y->gate, h, ffn, 0);
 		linear(m, &y->up, h, up, 0);
-		m->backend->ops->glu(m->dev, &(struct sk_op_glu){ .gate = ffn, .up = up, .y = ffn });
+		m->backend->ops->glu(m->dev, &(struct sk_op_glu){ .gate = ffn, .up = up, .y = ffn, .act = m->arch->act });
 	}
 	linear(m, &y->down, ffn, whole(x, rows, d->width), SK_LINEAR_ADD);
 }

@@ -89,7 +89,7 @@ static inline vf v_bf16_hi(const void *p)
 
 static inline void v_store_bf16_pairs(void *p, vf lo, vf hi)
 {
-	vu u;
+	vu u = { 0 };
 
 	for (int i = 0; i < VW; i++)
 		u[i] = sk_bf16_of_f32(lo[i]) | (uint32_t)sk_bf16_of_f32(hi[i]) << 16;

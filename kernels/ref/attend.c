@@ -48,18 +48,40 @@ void ref_kv_write(struct sk_dev *dev, const struct sk_op_kv_write *a)
 			}
 }
 
-/* One query head over keys 0..pos: y = sum_j e^(s_j - max) v_j / sum_j e^(s_j - max), s_j = scale * q . k_j */
-static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, int32_t seq, int32_t pos, int32_t kv_head,
-			const float *q, float *y)
+/* The score of key j for the query at position i, from their product. */
+static double score_of(const struct sk_op_attend *a, int32_t head, int32_t i, int32_t j, double dot)
 {
-	const int32_t *blocks = a->step->blocks[seq];
-	int32_t d = a->head_width;
+	const struct sk_attend_bias *b = &a->bias;
+	int32_t apart = j - i;
+
+	switch (b->kind) {
+	case SK_BIAS_NONE:
+		break;
+	case SK_BIAS_ALIBI:
+		return dot * (double)a->scale + (double)b->data[head] * j;
+	case SK_BIAS_ALIBI_BF16: {
+		float slope = sk_f32_of_bf16(sk_bf16_of_f32(b->data[head]));
+
+		return (dot + (double)sk_f32_of_bf16(sk_bf16_of_f32(slope * (float)j))) * (double)a->scale;
+	}
+	case SK_BIAS_TABLE:
+		apart = apart < -b->reach ? -b->reach : apart > b->reach ? b->reach : apart;
+		return dot * (double)a->scale + (double)b->data[(int64_t)head * (2 * b->reach + 1) + apart + b->reach];
+	}
+	return dot * (double)a->scale;
+}
+
+/* One query head over keys [0, keys): y = sum_j e^(s_j - max) v_j / sum_j e^(s_j - max) */
+static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, const int32_t *blocks, int32_t keys, int32_t pos,
+			int32_t head, const float *q, float *y)
+{
+	int32_t d = a->head_width, kv_head = head / (a->heads / a->kv_heads);
 	double max = -INFINITY, sum = 0.0, *acc = dev->x;
 
 	for (int32_t i = 0; i < d; i++)
 		acc[i] = 0.0;
-	for (int32_t from = 0; from <= pos; from += SK_ATTEND_CHUNK) {
-		int32_t end = from + SK_ATTEND_CHUNK <= pos ? from + SK_ATTEND_CHUNK : pos + 1;
+	for (int32_t from = 0; from < keys; from += SK_ATTEND_CHUNK) {
+		int32_t end = from + SK_ATTEND_CHUNK < keys ? from + SK_ATTEND_CHUNK : keys;
 		double score[SK_ATTEND_CHUNK], chunk_max = -INFINITY, keep;
 
 		for (int32_t j = from; j < end; j++) {
@@ -68,7 +90,7 @@ static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, int32_
 
 			for (int32_t i = 0; i < d; i++)
 				dot += (double)q[i] * kv_value(a->kv, a->kv->k, at + (size_t)i);
-			score[j - from] = dot * (double)a->scale;
+			score[j - from] = score_of(a, head, pos, j, dot);
 			chunk_max = fmax(chunk_max, score[j - from]);
 		}
 		if (chunk_max > max) {
@@ -94,13 +116,14 @@ static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, int32_
 void ref_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 {
 	const struct sk_step *st = a->step;
-	int32_t group = a->heads / a->kv_heads;
 
 	for (int32_t s = 0; s < st->S; s++)
 		for (int32_t t = st->seq_start[s]; t < st->seq_start[s + 1]; t++)
 			for (int32_t h = 0; h < a->heads; h++) {
 				int64_t at = (int64_t)h * a->head_width;
 
-				attend_head(dev, a, s, st->pos[t], h / group, ref_row(&a->q, t) + at, ref_row(&a->y, t) + at);
+				attend_head(dev, a, a->cross ? st->cross_blocks[s] : st->blocks[s],
+					    a->cross ? st->cross_len[s] : st->pos[t] + 1, st->pos[t], h,
+					    ref_row(&a->q, t) + at, ref_row(&a->y, t) + at);
 			}
 }

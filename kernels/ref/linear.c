@@ -13,14 +13,20 @@ static const unsigned char *weight_row(const struct sk_weight *w, int64_t n)
 	return rw->data + (size_t)n * rw->row_bytes;
 }
 
-/* y[t] = dequantise(w row ids[t]) */
+/* y[t] = dequantise(w row ids[t]) + dequantise(positions row pos[t] + offset) */
 void ref_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 {
-	const struct sk_quant *q = sk_quant_get(a->w->dtype);
+	for (int32_t t = 0; t < a->T; t++) {
+		float *y = ref_row(&a->y, t);
 
-	(void)dev;
-	for (int32_t t = 0; t < a->T; t++)
-		q->dequantise(weight_row(a->w, a->ids[t]), ref_row(&a->y, t), (size_t)a->w->K);
+		sk_quant_get(a->w->dtype)->dequantise(weight_row(a->w, a->ids[t]), y, (size_t)a->w->K);
+		if (!a->positions)
+			continue;
+		sk_quant_get(a->positions->dtype)->dequantise(weight_row(a->positions, a->pos[t] + a->offset), dev->w,
+							      (size_t)a->positions->K);
+		for (int32_t k = 0; k < a->w->K; k++)
+			y[k] += dev->w[k];
+	}
 }
 
 /*
@@ -84,7 +90,7 @@ static double dot(struct sk_dev *dev, const struct sk_op_linear *a, int32_t n)
 	return tree(part, slices);
 }
 
-/* y[t][n] (+)= sum_k round(x[t][k]) * w[n][k]; GLU: y[t][i] = silu(gate_i) * up_i with gate_i = row i, up_i = row N/2 + i */
+/* y[t][n] (+)= act(dot + bias[n]); GLU: y[t][n] = act(row n's) * row (N/2 + n)'s */
 void ref_linear(struct sk_dev *dev, const struct sk_op_linear *a)
 {
 	enum sk_dtype to = a->quantise ? sk_quant_get(a->w->dtype)->activation : SK_F32;
@@ -95,10 +101,10 @@ void ref_linear(struct sk_dev *dev, const struct sk_op_linear *a)
 
 		round_row(ref_row(&a->x, t), dev->x, a->w->K, to);
 		for (int32_t n = 0; n < n_out; n++) {
-			double r = dot(dev, a, n);
+			double r = ref_act(a->act, dot(dev, a, n) + (a->bias ? (double)a->bias[n] : 0.0));
 
 			if (glu)
-				r = r / (1.0 + exp(-r)) * dot(dev, a, n_out + n);
+				r *= dot(dev, a, n_out + n) + (a->bias ? (double)a->bias[n_out + n] : 0.0);
 			y[n] = (float)(a->flags & SK_LINEAR_ADD ? (double)y[n] + r : r);
 		}
 	}

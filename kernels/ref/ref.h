@@ -34,6 +34,9 @@ void ref_glu(struct sk_dev *, const struct sk_op_glu *);
 void ref_rows(struct sk_dev *, const struct sk_op_rows *);
 void ref_row_stats(struct sk_dev *, const struct sk_op_row_stats *);
 
+/* An activation of kernels.h. NaN stays NaN, but for RELU, which gives 0. */
+double ref_act(enum sk_act act, double v);
+
 static inline float *ref_row(const struct sk_view *v, int64_t t)
 {
 	return (float *)v->data + t * v->stride;

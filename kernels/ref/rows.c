@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i] */
+/* RMS: m = 0, no b. LAYER: m = mean_i x[i]. y[i] = (x[i] - m) / sqrt(mean_i (x[i] - m)^2 + eps) * w[i] + b[i] */
 void ref_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 {
 	int32_t D = a->x.dim[1];
@@ -14,13 +14,16 @@ void ref_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 	for (int32_t t = 0; t < a->x.dim[0]; t++) {
 		const float *x = ref_row(&a->x, t);
 		float *y = ref_row(&a->y, t);
-		double sum = 0.0, scale;
+		double mean = 0.0, sum = 0.0, scale;
 
+		for (int32_t i = 0; i < D && a->kind == SK_NORM_LAYER; i++)
+			mean += (double)x[i] / D;
 		for (int32_t i = 0; i < D; i++)
-			sum += (double)x[i] * (double)x[i];
+			sum += ((double)x[i] - mean) * ((double)x[i] - mean);
 		scale = 1.0 / sqrt(sum / D + (double)a->eps);
 		for (int32_t i = 0; i < D; i++)
-			y[i] = (float)((double)x[i] * scale * (double)a->w[i]);
+			y[i] = (float)(((double)x[i] - mean) * scale * (a->w ? (double)a->w[i] : 1.0) +
+				       (a->b ? (double)a->b[i] : 0.0));
 	}
 }
 
@@ -49,7 +52,19 @@ void ref_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 		}
 }
 
-/* y = silu(gate) * up, silu(g) = g / (1 + e^-g) */
+double ref_act(enum sk_act act, double v)
+{
+	switch (act) {
+	case SK_ACT_NONE:      return v;
+	case SK_ACT_SILU:      return v / (1.0 + exp(-v));
+	case SK_ACT_GELU:      return v / 2.0 * (1.0 + erf(v / sqrt(2.0)));
+	case SK_ACT_GELU_TANH: return v / 2.0 * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (v + 0.044715 * v * v * v)));
+	case SK_ACT_RELU:      return v > 0.0 ? v : 0.0;
+	}
+	return v;
+}
+
+/* y = act(gate) * up */
 void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 {
 	(void)dev;
@@ -58,7 +73,7 @@ void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		float *y = ref_row(&a->y, t);
 
 		for (int32_t i = 0; i < a->y.dim[1]; i++)
-			y[i] = (float)((double)g[i] / (1.0 + exp(-(double)g[i])) * (double)u[i]);
+			y[i] = (float)(ref_act(a->act, (double)g[i]) * (double)u[i]);
 	}
 }
 

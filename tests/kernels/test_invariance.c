@@ -81,7 +81,7 @@ static void run_glu(struct lab *lab, const float *x, int32_t first, int32_t T, f
 
 	v.dim[1] = up.dim[1] = 200;
 	up.data = (float *)up.data + 200;
-	lab->ops->glu(lab->dev, &(struct sk_op_glu){ .gate = v, .up = up, .y = y });
+	lab->ops->glu(lab->dev, &(struct sk_op_glu){ .gate = v, .up = up, .y = y, .act = SK_ACT_SILU });
 	lab_get(lab, &y, ret_y);
 	lab_drop(lab, &v);
 	lab_drop(lab, &y);
@@ -126,7 +126,8 @@ static void run_linear(struct lab *lab, const float *x, int32_t first, int32_t T
 	struct sk_weight *w = NULL;
 	struct sk_view v = lab_put(lab, x, T, K, K), y = lab_put(lab, NULL, T, n_out, N);
 	struct sk_op_linear a = { .x = v, .y = y, .flags = glu ? SK_LINEAR_GLU : 0, .quantise = linears[linear_case].quantise,
-				  .slices = linears[linear_case].slices, .slice_end = { 96, 192, 288 } };
+				  .slices = linears[linear_case].slices, .slice_end = { 96, 192, 288 },
+				  .act = glu ? SK_ACT_SILU : SK_ACT_NONE };
 
 	if (lab_is_module(lab->way) && !lab->b->weight_bytes(linears[linear_case].dtype, N, K)) {
 		memset(ret_y, 0, (size_t)T * (size_t)N * sizeof *ret_y);

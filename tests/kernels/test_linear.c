@@ -239,6 +239,7 @@ static void run(struct sk_dev *dev, const struct data *d, const struct shape *s,
 		.x = { d->x, SK_F32, { T, s->K }, s->K },
 		.y = { y, SK_F32, { T, s->flags & SK_LINEAR_GLU ? s->N / 2 : s->N }, Y_STRIDE },
 		.w = w, .flags = s->flags, .quantise = quantise, .slices = s->slices,
+		.act = s->flags & SK_LINEAR_GLU ? SK_ACT_SILU : SK_ACT_NONE,
 	};
 
 	memcpy(op.slice_end, s->slice_end, sizeof op.slice_end);

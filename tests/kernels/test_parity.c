@@ -101,7 +101,8 @@ struct linear_case {
 
 static struct sk_op_linear linear_args(const struct linear_case *c, struct sk_view x, struct sk_view y, const struct sk_weight *w)
 {
-	struct sk_op_linear a = { .x = x, .y = y, .w = w, .quantise = c->how & QUANTISE };
+	struct sk_op_linear a = { .x = x, .y = y, .w = w, .quantise = c->how & QUANTISE,
+				  .act = c->how & GLU ? SK_ACT_SILU : SK_ACT_NONE };
 
 	a.flags = (c->how & ADD ? SK_LINEAR_ADD : 0u) | (c->how & GLU ? SK_LINEAR_GLU : 0u);
 	if (c->how & SLICED)            /* units of 96, so that slices are unequal */
@@ -378,7 +379,8 @@ START_TEST(glu_is_silu_of_gate_times_up)
 			struct sk_view vg = lab_put(&lab, g, some_T[i], F, F + 1), vu = lab_put(&lab, u, some_T[i], F, F);
 			struct sk_view vy = lab_put(&lab, NULL, some_T[i], F, F + 4);
 
-			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy });
+			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy,
+								     .act = SK_ACT_SILU });
 			lab_get(&lab, &vy, w ? y : ref);
 			if (w)
 				same(ways[w].name, "glu", y, ref, NULL, n);

@@ -35,6 +35,96 @@ static float square_sum(const float *x, int32_t n)
 	return v_sum(v_add(v_add(a, b), v_add(c, d)));
 }
 
+/* sum x, in the same order. */
+static float plain_sum(const float *x, int32_t n)
+{
+	vf a = v_set1(0.0f), b = a, c = a, d = a;
+	int32_t i = 0;
+
+	for (; i + 4 * VW <= n; i += 4 * VW) {
+		a = v_add(a, v_load(x + i));
+		b = v_add(b, v_load(x + i + VW));
+		c = v_add(c, v_load(x + i + 2 * VW));
+		d = v_add(d, v_load(x + i + 3 * VW));
+	}
+	for (; i < n; i += VW)
+		a = v_add(a, v_load_n(x + i, n - i < VW ? n - i : VW, 0.0f));
+	return v_sum(v_add(v_add(a, b), v_add(c, d)));
+}
+
+/* sum (x - m) and sum (x - m)^2, in two vectors each, then a tree. */
+static float deviations(const float *x, int32_t n, float mean, float *ret_squares)
+{
+	vf a = v_set1(0.0f), b = a, aa = a, bb = a, m = v_set1(mean);
+	int32_t i = 0;
+
+	for (; i + 2 * VW <= n; i += 2 * VW) {
+		vf x0 = v_sub(v_load(x + i), m), x1 = v_sub(v_load(x + i + VW), m);
+
+		a = v_add(a, x0);
+		b = v_add(b, x1);
+		aa = v_fma(x0, x0, aa);
+		bb = v_fma(x1, x1, bb);
+	}
+	for (; i < n; i += VW) {
+		vf x0 = v_sub(v_load_n(x + i, n - i < VW ? n - i : VW, mean), m);
+
+		a = v_add(a, x0);
+		aa = v_fma(x0, x0, aa);
+	}
+	*ret_squares = v_sum(v_add(aa, bb));
+	return v_sum(v_add(a, b));
+}
+
+/* What a row is normalised by: y = ((x - m) - off) scale w + b. */
+struct norm_row { float m, off, scale; };
+
+/*
+ * A float32 mean is off by a few eps of itself, which is much where it is far larger than the deviations: what is left over
+ * of it is seen in their sum (`off`), and taken away from x and from the variance.
+ */
+static struct norm_row norm_measure(const struct sk_op_norm *a, const float *x, int32_t D)
+{
+	struct norm_row r = { 0 };
+	double variance;
+
+	if (a->kind == SK_NORM_LAYER) {
+		float squares;
+
+		r.m = plain_sum(x, D) / (float)D;
+		r.off = deviations(x, D, r.m, &squares) / (float)D;
+		variance = (double)squares / D - (double)r.off * (double)r.off;
+		variance = variance < 0.0 ? 0.0 : variance;
+	} else {
+		variance = (double)square_sum(x, D) / D;
+	}
+	r.scale = (float)(1.0 / sqrt(variance + (double)a->eps));
+	return r;
+}
+
+static inline vf norm_some(vf x, const struct norm_row *r, vf w, vf b, const bool centred)
+{
+	if (centred)
+		x = v_sub(v_sub(x, v_set1(r->m)), v_set1(r->off));
+	return v_fma(v_mul(x, v_set1(r->scale)), w, b);
+}
+
+static inline void norm_apply(const struct norm_row *r, const float *x, float *y, const float *w, const float *b, int32_t D,
+			      const bool centred)
+{
+	vf one = v_set1(1.0f), zero = v_set1(0.0f);
+	int32_t i = 0;
+
+	for (; i + VW <= D; i += VW)
+		v_store(y + i, norm_some(v_load(x + i), r, w ? v_load(w + i) : one, b ? v_load(b + i) : zero, centred));
+	if (i < D) {
+		int n = D - i;
+		vf wn = w ? v_load_n(w + i, n, 0.0f) : one, bn = b ? v_load_n(b + i, n, 0.0f) : zero;
+
+		v_store_n(y + i, norm_some(v_load_n(x + i, n, 0.0f), r, wn, bn, centred), n);
+	}
+}
+
 static void norm_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct sk_op_norm *a = arg;
@@ -44,16 +134,12 @@ static void norm_rows(void *arg, int32_t from, int32_t to, int worker)
 	for (int32_t t = from; t < to; t++) {
 		const float *x = (const float *)a->x.data + t * a->x.stride;
 		float *y = (float *)a->y.data + t * a->y.stride;
-		vf scale = v_set1((float)(1.0 / sqrt((double)square_sum(x, D) / D + (double)a->eps)));
-		int32_t i = 0;
+		struct norm_row r = norm_measure(a, x, D);
 
-		for (; i + VW <= D; i += VW)
-			v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(a->w + i)));
-		if (i < D) {
-			int n = D - i;
-
-			v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, n, 0.0f), scale), v_load_n(a->w + i, n, 0.0f)), n);
-		}
+		if (a->kind == SK_NORM_LAYER)
+			norm_apply(&r, x, y, a->w, a->b, D, true);
+		else
+			norm_apply(&r, x, y, a->w, a->b, D, false);
 	}
 }
 

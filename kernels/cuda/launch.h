@@ -26,7 +26,10 @@ enum sk_gpu_type { SK_GPU_F32, SK_GPU_F16, SK_GPU_BF16 };
 struct sk_gpu_embed { const int32_t *ids; int32_t T, K; const void *w; int64_t ld; enum sk_gpu_type type; float *y; int64_t y_stride; };
 void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a);
 
-struct sk_gpu_norm { const float *x; int64_t x_stride; float *y; int64_t y_stride; const float *w; int32_t T, D; float eps; };
+/* w, b NULL: ones, zeros. centred: LayerNorm, else RMSNorm. */
+struct sk_gpu_norm {
+	const float *x; int64_t x_stride; float *y; int64_t y_stride; const float *w, *b; int32_t T, D; float eps; bool centred;
+};
 void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a);
 
 struct sk_gpu_rope {

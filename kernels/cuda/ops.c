@@ -81,7 +81,8 @@ static void cuda_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 	if (a->x.dim[0] < 1)
 		return;
 	sk_gpu_norm(dev->stream, &(struct sk_gpu_norm){ .x = a->x.data, .x_stride = a->x.stride, .y = a->y.data,
-		.y_stride = a->y.stride, .w = a->w, .T = a->x.dim[0], .D = a->x.dim[1], .eps = a->eps });
+		.y_stride = a->y.stride, .w = a->w, .b = a->b, .T = a->x.dim[0], .D = a->x.dim[1], .eps = a->eps,
+		.centred = a->kind == SK_NORM_LAYER });
 	launched(dev, "norm");
 }
 

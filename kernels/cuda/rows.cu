@@ -45,28 +45,42 @@ void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a)
 /* ---- norm ---- */
 
 /*
- * y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i]; y may be x.
- * grid T. Reads x twice, the second time from L1 or L2.
+ * RMS: y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i] + b[i]; centred: the same of x[t][i] - m, m = mean_i x[t][i].
+ * y may be x. A float32 mean far larger than the deviations is off by much of them: `off`, their own mean, takes that away.
+ * grid T. Reads x twice, centred three times, from L1 or L2 after the first.
  */
-__global__ void sk_k_norm(const float *x, int64_t x_stride, float *y, int64_t y_stride, const float *w, int32_t D, float eps)
+__global__ void sk_k_norm(struct sk_gpu_norm a)
 {
 	SK_SHARED float part[SK_WARPS_MAX];
-	const float *row = x + blockIdx.x * x_stride;
-	float *out = y + blockIdx.x * y_stride;
-	float sum = 0.0f, scale;
+	const float *row = a.x + blockIdx.x * a.x_stride;
+	float *out = a.y + blockIdx.x * a.y_stride;
+	float m = 0.0f, off = 0.0f, sum = 0.0f, squares = 0.0f, scale;
 
-	for (int32_t i = (int32_t)threadIdx.x; i < D; i += (int32_t)blockDim.x)
-		sum += row[i] * row[i];
-	sum = sk_block_sum(sum, part);
-	scale = 1.0f / sqrtf(sum / (float)D + eps);
-	for (int32_t i = (int32_t)threadIdx.x; i < D; i += (int32_t)blockDim.x)
-		out[i] = row[i] * scale * w[i];
+	if (a.centred) {
+		for (int32_t i = (int32_t)threadIdx.x; i < a.D; i += (int32_t)blockDim.x)
+			sum += row[i];
+		m = sk_block_sum(sum, part) / (float)a.D;
+		sum = 0.0f;
+	}
+	for (int32_t i = (int32_t)threadIdx.x; i < a.D; i += (int32_t)blockDim.x) {
+		float d = row[i] - m;
+
+		sum += d;
+		squares += d * d;
+	}
+	squares = sk_block_sum(squares, part) / (float)a.D;
+	if (a.centred) {
+		off = sk_block_sum(sum, part) / (float)a.D;
+		squares = fmaxf(squares - off * off, 0.0f);
+	}
+	scale = 1.0f / sqrtf(squares + a.eps);
+	for (int32_t i = (int32_t)threadIdx.x; i < a.D; i += (int32_t)blockDim.x)
+		out[i] = fmaf((row[i] - m - off) * scale, a.w ? a.w[i] : 1.0f, a.b ? a.b[i] : 0.0f);
 }
 
 void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a)
 {
-	SK_LAUNCH(sk_k_norm, dim3((unsigned)a->T), dim3(ROW_THREADS), 0, stream, a->x, a->x_stride, a->y, a->y_stride, a->w, a->D,
-		  a->eps);
+	SK_LAUNCH(sk_k_norm, dim3((unsigned)a->T), dim3(ROW_THREADS), 0, stream, *a);
 }
 
 /* ---- rope ---- */

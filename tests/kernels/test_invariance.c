@@ -40,17 +40,28 @@ struct row_op {
 	void (*run)(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y);
 };
 
-static void run_norm(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y)
+static void norm(struct lab *lab, const float *x, int32_t T, float *ret_y, enum sk_norm_kind kind)
 {
 	struct lab_rand r = { 9 };
 	float *wt = lab_floats(&r, 577, 2.0f);
 	struct sk_view v = lab_put(lab, x, T, 577, 580), w = lab_put(lab, wt, 1, 577, 577);
 
-	lab->ops->norm(lab->dev, &(struct sk_op_norm){ .x = v, .y = v, .w = w.data, .eps = 1e-6f });
+	lab->ops->norm(lab->dev, &(struct sk_op_norm){ .x = v, .y = v, .w = w.data, .b = kind == SK_NORM_LAYER ? w.data : NULL,
+		       .eps = 1e-6f, .kind = kind });
 	lab_get(lab, &v, ret_y);
 	lab_drop(lab, &v);
 	lab_drop(lab, &w);
 	free(wt);
+}
+
+static void run_norm(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y)
+{
+	norm(lab, x, T, ret_y, SK_NORM_RMS);
+}
+
+static void run_layer_norm(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y)
+{
+	norm(lab, x, T, ret_y, SK_NORM_LAYER);
 }
 
 static void run_rope(struct lab *lab, const float *x, int32_t first, int32_t T, float *ret_y)
@@ -152,6 +163,7 @@ static void run_linear(struct lab *lab, const float *x, int32_t first, int32_t T
 
 static const struct row_op row_ops[] = {
 	{ "norm", 577, 577, run_norm },
+	{ "layer norm", 577, 577, run_layer_norm },
 	{ "rope", 3 * 66, 3 * 66, run_rope },
 	{ "glu", 400, 200, run_glu },
 	{ "row_stats", 9000, 3, run_row_stats },

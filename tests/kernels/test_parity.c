@@ -274,38 +274,85 @@ END_TEST
 
 static const int32_t widths[] = { 1, 3, 5, 16, 64, 100, 576, 1000, 4099 };
 
+static const struct {
+	const char *name;
+	enum sk_norm_kind kind;
+	bool w, b;
+	float shift;                    /* of all x: a mean far larger than the deviations from it */
+} norms[] = {
+	{ "rms", SK_NORM_RMS, true, false, 0.0f },
+	{ "rms without weights", SK_NORM_RMS, false, false, 1.0f },
+	{ "layer", SK_NORM_LAYER, true, true, 0.0f },
+	{ "layer, far from zero", SK_NORM_LAYER, true, true, 3000.0f },
+	{ "layer without weights and biases", SK_NORM_LAYER, false, false, -7.0f },
+	{ "layer without biases", SK_NORM_LAYER, true, false, 0.0f },
+	{ "layer without weights", SK_NORM_LAYER, false, true, 0.0f },
+};
+
+/* What is added up for each y: x and all that makes the mean, times the scale and the weight, and the bias. */
+static double *norm_bound(const float *x, const float *wt, const float *b, int32_t T, int32_t D, enum sk_norm_kind kind)
+{
+	double *bound = malloc(((size_t)T * (size_t)D + 1) * sizeof *bound);
+
+	ck_assert_ptr_nonnull(bound);
+	for (int32_t t = 0; t < T; t++, x += D) {
+		double m = 0.0, sizes = 0.0, sum = 0.0;
+
+		for (int32_t i = 0; i < D && kind == SK_NORM_LAYER; i++) {
+			m += (double)x[i] / D;
+			sizes += fabs((double)x[i]) / D;
+		}
+		for (int32_t i = 0; i < D; i++)
+			sum += ((double)x[i] - m) * ((double)x[i] - m);
+		for (int32_t i = 0; i < D; i++)
+			bound[(size_t)t * (size_t)D + (size_t)i] = (wt ? fabs((double)wt[i]) : 1.0) *
+				(kind == SK_NORM_LAYER ? fabs((double)x[i]) + sizes : 0.0) / sqrt(sum / D + 1e-5) +
+				(b ? fabs((double)b[i]) : 0.0);
+	}
+	return bound;
+}
+
+static void norm_case(int norm, int32_t T, int32_t D, bool in_place)
+{
+	struct lab_rand r = { (uint64_t)D * 100 + (uint64_t)T };
+	size_t n = (size_t)T * (size_t)D;
+	float *x = lab_floats(&r, n, 5.0f), *wt = lab_floats(&r, (size_t)D, 2.0f), *b = lab_floats(&r, (size_t)D, 2.0f);
+	float *ref = room(n), *y = room(n);
+	double *bound;
+
+	for (size_t i = 0; i < n; i++)
+		x[i] += norms[norm].shift;
+	bound = norm_bound(x, norms[norm].w ? wt : NULL, norms[norm].b ? b : NULL, T, D, norms[norm].kind);
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_view vx = lab_put(&lab, x, T, D, D + 1), vw = lab_put(&lab, wt, 1, D, D), vb = lab_put(&lab, b, 1, D, D);
+		struct sk_view vy = in_place ? vx : lab_put(&lab, NULL, T, D, D);
+
+		lab.ops->norm(lab.dev, &(struct sk_op_norm){ .x = vx, .y = vy, .w = norms[norm].w ? vw.data : NULL,
+			      .b = norms[norm].b ? vb.data : NULL, .eps = 1e-5f, .kind = norms[norm].kind });
+		lab_get(&lab, &vy, w ? y : ref);
+		if (w)
+			same(ways[w].name, norms[norm].name, y, ref, bound, n);
+		if (!in_place)
+			lab_drop(&lab, &vy);
+		lab_drop(&lab, &vx);
+		lab_drop(&lab, &vw);
+		lab_drop(&lab, &vb);
+		lab_close(&lab);
+	}
+	free(x);
+	free(wt);
+	free(b);
+	free(ref);
+	free(y);
+	free(bound);
+}
+
 START_TEST(norm_divides_by_the_root_mean_square)
 {
-	int32_t D = widths[_i];
-
-	for (int i = 0; i < LEN(some_T); i++)
-		for (int in_place = 0; in_place < 2; in_place++) {
-			int32_t T = some_T[i];
-			struct lab_rand r = { (uint64_t)_i * 10 + (uint64_t)i };
-			float *x = lab_floats(&r, (size_t)T * (size_t)D, 5.0f), *wt = lab_floats(&r, (size_t)D, 2.0f);
-			float *ref = room((size_t)T * (size_t)D), *y = room((size_t)T * (size_t)D);
-
-			for (int w = 0; w < ways_len; w++) {
-				struct lab lab = lab_open(&ways[w], 2);
-				struct sk_view vx = lab_put(&lab, x, T, D, D + 1), vw = lab_put(&lab, wt, 1, D, D), vy = vx;
-
-				if (!in_place)
-					vy = lab_put(&lab, NULL, T, D, D);
-				lab.ops->norm(lab.dev, &(struct sk_op_norm){ .x = vx, .y = vy, .w = vw.data, .eps = 1e-5f });
-				lab_get(&lab, &vy, w ? y : ref);
-				if (w)
-					same(ways[w].name, "norm", y, ref, NULL, (size_t)T * (size_t)D);
-				if (!in_place)
-					lab_drop(&lab, &vy);
-				lab_drop(&lab, &vx);
-				lab_drop(&lab, &vw);
-				lab_close(&lab);
-			}
-			free(x);
-			free(wt);
-			free(ref);
-			free(y);
-		}
+	for (int norm = 0; norm < LEN(norms); norm++)
+		for (int i = 0; i < LEN(some_T); i++)
+			norm_case(norm, some_T[i], widths[_i], (norm + i) % 2 == 0);
 }
 END_TEST
 

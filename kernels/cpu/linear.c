@@ -87,8 +87,13 @@ static void finish(const struct linear *l, const float *part, int64_t part_strid
 		.part = part, .part_stride = part_stride, .slices = l->slices, .n = n,
 		.y = (float *)l->op->y.data + (int64_t)t * l->op->y.stride + (int64_t)panel * wide,
 		.y_stride = l->op->y.stride, .cols = cols < wide ? cols : wide, .flags = l->op->flags,
+		.act = l->op->act,
 	};
 
+	if (l->op->bias) {
+		f.bias = l->op->bias + (int64_t)panel * wide;
+		f.bias_up = glu ? f.bias + l->w->base.N / 2 : NULL;
+	}
 	l->isa->finish(&f);
 }
 

@@ -72,7 +72,7 @@ struct sk_cpu_tile {
 };
 typedef void (*sk_cpu_tile_fn)(const struct sk_cpu_tile *);
 
-/* What becomes of the sums of a tile. */
+/* What becomes of the sums of a tile: y (+)= act(tree of slices + bias), GLU: act(gate + bias) * (up + bias_up). */
 struct sk_cpu_finish {
 	const float *part;                      /* [slices][part_stride]: n rows of 32 each */
 	int64_t part_stride;
@@ -81,6 +81,8 @@ struct sk_cpu_finish {
 	int64_t y_stride;
 	int32_t cols;                           /* columns that exist: 1 to 32, GLU 1 to 16 */
 	unsigned flags;                         /* of sk_op_linear */
+	enum sk_act act;
+	const float *bias, *bias_up;            /* [cols] each, of this panel's columns; NULL: none */
 };
 
 /* The inner loops of one level. Tables by tile height: entry n - 1. */

@@ -6,10 +6,10 @@
  * |w| and their sign goes to the activation (2 * 128 * 127 fits), so the start value is 0 there. The sums are exact, and
  * so the bits are those of the other levels.
  */
-#include <immintrin.h>
 #include <string.h>
 
-#include "kernels/cpu/exp.h"
+#include "kernels/cpu/vec_avx2.h"
+
 #include "kernels/cpu/linear.h"
 
 #define ROWS SK_CPU_ROWS
@@ -362,14 +362,8 @@ static inline __m256 slices_sum(const struct sk_cpu_finish *f, const float *p)
 	return a[0];
 }
 
-static inline __m256 silu(__m256 x)
-{
-	const __m256 e = sk_cpu_exp8(_mm256_sub_ps(_mm256_setzero_ps(), x));
-
-	return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
-}
-
-static void finish(const struct sk_cpu_finish *f)
+/* `more`: biases, an activation, a GLU. Without them there is nothing between the sums and y. */
+INLINE void finish_tile(const struct sk_cpu_finish *f, const bool more, const enum sk_act act)
 {
 	const bool glu = f->flags & SK_LINEAR_GLU, add = f->flags & SK_LINEAR_ADD;
 
@@ -377,20 +371,35 @@ static void finish(const struct sk_cpu_finish *f)
 		for (int32_t c = 0; c < f->cols; c += 8) {
 			const float *p = f->part + t * ROWS + c;
 			float *y = f->y + t * f->y_stride + c;
-			__m256 v = slices_sum(f, p);
-			float tail[8];
 			int32_t len = f->cols - c < 8 ? f->cols - c : 8;
+			__m256 v = slices_sum(f, p);
 
-			if (glu)
-				v = _mm256_mul_ps(silu(v), slices_sum(f, p + 16));
-			if (len == 8) {
-				_mm256_storeu_ps(y, add ? _mm256_add_ps(_mm256_loadu_ps(y), v) : v);
-				continue;
+			if (more && f->bias)
+				v = _mm256_add_ps(v, v_load_n(f->bias + c, len, 0.0f));
+			if (more)
+				v = v_act(act, v);
+			if (more && glu) {
+				__m256 up = slices_sum(f, p + 16);
+
+				if (f->bias)
+					up = _mm256_add_ps(up, v_load_n(f->bias_up + c, len, 0.0f));
+				v = _mm256_mul_ps(v, up);
 			}
-			_mm256_storeu_ps(tail, v);
-			for (int32_t i = 0; i < len; i++)
-				y[i] = add ? y[i] + tail[i] : tail[i];
+			if (len == 8)
+				_mm256_storeu_ps(y, add ? _mm256_add_ps(_mm256_loadu_ps(y), v) : v);
+			else
+				v_store_n(y, add ? _mm256_add_ps(v_load_n(y, len, 0.0f), v) : v, len);
 		}
+}
+
+static void finish(const struct sk_cpu_finish *f)
+{
+	if (f->act == SK_ACT_SILU)
+		finish_tile(f, true, SK_ACT_SILU);
+	else if (f->bias || f->act || f->flags & SK_LINEAR_GLU)
+		finish_tile(f, true, f->act);
+	else
+		finish_tile(f, false, SK_ACT_NONE);
 }
 
 const struct sk_cpu_linear sk_cpu_linear_table_avx2 = {

@@ -3,10 +3,10 @@
  * Tiles for AVX-512 with VNNI and BF16. One zmm = 16 rows x 4 bytes of k (lane r = row r); weights are the unsigned
  * operand of VPDPBUSD, and their offset is undone by the accumulator's start value.
  */
-#include <immintrin.h>
 #include <string.h>
 
-#include "kernels/cpu/exp.h"
+#include "kernels/cpu/vec_avx512.h"
+
 #include "kernels/cpu/linear.h"
 
 #define ROWS SK_CPU_ROWS
@@ -422,13 +422,6 @@ static inline __m512 slices_sum(const struct sk_cpu_finish *f, const float *p)
 	return a[0];
 }
 
-static inline __m512 silu(__m512 x)
-{
-	const __m512 e = sk_cpu_exp16(_mm512_sub_ps(_mm512_setzero_ps(), x));
-
-	return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), e));
-}
-
 static inline void put(float *y, __m512 v, int32_t cols, bool add)
 {
 	const __mmask16 m = cols >= 16 ? 0xffff : cols > 0 ? (__mmask16)((1u << cols) - 1) : 0;
@@ -438,23 +431,46 @@ static inline void put(float *y, __m512 v, int32_t cols, bool add)
 	_mm512_mask_storeu_ps(y, m, v);
 }
 
-static void finish(const struct sk_cpu_finish *f)
+/* 16 biases, zeros where there are none. */
+static inline __m512 biases(const float *bias, int32_t cols)
 {
-	const bool add = f->flags & SK_LINEAR_ADD;
+	return bias && cols > 0 ? v_load_n(bias, cols < 16 ? cols : 16, 0.0f) : _mm512_setzero_ps();
+}
+
+/* `more`: biases, an activation, a GLU. Without them there is nothing between the sums and y. */
+static inline __attribute__((always_inline)) void finish_tile(const struct sk_cpu_finish *f, const bool more, const enum sk_act act)
+{
+	const bool add = f->flags & SK_LINEAR_ADD, glu = more && f->flags & SK_LINEAR_GLU;
 
 	for (int32_t t = 0; t < f->n; t++) {
 		const float *p = f->part + t * ROWS;
 		float *y = f->y + t * f->y_stride;
-		const __m512 a = slices_sum(f, p), b = slices_sum(f, p + 16);
+		__m512 a = slices_sum(f, p), b = slices_sum(f, p + 16);
 
-		if (f->flags & SK_LINEAR_GLU) {
-			put(y, _mm512_mul_ps(silu(a), b), f->cols, add);
+		if (more && f->bias) {
+			a = _mm512_add_ps(a, biases(f->bias, f->cols));
+			b = _mm512_add_ps(b, glu ? biases(f->bias_up, f->cols) : biases(f->bias + 16, f->cols - 16));
+		}
+		if (more)
+			a = v_act(act, a);
+		if (glu) {
+			put(y, _mm512_mul_ps(a, b), f->cols, add);
 			continue;
 		}
 		put(y, a, f->cols, add);
 		if (f->cols > 16)
-			put(y + 16, b, f->cols - 16, add);
+			put(y + 16, more ? v_act(act, b) : b, f->cols - 16, add);
 	}
+}
+
+static void finish(const struct sk_cpu_finish *f)
+{
+	if (f->act == SK_ACT_SILU)
+		finish_tile(f, true, SK_ACT_SILU);
+	else if (f->bias || f->act || f->flags & SK_LINEAR_GLU)
+		finish_tile(f, true, f->act);
+	else
+		finish_tile(f, false, SK_ACT_NONE);
 }
 
 const struct sk_cpu_linear sk_cpu_linear_table_avx512 = {

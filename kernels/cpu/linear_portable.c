@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/exp.h"
+#include "kernels/cpu/vec_scalar.h"
+
 #include "kernels/cpu/linear.h"
 #include "kernels/quant/half.h"
 
@@ -29,10 +30,9 @@ static void pack_i8_token(unsigned char *to, const float *x, int32_t n, int32_t 
 		for (int i = 0; i < 4; i++) {
 			float v = s > 0.0f ? x[4 * j + i] / s : 0.0f;
 
-			/* Adding 1.5 * 2^23 rounds to an integer, ties to even. */
 			v = v < 127.0f ? v : 127.0f;
 			v = v > -127.0f ? v : -127.0f;
-			q[i] = (int8_t)(v + SK_EXP_MAGIC - SK_EXP_MAGIC);
+			q[i] = (int8_t)v_round(v);
 			sum += q[i];
 		}
 		memcpy(to + 4 * (j * n + t), q, 4);
@@ -223,10 +223,13 @@ static void finish(const struct sk_cpu_finish *f)
 {
 	for (int32_t t = 0; t < f->n; t++)
 		for (int32_t r = 0; r < f->cols; r++) {
-			float *y = &f->y[t * f->y_stride + r], v = slices_sum(f, t, r);
+			float *y = &f->y[t * f->y_stride + r], v = slices_sum(f, t, r), up;
 
-			if (f->flags & SK_LINEAR_GLU)
-				v = v / (1.0f + sk_cpu_exp1(-v)) * slices_sum(f, t, 16 + r);
+			v = v_act(f->act, f->bias ? v + f->bias[r] : v);
+			if (f->flags & SK_LINEAR_GLU) {
+				up = slices_sum(f, t, 16 + r);
+				v *= f->bias ? up + f->bias_up[r] : up;
+			}
 			*y = f->flags & SK_LINEAR_ADD ? *y + v : v;
 		}
 }

@@ -223,9 +223,9 @@ static void glu_rows(void *arg, int32_t from, int32_t to, int worker)
 		int32_t i = 0;
 
 		for (; i + VW <= F; i += VW)
-			v_store(y + i, v_mul(v_silu(v_load(g + i)), v_load(u + i)));
+			v_store(y + i, v_mul(v_act(a->act, v_load(g + i)), v_load(u + i)));
 		if (i < F)
-			v_store_n(y + i, v_mul(v_silu(v_load_n(g + i, F - i, 0.0f)), v_load_n(u + i, F - i, 0.0f)), F - i);
+			v_store_n(y + i, v_mul(v_act(a->act, v_load_n(g + i, F - i, 0.0f)), v_load_n(u + i, F - i, 0.0f)), F - i);
 	}
 }
 

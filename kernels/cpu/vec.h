@@ -40,29 +40,4 @@ static inline float v_largest(vf a)
 	return max;
 }
 
-/*
- * e^x, error at most 1.02 ulp (4.4 million floats across the range, each level); e^0 is exactly 1, below -104 it is 0, above 89
- * infinite, a NaN stays one. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q fitted by Remez exchange to
- * (e^r - 1 - r) / r^2 with weight r^2 e^-r: relative error 4.4e-9 with these rounded coefficients.
- */
-static inline vf v_exp(vf x)
-{
-	vf n, r, q;
-
-	x = v_min(v_set1(89.0f), v_max(v_set1(-104.0f), x));
-	n = v_round(v_mul(x, v_set1(0x1.715476p+0f)));
-	r = v_fma(n, v_set1(-0x1.62e4p-1f), x);
-	r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
-	q = v_fma(v_set1(0x1.6a2352p-10f), r, v_set1(0x1.123a6cp-7f));
-	q = v_fma(q, r, v_set1(0x1.5558f4p-5f));
-	q = v_fma(q, r, v_set1(0x1.55549p-3f));
-	q = v_fma(q, r, v_set1(0x1.fffffcp-2f));
-	r = v_fma(v_mul(r, r), q, r);
-	return v_scale2(v_add(r, v_set1(1.0f)), n);
-}
-
-/* x / (1 + e^-x) */
-static inline vf v_silu(vf x)
-{
-	return v_div(x, v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0.0f), x))));
-}
+#include "kernels/cpu/act.h"

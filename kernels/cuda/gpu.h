@@ -39,4 +39,21 @@ __device__ __forceinline__ float sk_block_sum(float v, float *part)
 	return sum;
 }
 
+/*
+ * The activations of kernels.h. erf(x) + 1 is erfc(-x), (1 + tanh u) / 2 is 1 / (1 + e^(-2u)): nothing cancels on the left.
+ * Off by 4 eps |y|; GELU times 1 + v^2 / 2, GELU_TANH times 1 + |2u|, where the rounding of what they take the exponential of shows.
+ */
+__device__ __forceinline__ float sk_act(int act, float v)
+{
+	if (act == SK_GPU_SILU)
+		return v / (1.0f + sk_exp(-v));
+	if (act == SK_GPU_GELU)
+		return v * (0.5f * sk_erfc(v * -0.707106781f));
+	if (act == SK_GPU_GELU_TANH)
+		return v / (1.0f + sk_exp(-v * fmaf(v * v, 0.071354816f, 1.5957691f)));
+	if (act == SK_GPU_RELU)
+		return v > 0.0f ? v : 0.0f;
+	return v;
+}
+
 #endif

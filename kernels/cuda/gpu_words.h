@@ -88,6 +88,7 @@ __device__ __forceinline__ void sk_mma_16816_bf16(float c[4], const unsigned a[4
 
 __device__ __forceinline__ float sk_exp(float x) { return expf(x); }
 __device__ __forceinline__ float sk_log(float x) { return logf(x); }
+__device__ __forceinline__ float sk_erfc(float x) { return erfcf(x); }          /* within 4 ulp */
 __device__ __forceinline__ void sk_sincos(float a, float *s, float *c) { sincosf(a, s, c); }
 
 #endif

@@ -16,6 +16,9 @@ extern "C" {
 /* Element types of weights and KV as the kernels' templates know them. */
 enum sk_gpu_type { SK_GPU_F32, SK_GPU_F16, SK_GPU_BF16 };
 
+/* Activations: the numbers of kernels.h, which ops.c checks. */
+enum sk_gpu_act { SK_GPU_NONE, SK_GPU_SILU, SK_GPU_GELU, SK_GPU_GELU_TANH, SK_GPU_RELU };
+
 /* A weight lies row by row, `ld` elements apart (K rounded up to SK_GPU_K, zeros behind K), rows rounded up to SK_GPU_N. */
 #define SK_GPU_K 32                     /* elements */
 #define SK_GPU_N 64                     /* rows */
@@ -38,7 +41,7 @@ struct sk_gpu_rope {
 };
 void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
 
-struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F; };
+struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; };
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a);
 
 struct sk_gpu_rows { const float *x; float *y; int64_t x_stride, y_stride; const int32_t *rows; int32_t rows_len, D; };
@@ -53,10 +56,11 @@ enum { SK_GPU_ADD = 1, SK_GPU_IS_GLU = 2 };
 /*
  * x float32; room: [T][ld] elements of float32 or bf16, for the rounded activations. N counts rows of the answer (of a GLU:
  * half the weight's). `round`: activations to bf16 on the matrix units, for bf16 weights only.
+ * bias: [N], of a GLU [2 N], gate's then up's; NULL: none.
  */
 struct sk_gpu_linear {
 	const float *x; int64_t x_stride; float *y; int64_t y_stride; const void *w; int64_t ld; enum sk_gpu_type type;
-	void *room; int32_t T, N, K; unsigned flags; bool round;
+	void *room; int32_t T, N, K; unsigned flags; bool round; const float *bias; int32_t act;
 };
 void sk_gpu_linear(void *stream, const struct sk_gpu_linear *a);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products with weights, y[t][n] (+)= sum_k round(x[t][k]) * w[n][k], in two families:
+ * Products with weights, y[t][n] (+)= act(sum_k round(x[t][k]) * w[n][k] + bias[n]), in two families:
  *
  *	exact	float32 activations, float32 sums on the plain units; F32, F16 and BF16 weights. A warp a row.
  *	mma	activations rounded to bf16, bf16 weights on the matrix units; weights as A, tokens as B.
@@ -23,6 +23,21 @@ __global__ void sk_k_round(const float *x, int64_t x_stride, X *room, int64_t ld
 
 	if (k < ld)
 		room[blockIdx.x * ld + k] = sk_from_float<X>(k < K ? x[blockIdx.x * x_stride + k] : 0.0f);
+}
+
+/* ---- after the sums ---- */
+
+/* y[t][n] (+)= act(sum + bias[n]), of a GLU times up + bias[N + n]. */
+__device__ __forceinline__ void sk_finish(const struct sk_gpu_linear *a, int32_t t, int64_t n, float sum, float up)
+{
+	float *y = a->y + t * a->y_stride + n;
+
+	if (a->bias)
+		sum += a->bias[n];
+	sum = sk_act(a->act, sum);
+	if (a->flags & SK_GPU_IS_GLU)
+		sum *= a->bias ? up + a->bias[a->N + n] : up;
+	*y = a->flags & SK_GPU_ADD ? *y + sum : sum;
 }
 
 /* ---- exact ---- */
@@ -84,11 +99,7 @@ __global__ void __launch_bounds__(THREADS) sk_k_linear_exact(struct sk_gpu_linea
 	if (threadIdx.x % SK_WARP != 0)
 		return;
 	for (int t = 0; t < TT && t0 + t < a.T; t++) {
-		float *y = a.y + (t0 + t) * a.y_stride + n, r = sum[t];
-
-		if (glu)
-			r = r / (1.0f + sk_exp(-r)) * up[t];
-		*y = a.flags & SK_GPU_ADD ? *y + r : r;
+		sk_finish(&a, t0 + t, n, sum[t], glu ? up[t] : 0.0f);
 	}
 }
 
@@ -200,13 +211,9 @@ __global__ void __launch_bounds__(THREADS) sk_k_linear_mma(struct sk_gpu_linear 
 			if (glu) {
 				for (int v = 0; v < WARPS; v++)
 					up += part[(v * 16 + m + 8) * (8 * NT) + t];
-				sum = sum / (1.0f + sk_exp(-sum)) * up;
 			}
-			if (row < a.N && t0 + t < a.T) {
-				float *y = a.y + (t0 + t) * a.y_stride + row;
-
-				*y = a.flags & SK_GPU_ADD ? *y + sum : sum;
-			}
+			if (row < a.N && t0 + t < a.T)
+				sk_finish(&a, t0 + t, row, sum, up);
 		}
 		__syncthreads();
 	}

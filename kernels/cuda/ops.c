@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+_Static_assert((int)SK_GPU_NONE == SK_ACT_NONE && (int)SK_GPU_SILU == SK_ACT_SILU && (int)SK_GPU_GELU == SK_ACT_GELU &&
+	       (int)SK_GPU_GELU_TANH == SK_ACT_GELU_TANH && (int)SK_GPU_RELU == SK_ACT_RELU, "activations have the same numbers");
+
 static void launched(struct sk_dev *dev, const char *what)
 {
 	sk_cuda_ok(dev, cudaGetLastError(), what);
@@ -104,7 +107,7 @@ static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		return;
 	sk_gpu_glu(dev->stream, &(struct sk_gpu_glu){ .gate = a->gate.data, .up = a->up.data, .y = a->y.data,
 		.gate_stride = a->gate.stride, .up_stride = a->up.stride, .y_stride = a->y.stride, .T = a->y.dim[0],
-		.F = a->y.dim[1] });
+		.F = a->y.dim[1], .act = (int32_t)a->act });
 	launched(dev, "glu");
 }
 
@@ -166,7 +169,7 @@ static void cuda_linear(struct sk_dev *dev, const struct sk_op_linear *a)
 		.x = a->x.data, .x_stride = a->x.stride, .y = a->y.data, .y_stride = a->y.stride, .w = w->data, .ld = w->ld,
 		.type = w->type, .room = dev->room, .T = a->x.dim[0], .N = glu ? w->base.N / 2 : w->base.N, .K = w->base.K,
 		.flags = (a->flags & SK_LINEAR_ADD ? SK_GPU_ADD : 0u) | (glu ? SK_GPU_IS_GLU : 0u),
-		.round = a->quantise && w->type == SK_GPU_BF16 && dev->major >= 8 });
+		.round = a->quantise && w->type == SK_GPU_BF16 && dev->major >= 8, .bias = a->bias, .act = (int32_t)a->act });
 	launched(dev, "linear");
 }
 

@@ -113,16 +113,14 @@ void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a)
 
 /* ---- glu ---- */
 
-/* y = silu(gate) * up, silu(g) = g / (1 + e^-g); grid T x parts of F, a thread an element. */
+/* y = act(gate) * up; grid T x parts of F, a thread an element. */
 __global__ void sk_k_glu(struct sk_gpu_glu a)
 {
 	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
 
-	if (i < a.F) {
-		float g = a.gate[blockIdx.x * a.gate_stride + i];
-
-		a.y[blockIdx.x * a.y_stride + i] = g / (1.0f + sk_exp(-g)) * a.up[blockIdx.x * a.up_stride + i];
-	}
+	if (i < a.F)
+		a.y[blockIdx.x * a.y_stride + i] = sk_act(a.act, a.gate[blockIdx.x * a.gate_stride + i]) *
+						   a.up[blockIdx.x * a.up_stride + i];
 }
 
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a)

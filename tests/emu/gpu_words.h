@@ -443,6 +443,11 @@ static inline float sk_log(float x)
 	return logf(x);
 }
 
+static inline float sk_erfc(float x)
+{
+	return erfcf(x);
+}
+
 static inline float sk_rsqrt(float x)
 {
 	return 1.0f / sqrtf(x);

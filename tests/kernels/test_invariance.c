@@ -119,10 +119,13 @@ static const struct {
 	enum sk_dtype dtype;
 	bool quantise, glu;
 	int32_t slices;
+	enum sk_act act;                /* with biases; GLU: NONE stands for SILU without */
 } linears[] = {
-	{ SK_F32, false, false, 0 }, { SK_F16, false, false, 3 }, { SK_BF16, true, false, 3 }, { SK_BF16, false, true, 0 },
-	{ SK_Q8_0, true, false, 3 }, { SK_Q4_0, true, true, 0 }, { SK_Q4_0, false, false, 0 }, { SK_Q4_1, true, false, 0 },
-	{ SK_Q4_1, true, false, 3 },
+	{ SK_F32, false, false, 0, 0 }, { SK_F16, false, false, 3, 0 }, { SK_BF16, true, false, 3, 0 },
+	{ SK_BF16, false, true, 0, 0 }, { SK_Q8_0, true, false, 3, 0 }, { SK_Q4_0, true, true, 0, 0 },
+	{ SK_Q4_0, false, false, 0, 0 }, { SK_Q4_1, true, false, 0, 0 }, { SK_Q4_1, true, false, 3, 0 },
+	{ SK_F32, false, false, 0, SK_ACT_GELU }, { SK_BF16, true, true, 0, SK_ACT_GELU_TANH },
+	{ SK_BF16, true, false, 0, SK_ACT_SILU }, { SK_Q4_0, true, false, 3, SK_ACT_RELU },
 };
 static int linear_case;
 
@@ -135,15 +138,20 @@ static void run_linear(struct lab *lab, const float *x, int32_t first, int32_t T
 	int32_t n_out = glu ? N / 2 : N;
 	struct sk_weight_src src[2] = { lab_src(bytes, linears[linear_case].dtype, n_out, K) };
 	struct sk_weight *w = NULL;
-	struct sk_view v = lab_put(lab, x, T, K, K), y = lab_put(lab, NULL, T, n_out, N);
+	float *b = lab_floats(&r, N, 2.0f);
+	struct sk_view v = lab_put(lab, x, T, K, K), y = lab_put(lab, NULL, T, n_out, N), bias = lab_put(lab, b, 1, N, N);
 	struct sk_op_linear a = { .x = v, .y = y, .flags = glu ? SK_LINEAR_GLU : 0, .quantise = linears[linear_case].quantise,
 				  .slices = linears[linear_case].slices, .slice_end = { 96, 192, 288 },
-				  .act = glu ? SK_ACT_SILU : SK_ACT_NONE };
+				  .act = linears[linear_case].act, .bias = linears[linear_case].act ? bias.data : NULL };
 
+	free(b);
+	if (glu && !a.act)
+		a.act = SK_ACT_SILU;
 	if (lab_is_module(lab->way) && !lab->b->weight_bytes(linears[linear_case].dtype, N, K)) {
 		memset(ret_y, 0, (size_t)T * (size_t)N * sizeof *ret_y);
 		lab_drop(lab, &v);
 		lab_drop(lab, &y);
+		lab_drop(lab, &bias);
 		free(bytes);
 		return;
 	}
@@ -158,6 +166,7 @@ static void run_linear(struct lab *lab, const float *x, int32_t first, int32_t T
 	lab->b->weight_close(lab->dev, &w);
 	lab_drop(lab, &v);
 	lab_drop(lab, &y);
+	lab_drop(lab, &bias);
 	free(bytes);
 }
 

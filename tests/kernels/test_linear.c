@@ -27,20 +27,30 @@ static const struct shape {
 	unsigned flags;
 	int32_t slices, slice_end[SK_SLICES_MAX];
 	bool any_k;                     /* no block format has such a K */
+	bool bias;
+	enum sk_act act;                /* GLU: NONE stands for SILU */
 } shapes[] = {
-	{ "whole panels", 96, 576, 0, 0, { 0 }, false },
-	{ "the last panel is partly empty", 45, 64, 0, 0, { 0 }, false },
-	{ "fewer rows than a vector", 5, 32, 0, 0, { 0 }, false },
-	{ "added to what is there", 70, 96, SK_LINEAR_ADD, 0, { 0 }, false },
-	{ "eight slices, added", 64, 1536, SK_LINEAR_ADD, 8, { 192, 384, 576, 768, 960, 1152, 1344, 1536 }, false },
-	{ "five slices of unequal width", 33, 576, 0, 5, { 64, 128, 256, 384, 576 }, false },
-	{ "three slices of one block", 40, 96, 0, 3, { 32, 64, 96 }, false },
-	{ "gate and up joined", 192, 576, SK_LINEAR_GLU, 0, { 0 }, false },
-	{ "gate and up, halves of no whole panel", 46, 64, SK_LINEAR_GLU, 0, { 0 }, false },
-	{ "gate and up in two slices, added", 64, 128, SK_LINEAR_GLU | SK_LINEAR_ADD, 2, { 64, 128 }, false },
-	{ "an odd width", 37, 37, 0, 0, { 0 }, true },
-	{ "a width of one", 3, 1, 0, 0, { 0 }, true },
-	{ "a slice ends on an odd column", 34, 101, SK_LINEAR_ADD, 2, { 33, 101 }, true },
+	{ "whole panels", 96, 576, 0, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "the last panel is partly empty", 45, 64, 0, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "fewer rows than a vector", 5, 32, 0, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "added to what is there", 70, 96, SK_LINEAR_ADD, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "eight slices, added", 64, 1536, SK_LINEAR_ADD, 8, { 192, 384, 576, 768, 960, 1152, 1344, 1536 }, false, false, SK_ACT_NONE },
+	{ "five slices of unequal width", 33, 576, 0, 5, { 64, 128, 256, 384, 576 }, false, false, SK_ACT_NONE },
+	{ "three slices of one block", 40, 96, 0, 3, { 32, 64, 96 }, false, false, SK_ACT_NONE },
+	{ "gate and up joined", 192, 576, SK_LINEAR_GLU, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "gate and up, halves of no whole panel", 46, 64, SK_LINEAR_GLU, 0, { 0 }, false, false, SK_ACT_NONE },
+	{ "gate and up in two slices, added", 64, 128, SK_LINEAR_GLU | SK_LINEAR_ADD, 2, { 64, 128 }, false, false, SK_ACT_NONE },
+	{ "an odd width", 37, 37, 0, 0, { 0 }, true, false, SK_ACT_NONE },
+	{ "a width of one", 3, 1, 0, 0, { 0 }, true, false, SK_ACT_NONE },
+	{ "biases", 77, 64, 0, 0, { 0 }, false, true, SK_ACT_NONE },
+	{ "biases of a panel's second half, silu", 24, 96, 0, 0, { 0 }, false, true, SK_ACT_SILU },
+	{ "biases and gelu in three slices, added", 70, 96, SK_LINEAR_ADD, 3, { 32, 64, 96 }, false, true, SK_ACT_GELU },
+	{ "gelu by tanh", 33, 64, 0, 0, { 0 }, false, false, SK_ACT_GELU_TANH },
+	{ "relu with biases", 9, 64, 0, 0, { 0 }, false, true, SK_ACT_RELU },
+	{ "gate and up with biases, gelu by tanh", 46, 64, SK_LINEAR_GLU, 0, { 0 }, false, true, SK_ACT_GELU_TANH },
+	{ "gate and up with biases, gelu, added", 82, 96, SK_LINEAR_GLU | SK_LINEAR_ADD, 0, { 0 }, false, true, SK_ACT_GELU },
+	{ "gate and up, relu", 64, 64, SK_LINEAR_GLU, 0, { 0 }, false, false, SK_ACT_RELU },
+	{ "a slice ends on an odd column", 34, 101, SK_LINEAR_ADD, 2, { 33, 101 }, true, false, SK_ACT_NONE },
 };
 #define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
@@ -91,6 +101,7 @@ struct data {
 	unsigned char *file;            /* N rows of the weight */
 	size_t row_bytes;
 	float *x, *y0;                  /* [T_MAX][K], [T_MAX][Y_STRIDE]: what y holds before */
+	float *bias;                    /* [N] */
 	struct sk_weight_src src[2];
 	int src_len;
 };
@@ -113,6 +124,9 @@ static void data_make(struct data *d, const struct shape *s, enum sk_dtype dtype
 		d->x[(T_MAX > 3 ? 2 : 0) * s->K + i] = 0.0f;
 	for (int i = 0; i < T_MAX * Y_STRIDE; i++)
 		d->y0[i] = noise_float();
+	d->bias = malloc(sizeof(float) * (size_t)s->N);
+	for (int i = 0; i < s->N; i++)
+		d->bias[i] = 2.0f * noise_float();
 	d->src_len = s->flags & SK_LINEAR_GLU || s->N > 40 ? 2 : 1;
 	if (d->src_len == 1)
 		half = s->N;
@@ -125,6 +139,7 @@ static void data_drop(struct data *d)
 	free(d->file);
 	free(d->x);
 	free(d->y0);
+	free(d->bias);
 }
 
 /* ---- the definition, in double ---- */
@@ -163,6 +178,23 @@ static void dequantise_row(const struct data *d, const struct shape *s, int32_t 
 	sk_quant_get(d->src[0].dtype)->dequantise(d->file + (size_t)n * d->row_bytes, out, (size_t)s->K);
 }
 
+static double act_of(enum sk_act act, double v)
+{
+	switch (act) {
+	case SK_ACT_NONE:      break;
+	case SK_ACT_SILU:      return v / (1.0 + exp(-v));
+	case SK_ACT_GELU:      return v * erfc(-v / sqrt(2.0)) / 2.0;
+	case SK_ACT_GELU_TANH: return v / 2.0 * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (v + 0.044715 * v * v * v)));
+	case SK_ACT_RELU:      return v > 0.0 ? v : 0.0;
+	}
+	return v;
+}
+
+static enum sk_act act_used(const struct shape *s)
+{
+	return s->flags & SK_LINEAR_GLU && s->act == SK_ACT_NONE ? SK_ACT_SILU : s->act;
+}
+
 static void check_values(const struct data *d, const struct shape *s, bool quantise, const float *y, int T, const char *level)
 {
 	static double x[T_MAX][K_MAX];
@@ -179,12 +211,18 @@ static void check_values(const struct data *d, const struct shape *s, bool quant
 		for (int t = 0; t < T; t++) {
 			double size, up_size, want = want_dot(x[t], w, s->K, &size), got = (double)y[t * Y_STRIDE + n];
 
+			if (s->bias) {
+				want += (double)d->bias[n];
+				size += fabs((double)d->bias[n]);
+			}
+			want = act_of(act_used(s), want);
+			size *= act_used(s) == SK_ACT_NONE ? 1.0 : 1.13;        /* how steep the steepest is */
 			if (glu) {
-				double up = want_dot(x[t], w_up, s->K, &up_size), silu = want / (1.0 + exp(-want));
+				double up = want_dot(x[t], w_up, s->K, &up_size) + (s->bias ? (double)d->bias[cols + n] : 0.0);
 
-				/* silu' is at most 1.1 */
-				size = 1.1 * size * fabs(up) + fabs(silu) * up_size + fabs(silu * up);
-				want = silu * up;
+				up_size += s->bias ? fabs((double)d->bias[cols + n]) : 0.0;
+				size = size * fabs(up) + fabs(want) * up_size + fabs(want * up);
+				want *= up;
 			}
 			if (s->flags & SK_LINEAR_ADD)
 				want += (double)d->y0[t * Y_STRIDE + n];
@@ -239,7 +277,7 @@ static void run(struct sk_dev *dev, const struct data *d, const struct shape *s,
 		.x = { d->x, SK_F32, { T, s->K }, s->K },
 		.y = { y, SK_F32, { T, s->flags & SK_LINEAR_GLU ? s->N / 2 : s->N }, Y_STRIDE },
 		.w = w, .flags = s->flags, .quantise = quantise, .slices = s->slices,
-		.act = s->flags & SK_LINEAR_GLU ? SK_ACT_SILU : SK_ACT_NONE,
+		.act = act_used(s), .bias = s->bias ? d->bias : NULL,
 	};
 
 	memcpy(op.slice_end, s->slice_end, sizeof op.slice_end);

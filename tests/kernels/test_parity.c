@@ -25,11 +25,11 @@ static struct lab_way ways[LAB_WAYS_MAX];
 static int ways_len;
 static const int32_t some_T[] = { 0, 1, 2, 17 };
 
-/* bound[i]: the sum of absolute products behind y[i], or NULL. */
+/* bound[i]: the sum of absolute products behind y[i], or NULL. What is below 1e-36 is nothing. */
 static void same(const char *way, const char *what, const float *y, const float *ref, const double *bound, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		double most = 4 * EPS * fabs((double)ref[i]) + (bound ? 4 * EPS * bound[i] : 0.0) + (double)FLT_MIN;
+		double most = 4 * EPS * fabs((double)ref[i]) + (bound ? 4 * EPS * bound[i] : 0.0) + 1e-36;
 
 		if (y[i] == ref[i] || (isnan(y[i]) && isnan(ref[i])) || fabs((double)y[i] - (double)ref[i]) <= most)
 			continue;
@@ -48,15 +48,20 @@ static float *room(size_t n)
 
 /* ---- linear, embed ---- */
 
-enum { QUANTISE = 1, ADD = 2, GLU = 4, SLICED = 8 };
+enum { QUANTISE = 1, ADD = 2, GLU = 4, SLICED = 8, BIAS = 16 };
 static const struct {
 	int32_t N, K;
 	unsigned how;
+	enum sk_act act;                /* GLU: NONE stands for SILU */
 } linears[] = {
-	{ 1, 32, 0 }, { 1, 32, QUANTISE }, { 33, 64, QUANTISE | ADD }, { 48, 96, 0 }, { 70, 576, QUANTISE },
-	{ 64, 320, QUANTISE | GLU }, { 34, 160, GLU }, { 100, 1536, QUANTISE | SLICED | ADD }, { 37, 288, SLICED },
+	{ 1, 32, 0, 0 }, { 1, 32, QUANTISE, 0 }, { 33, 64, QUANTISE | ADD, 0 }, { 48, 96, 0, 0 }, { 70, 576, QUANTISE, 0 },
+	{ 64, 320, QUANTISE | GLU, 0 }, { 34, 160, GLU, 0 }, { 100, 1536, QUANTISE | SLICED | ADD, 0 }, { 37, 288, SLICED, 0 },
+	{ 49, 96, BIAS, 0 }, { 17, 64, 0, SK_ACT_SILU }, { 70, 96, QUANTISE | ADD | BIAS, SK_ACT_GELU },
+	{ 33, 288, QUANTISE | SLICED | BIAS, SK_ACT_GELU_TANH }, { 9, 64, BIAS, SK_ACT_RELU },
+	{ 34, 64, GLU | BIAS | ADD, SK_ACT_GELU }, { 84, 96, QUANTISE | GLU | BIAS, SK_ACT_GELU_TANH }, { 6, 64, GLU, SK_ACT_RELU },
 	/* plain elements only */
-	{ 7, 1, 0 }, { 33, 37, QUANTISE }, { 18, 100, ADD }, { 22, 51, GLU | QUANTISE },
+	{ 7, 1, 0, 0 }, { 33, 37, QUANTISE, 0 }, { 18, 100, ADD, 0 }, { 22, 51, GLU | QUANTISE, 0 },
+	{ 35, 51, QUANTISE | BIAS, SK_ACT_SILU },
 };
 
 /* The activations as the definition rounds them: what `sum |a b|` is made of. */
@@ -95,14 +100,14 @@ struct linear_case {
 	enum sk_dtype dtype;
 	int32_t N, K, T;
 	unsigned how;
+	enum sk_act act;
 	unsigned char *w;
-	float *x, *y0;
+	float *x, *y0, *bias;
 };
 
 static struct sk_op_linear linear_args(const struct linear_case *c, struct sk_view x, struct sk_view y, const struct sk_weight *w)
 {
-	struct sk_op_linear a = { .x = x, .y = y, .w = w, .quantise = c->how & QUANTISE,
-				  .act = c->how & GLU ? SK_ACT_SILU : SK_ACT_NONE };
+	struct sk_op_linear a = { .x = x, .y = y, .w = w, .quantise = c->how & QUANTISE, .act = c->act };
 
 	a.flags = (c->how & ADD ? SK_LINEAR_ADD : 0u) | (c->how & GLU ? SK_LINEAR_GLU : 0u);
 	if (c->how & SLICED)            /* units of 96, so that slices are unequal */
@@ -120,7 +125,7 @@ static bool linear_run(const struct lab_way *way, int threads, const struct line
 	int32_t n_out = c->how & GLU ? c->N / 2 : c->N;
 	struct sk_weight_src src[2] = { lab_src(c->w, c->dtype, n_out, c->K) };
 	struct sk_weight *w = NULL;
-	struct sk_view x, y;
+	struct sk_view x, y, bias;
 	struct sk_op_linear a;
 	struct sk_err err = { 0 };
 
@@ -134,10 +139,13 @@ static bool linear_run(const struct lab_way *way, int threads, const struct line
 					 &err) == SK_OK, "%s: %s", way->name, err.text);
 	x = lab_put(&lab, c->x, c->T, c->K, c->K + 5);
 	y = lab_put(&lab, c->y0, c->T, n_out, n_out + 3);
+	bias = lab_put(&lab, c->bias, 1, c->N, c->N);
 	a = linear_args(c, x, y, w);
+	a.bias = c->how & BIAS ? bias.data : NULL;
 	lab.ops->linear(lab.dev, &a);
 	lab_get(&lab, &y, ret_y);
 	lab_drop(&lab, &x);
+	lab_drop(&lab, &bias);
 	lab_drop(&lab, &y);
 	lab.b->weight_close(lab.dev, &w);
 	ck_assert_ptr_null(w);
@@ -145,7 +153,30 @@ static bool linear_run(const struct lab_way *way, int threads, const struct line
 	return true;
 }
 
-/* sum |a b| behind each output; through a GLU, its derivative by gate (at most 1.1) and by up. */
+/* The definition, in double. */
+static double act_of(enum sk_act act, double v)
+{
+	switch (act) {
+	case SK_ACT_NONE:      break;
+	case SK_ACT_SILU:      return v / (1.0 + exp(-v));
+	case SK_ACT_GELU:      return v * erfc(-v / sqrt(2.0)) / 2.0;
+	case SK_ACT_GELU_TANH: return v / (1.0 + exp(-2.0 * sqrt(2.0 / acos(-1.0)) * (v + 0.044715 * v * v * v)));
+	case SK_ACT_RELU:      return v > 0.0 ? v : 0.0;
+	}
+	return v;
+}
+
+/* How much of eps |y| an activation may be off beside what v was (kernels/cpu/act.h says why). */
+static double act_error(enum sk_act act, double v)
+{
+	switch (act) {
+	case SK_ACT_GELU:      return v < 0.0 ? 1.0 + v * v / 2.0 : 1.0;
+	case SK_ACT_GELU_TANH: return 1.0 + fabs(2.0 * sqrt(2.0 / acos(-1.0)) * (v + 0.044715 * v * v * v));
+	default:               return 1.0;
+	}
+}
+
+/* sum |a b| behind each output; through an activation, times its steepest slope (1.13), and in a GLU by both halves. */
 static double *linear_bound(const struct linear_case *c)
 {
 	int32_t n_out = c->how & GLU ? c->N / 2 : c->N;
@@ -169,10 +200,13 @@ static double *linear_bound(const struct linear_case *c)
 					sum[half] += x[k] * (double)w[k];
 					size[half] += fabs(x[k]) * weight_size(row, c->dtype, k);
 				}
+				sum[half] += c->how & BIAS ? (double)c->bias[n + half * n_out] : 0.0;
+				size[half] += c->how & BIAS ? fabs((double)c->bias[n + half * n_out]) : 0.0;
 			}
-			bound[(size_t)t * (size_t)n_out + (size_t)n] = c->how & GLU ?
-				1.1 * size[0] * fabs(sum[1]) + fabs(sum[0] / (1 + exp(-sum[0]))) * size[1] :
-				size[0] + (c->how & ADD ? fabs((double)c->y0[(size_t)t * (size_t)n_out + (size_t)n]) : 0.0);
+			size[0] *= c->act == SK_ACT_NONE ? 1.0 : 1.13;
+			bound[(size_t)t * (size_t)n_out + (size_t)n] =
+				(c->how & GLU ? size[0] * fabs(sum[1]) + fabs(act_of(c->act, sum[0])) * size[1] : size[0]) +
+				(c->how & ADD ? fabs((double)c->y0[(size_t)t * (size_t)n_out + (size_t)n]) : 0.0);
 		}
 	}
 	free(x);
@@ -185,7 +219,7 @@ START_TEST(linear_is_the_sum_of_products)
 	for (int d = 0; d < SK_DTYPES; d++)
 		for (int i = 0; i < LEN(some_T); i++) {
 			struct linear_case c = { .dtype = (enum sk_dtype)d, .N = linears[_i].N, .K = linears[_i].K, .T = some_T[i],
-						 .how = linears[_i].how };
+						 .how = linears[_i].how, .act = linears[_i].act };
 			struct lab_rand r = { (uint64_t)_i * 1000 + (uint64_t)d * 10 + (uint64_t)i };
 			const struct sk_quant *q = sk_quant_get(c.dtype);
 			size_t outs = (size_t)c.T * (size_t)(c.how & GLU ? c.N / 2 : c.N);
@@ -199,6 +233,9 @@ START_TEST(linear_is_the_sum_of_products)
 			if (c.T > 1 && c.K >= 64)
 				memset(c.x + c.K, 0, 32 * sizeof *c.x);         /* a block of zeros: scale 0 */
 			c.y0 = lab_floats(&r, outs, 1.0f);
+			c.bias = lab_floats(&r, (size_t)c.N, 2.0f);
+			if (c.how & GLU && c.act == SK_ACT_NONE)
+				c.act = SK_ACT_SILU;
 			ref = room(outs);
 			y = room(outs);
 			bound = linear_bound(&c);
@@ -206,7 +243,8 @@ START_TEST(linear_is_the_sum_of_products)
 			for (int w = 1; w < ways_len; w++) {
 				char what[96];
 
-				snprintf(what, sizeof what, "linear %s N %d K %d T %d how %u", q->name, c.N, c.K, c.T, c.how);
+				snprintf(what, sizeof what, "linear %s N %d K %d T %d how %u act %d", q->name, c.N, c.K, c.T,
+					 c.how, (int)c.act);
 				if (!ways[w].backend->weight_bytes(c.dtype, c.N, c.K)) {
 					ck_assert_msg(!linear_run(&ways[w], 2, &c, y), "%s holds %s after all", ways[w].name, what);
 					ck_assert_msg(q->block_len == 1 || lab_is_module(&ways[w]), "%s does not hold %s", ways[w].name, what);
@@ -218,6 +256,7 @@ START_TEST(linear_is_the_sum_of_products)
 			free(c.w);
 			free(c.x);
 			free(c.y0);
+			free(c.bias);
 			free(ref);
 			free(y);
 			free(bound);
@@ -407,30 +446,34 @@ START_TEST(rope_turns_pairs_by_the_position)
 }
 END_TEST
 
-START_TEST(glu_is_silu_of_gate_times_up)
+START_TEST(glu_is_an_activation_of_gate_times_up)
 {
 	int32_t F = widths[_i];
 
-	for (int i = 0; i < LEN(some_T); i++) {
-		size_t n = (size_t)some_T[i] * (size_t)F;
+	for (int i = 0; i < 2 * LEN(some_T); i++) {
+		enum sk_act act = (enum sk_act)(SK_ACT_SILU + i % 4);
+		int32_t T = some_T[i / 2];
+		size_t n = (size_t)T * (size_t)F;
 		struct lab_rand r = { (uint64_t)_i };
 		float *g = lab_floats(&r, n, 12.0f), *u = lab_floats(&r, n, 4.0f), *ref = room(n), *y = room(n);
+		double *bound = malloc((n + 1) * sizeof *bound);
 
 		for (size_t k = 0; k + 3 < n; k += 50) {        /* where e^-g is infinite, huge, and nothing */
 			g[k] = -1000.0f;
 			g[k + 1] = -86.0f;
 			g[k + 2] = 1000.0f;
 		}
+		for (size_t k = 0; k < n; k++)
+			bound[k] = fabs(act_of(act, (double)g[k]) * (double)u[k]) * act_error(act, (double)g[k]);
 		for (int w = 0; w < ways_len; w++) {
 			struct lab lab = lab_open(&ways[w], 2);
-			struct sk_view vg = lab_put(&lab, g, some_T[i], F, F + 1), vu = lab_put(&lab, u, some_T[i], F, F);
-			struct sk_view vy = lab_put(&lab, NULL, some_T[i], F, F + 4);
+			struct sk_view vg = lab_put(&lab, g, T, F, F + 1), vu = lab_put(&lab, u, T, F, F);
+			struct sk_view vy = lab_put(&lab, NULL, T, F, F + 4);
 
-			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy,
-								     .act = SK_ACT_SILU });
+			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy, .act = act });
 			lab_get(&lab, &vy, w ? y : ref);
 			if (w)
-				same(ways[w].name, "glu", y, ref, NULL, n);
+				same(ways[w].name, "glu", y, ref, bound, n);
 			lab_drop(&lab, &vg);
 			lab_drop(&lab, &vu);
 			lab_drop(&lab, &vy);
@@ -439,6 +482,79 @@ START_TEST(glu_is_silu_of_gate_times_up)
 		free(g);
 		free(u);
 		free(ref);
+		free(y);
+		free(bound);
+	}
+}
+END_TEST
+
+/* n floats: what is special, then a fine net where activations bend, then every size there is; 0 behind the ends of it. */
+static float *act_inputs(int32_t n)
+{
+	static const float special[] = { 0.0f, -0.0f, INFINITY, -INFINITY, NAN, FLT_MAX, -FLT_MAX, FLT_MIN, -FLT_MIN, 0x1p-149f,
+					 -0x1p-149f, 13.0f, -13.0f, 14.9f, -14.9f, 15.1f, -15.1f, 88.0f, -88.0f, 104.0f, -104.0f };
+	float *v = room((size_t)n);
+	int32_t at = LEN(special), half = (n - at) / 2;
+
+	memcpy(v, special, sizeof special);
+	for (int32_t i = 0; i < half; i++)
+		v[at++] = ((float)i / (float)half - 0.5f) * 30.0f;
+	for (int32_t i = 0; at < n; i++, at++)
+		v[at] = (i % 2 ? 1.0f : -1.0f) * ldexpf(1.0f + (float)(i % 97) / 97.0f, -40 + i * 50 / (half + 1));
+	return v;
+}
+
+/* Both ways to an activation: of a gate, and behind a product, here of v with one. */
+static void act_run(const struct lab_way *way, enum sk_act act, float *v, int32_t n, float *ret_glu, float *ret_linear)
+{
+	struct lab lab = lab_open(way, 1);
+	struct sk_weight_src src = lab_src((unsigned char *)v, SK_F32, n, 1);
+	float *ones = room((size_t)n);
+	struct sk_view g = lab_put(&lab, v, 1, n, n), one, y = lab_put(&lab, NULL, 1, n, n);
+	struct sk_weight *w = NULL;
+
+	for (int32_t i = 0; i < n; i++)
+		ones[i] = 1.0f;
+	one = lab_put(&lab, ones, 1, n, n);
+	lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = g, .up = one, .y = y, .act = act });
+	lab_get(&lab, &y, ret_glu);
+	one.dim[1] = 1;
+	ck_assert_int_eq(lab.b->weight_open(lab.dev, &src, 1, SK_JOIN_STACK, &w, NULL), SK_OK);
+	lab.ops->linear(lab.dev, &(struct sk_op_linear){ .x = one, .y = y, .w = w, .act = act });
+	lab_get(&lab, &y, ret_linear);
+	lab.b->weight_close(lab.dev, &w);
+	lab_drop(&lab, &g);
+	lab_drop(&lab, &one);
+	lab_drop(&lab, &y);
+	lab_close(&lab);
+	free(ones);
+}
+
+START_TEST(an_activation_is_off_by_no_more_than_it_says)
+{
+	enum sk_act act = (enum sk_act)(SK_ACT_SILU + _i);
+
+	for (int w = 0; w < ways_len; w++) {
+		int32_t n = lab_is_emulated(&ways[w]) || getenv("SAKER_TEST_FEW") ? 2000 : 200000;
+		float *v = act_inputs(n), *y = room(2 * (size_t)n);
+		double worst = 0.0;
+
+		act_run(&ways[w], act, v, n, y, y + n);
+		for (int32_t i = 0; i < 2 * n; i++) {
+			double x = (double)v[i % n], want = act_of(act, x), most = EPS * fabs(want) * act_error(act, x);
+			double off = fabs((double)y[i] - want);
+
+			if (isnan(want) && act == SK_ACT_RELU)
+				want = off = 0.0;
+			/* From 88.7 on e^-v is infinite, and y is 0: at most 3e-37 are lost. */
+			if ((isnan(want) && isnan(y[i])) || (double)y[i] == want || off <= 3e-37)
+				continue;
+			ck_assert_msg(off <= 4 * most, "%s: activation %d of %.9g is %.9g, should be %.9g: off by %.3g of %.3g", ways[w].name,
+				      (int)act, x, (double)y[i], want, off, 4 * most);
+			worst = fmax(worst, off / most);
+		}
+		printf("%s: activation %d is off by %.2f at most, 4 are allowed\n", ways[w].name, (int)act, worst);
+		free(v);
 		free(y);
 	}
 }
@@ -663,7 +779,8 @@ int main(void)
 	tcase_add_test(c, embed_copies_rows_of_the_weight);
 	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, few(LEN(widths)));
 	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, few(LEN(ropes)));
-	tcase_add_loop_test(c, glu_is_silu_of_gate_times_up, 0, few(LEN(widths)));
+	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, few(LEN(widths)));
+	tcase_add_loop_test(c, an_activation_is_off_by_no_more_than_it_says, 0, 4);
 	tcase_add_test(c, rows_are_copied_whole);
 	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, few(LEN(stats)));
 	tcase_add_loop_test(c, attention_is_the_weighted_mean_of_the_values, 0, few(LEN(heads)));

@@ -326,18 +326,30 @@ void sk_cpu_linear_portable(struct sk_dev *dev, const struct sk_op_linear *op)
 	sk_cpu_run(dev, items, l.T < WIDE_TOKENS ? 0 : items / (12 * dev->threads) + 1, panel_job, &l);
 }
 
-/* y[t] = row ids[t] of a weight */
+static bool embed_row(const struct sk_weight *weight, int32_t row, float *to)
+{
+	const struct sk_cpu_weight *w = (const struct sk_cpu_weight *)weight;
+
+	if (SK_BUG_IF(row < 0 || row >= weight->N))
+		return false;
+	sk_cpu_format_find(weight->dtype)->row(to, w->data + (size_t)(row / SK_CPU_ROWS) * w->panel_bytes, row % SK_CPU_ROWS,
+					       weight->K);
+	return true;
+}
+
+/* y[t] = row ids[t] of a weight, and row pos[t] + offset of the positions' */
 void sk_cpu_embed_portable(struct sk_dev *dev, const struct sk_op_embed *op)
 {
-	const struct sk_cpu_weight *w = (const struct sk_cpu_weight *)op->w;
-	const struct sk_cpu_format *f = sk_cpu_format_find(op->w->dtype);
+	float *other = (float *)(void *)dev->linear_scratch;    /* one row: less than a thread has for its activations */
 
+	if (SK_BUG_IF(op->positions && (op->positions->K != op->w->K || op->w->K > dev->plan.K_max)))
+		return;
 	for (int32_t t = 0; t < op->T; t++) {
 		float *y = (float *)op->y.data + (int64_t)t * op->y.stride;
-		int32_t id = op->ids[t];
 
-		if (SK_BUG_IF(id < 0 || id >= op->w->N))
+		if (!embed_row(op->w, op->ids[t], y) || !op->positions || !embed_row(op->positions, op->pos[t] + op->offset, other))
 			continue;
-		f->row(y, w->data + (size_t)(id / SK_CPU_ROWS) * w->panel_bytes, id % SK_CPU_ROWS, op->w->K);
+		for (int32_t k = 0; k < op->w->K; k++)
+			y[k] += other[k];
 	}
 }

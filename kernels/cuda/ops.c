@@ -67,15 +67,32 @@ static const struct sk_cuda_weight *weight(const struct sk_weight *w)
 	return (const struct sk_cuda_weight *)w;
 }
 
+static const int32_t *positions_of(struct sk_dev *dev, const int32_t *pos, int32_t T)
+{
+	return pos == dev->step_pos ? dev->gpu.pos : sk_cuda_upload(dev, pos, (size_t)T);
+}
+
 static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 {
-	const struct sk_cuda_weight *w = weight(a->w);
+	const struct sk_cuda_weight *w = weight(a->w), *p = weight(a->positions);
+	struct sk_gpu_embed args;
 
 	if (a->T < 1)
 		return;
-	sk_gpu_embed(dev->stream, &(struct sk_gpu_embed){
+	for (int32_t t = 0; p && t < a->T; t++)
+		if (SK_BUG_IF(p->base.K != w->base.K || a->pos[t] + a->offset < 0 || a->pos[t] + a->offset >= p->base.N))
+			return;
+	args = (struct sk_gpu_embed){
 		.ids = a->ids == dev->step_ids ? dev->ids : sk_cuda_upload(dev, a->ids, (size_t)a->T), .T = a->T, .K = w->base.K,
-		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride });
+		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride };
+	if (p) {
+		args.positions = p->data;
+		args.positions_ld = p->ld;
+		args.positions_type = p->type;
+		args.pos = positions_of(dev, a->pos, a->T);
+		args.offset = a->offset;
+	}
+	sk_gpu_embed(dev->stream, &args);
 	launched(dev, "embed");
 }
 
@@ -95,7 +112,7 @@ static void cuda_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 		return;
 	sk_gpu_rope(dev->stream, &(struct sk_gpu_rope){
 		.x = a->x.data, .stride = a->x.stride,
-		.pos = a->pos == dev->step_pos ? dev->gpu.pos : sk_cuda_upload(dev, a->pos, (size_t)a->x.dim[0]), .T = a->x.dim[0],
+		.pos = positions_of(dev, a->pos, a->x.dim[0]), .T = a->x.dim[0],
 		.heads = a->heads, .head_width = a->head_width, .half = a->rotary_width / 2, .inv_freq = a->inv_freq,
 		.factor = a->factor, .interleaved = a->interleaved });
 	launched(dev, "rope");

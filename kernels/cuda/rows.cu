@@ -14,32 +14,36 @@ static unsigned parts(int32_t n, int threads)
 
 /* ---- embed ---- */
 
+/* Element `at` of a weight of any type. */
+__device__ __forceinline__ float sk_element(const void *w, enum sk_gpu_type type, int64_t at)
+{
+	if (type == SK_GPU_BF16)
+		return sk_to_float(((const sk_bf16 *)w)[at]);
+	if (type == SK_GPU_F16)
+		return sk_to_float(((const sk_f16 *)w)[at]);
+	return ((const float *)w)[at];
+}
+
 /*
- * y[t][k] = w[ids[t]][k]
+ * y[t][k] = w[ids[t]][k] + positions[pos[t] + offset][k]
  * grid T x parts of K, a thread an element. Reads and writes everything once.
  */
-template <class W>
-__global__ void sk_k_embed(const int32_t *ids, const W *w, int64_t ld, int32_t K, float *y, int64_t y_stride)
+__global__ void sk_k_embed(struct sk_gpu_embed a)
 {
-	int32_t k = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+	int32_t k = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x), t = (int32_t)blockIdx.x;
+	float v;
 
-	if (k < K)
-		y[blockIdx.x * y_stride + k] = sk_to_float(w[ids[blockIdx.x] * ld + k]);
+	if (k >= a.K)
+		return;
+	v = sk_element(a.w, a.type, a.ids[t] * a.ld + k);
+	if (a.positions)
+		v += sk_element(a.positions, a.positions_type, (a.pos[t] + a.offset) * a.positions_ld + k);
+	a.y[t * a.y_stride + k] = v;
 }
 
 void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a)
 {
-	dim3 grid((unsigned)a->T, parts(a->K, ROW_THREADS));
-
-	if (a->type == SK_GPU_BF16)
-		SK_LAUNCH(sk_k_embed<sk_bf16>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const sk_bf16 *)a->w, a->ld, a->K, a->y,
-			  a->y_stride);
-	else if (a->type == SK_GPU_F16)
-		SK_LAUNCH(sk_k_embed<sk_f16>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const sk_f16 *)a->w, a->ld, a->K, a->y,
-			  a->y_stride);
-	else
-		SK_LAUNCH(sk_k_embed<float>, grid, dim3(ROW_THREADS), 0, stream, a->ids, (const float *)a->w, a->ld, a->K, a->y,
-			  a->y_stride);
+	SK_LAUNCH(sk_k_embed, dim3((unsigned)a->T, parts(a->K, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
 }
 
 /* ---- norm ---- */

@@ -309,6 +309,50 @@ START_TEST(embed_copies_rows_of_the_weight)
 }
 END_TEST
 
+/* Learned positions, of the same type and of another; nothing that is rounded but their sum. */
+START_TEST(embed_adds_the_row_of_the_position)
+{
+	static const int32_t ids[] = { 0, 36, 5, 5, 35, 1, 2, 3, 4, 10, 11, 12, 13, 31, 32, 33, 34 };
+	static const int32_t pos[] = { 0, 1, 40, 3, 39, 0, 0, 7, 8, 9, 30, 31, 29, 13, 14, 15, 16 };
+	static const enum sk_dtype types[][2] = { { SK_F32, SK_F32 }, { SK_F16, SK_F16 }, { SK_BF16, SK_BF16 }, { SK_F16, SK_F32 },
+						  { SK_Q8_0, SK_F16 } };
+	enum { N = 37, P = 43, K = 96, OFFSET = 2 };
+	const struct sk_quant *q = sk_quant_get(types[_i][0]), *qp = sk_quant_get(types[_i][1]);
+	struct lab_rand r = { (uint64_t)_i };
+	unsigned char *bytes = lab_weight(&r, q->dtype, N, K), *more = lab_weight(&r, qp->dtype, P, K);
+	struct sk_weight_src src = lab_src(bytes, q->dtype, N, K), src_p = lab_src(more, qp->dtype, P, K);
+
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_weight *weight = NULL, *positions = NULL;
+		struct sk_view y = lab_put(&lab, NULL, LEN(ids), K, K + 1);
+		float got[LEN(ids) * K], want[K], add[K];
+
+		if (lab.b->weight_bytes(q->dtype, N, K)) {
+			ck_assert_int_eq(lab.b->weight_open(lab.dev, &src, 1, SK_JOIN_STACK, &weight, NULL), SK_OK);
+			ck_assert_int_eq(lab.b->weight_open(lab.dev, &src_p, 1, SK_JOIN_STACK, &positions, NULL), SK_OK);
+			for (int i = 0; i < LEN(some_T); i++)
+				lab.ops->embed(lab.dev, &(struct sk_op_embed){ .ids = ids, .T = some_T[i], .w = weight, .y = y,
+					       .positions = positions, .pos = pos, .offset = OFFSET });
+			lab_get(&lab, &y, got);
+		}
+		for (int t = 0; weight && t < LEN(ids); t++) {
+			q->dequantise(bytes + (size_t)ids[t] * src.row_bytes, want, K);
+			qp->dequantise(more + (size_t)(pos[t] + OFFSET) * src_p.row_bytes, add, K);
+			for (int k = 0; k < K; k++)
+				want[k] += add[k];
+			ck_assert_msg(!memcmp(want, got + t * K, sizeof want), "%s %s row %d", ways[w].name, q->name, ids[t]);
+		}
+		lab.b->weight_close(lab.dev, &weight);
+		lab.b->weight_close(lab.dev, &positions);
+		lab_drop(&lab, &y);
+		lab_close(&lab);
+	}
+	free(bytes);
+	free(more);
+}
+END_TEST
+
 /* ---- rows ---- */
 
 static const int32_t widths[] = { 1, 3, 5, 16, 64, 100, 576, 1000, 4099 };
@@ -777,6 +821,7 @@ int main(void)
 	tcase_add_test(c, every_other_way_is_there_where_the_machine_has_it);
 	tcase_add_loop_test(c, linear_is_the_sum_of_products, 0, few(LEN(linears)));
 	tcase_add_test(c, embed_copies_rows_of_the_weight);
+	tcase_add_loop_test(c, embed_adds_the_row_of_the_position, 0, 5);
 	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, few(LEN(widths)));
 	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, few(LEN(ropes)));
 	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, few(LEN(widths)));

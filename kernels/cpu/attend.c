@@ -72,6 +72,14 @@ static struct sk_cpu_attend_state state_in(float *at, int32_t rows, int32_t wide
 	return (struct sk_cpu_attend_state){ .o = at, .m = m, .l = m + rows };
 }
 
+/* Chunks that a query at `pos` sees. */
+static int32_t chunks_of(const struct sk_op_attend *a, int32_t s, int32_t pos)
+{
+	int32_t keys = a->cross ? a->step->cross_len[s] : pos + 1;
+
+	return (keys - 1) / SK_ATTEND_CHUNK + 1;
+}
+
 /*
  * Cut the step into tiles of up to `most` (a power of two that divides the chunk) queries; a tile starts and ends on
  * multiples of it, so that none crosses from one chunk into the next.
@@ -86,8 +94,7 @@ static void cut(struct plan *p, int32_t most)
 
 			for (n = 1; n < room && t + n < end && st->pos[t + n] == pos + n; n++)
 				;
-			p->tiles[p->tiles_len] = (struct tile_ref){ .s = s, .t = t, .queries = n,
-								    .chunks = pos / SK_ATTEND_CHUNK + 1 };
+			p->tiles[p->tiles_len] = (struct tile_ref){ .s = s, .t = t, .queries = n, .chunks = chunks_of(p->a, s, pos) };
 			p->chunks_len += p->tiles[p->tiles_len++].chunks;
 		}
 }
@@ -103,7 +110,9 @@ static struct sk_cpu_tile tile_get(const struct plan *p, int32_t i, int32_t head
 
 	*ret_y = (float *)a->y.data + ref->t * a->y.stride + at;
 	return (struct sk_cpu_tile){
-		.kv = a->kv, .blocks = a->step->blocks[ref->s], .layer = a->layer, .kv_head = kv_head,
+		.kv = a->kv, .blocks = a->cross ? a->step->cross_blocks[ref->s] : a->step->blocks[ref->s], .layer = a->layer,
+		.kv_head = kv_head, .keys = a->cross ? a->step->cross_len[ref->s] : 0, .head = kv_head * group + first,
+		.bias = &a->bias,
 		.pos = a->step->pos[ref->t], .queries = ref->queries, .heads = left < p->part_heads ? left : p->part_heads,
 		.q = (const float *)a->q.data + ref->t * a->q.stride + at, .q_stride = a->q.stride, .scale = a->scale,
 	};

@@ -6,12 +6,16 @@
  * rows share each load of K and V. What is calculated for a row is a function of its q and of keys 0..pos alone,
  * operation by operation: tiles, threads and chunked prompts only change what is calculated beside it.
  *
- *	score[j] = scale * sum_i q[i] k[j][i]           float32, i ascending, one fused multiply-add each
+ *	score[j] = scale * sum_i q[i] k[j][i]           float32, i ascending, one fused multiply-add each; then the bias, whose
+ *	                                                ALiBi counts from the query: slope (j - pos) instead of slope j shifts
+ *	                                                all scores of a row by the same, and rounds small numbers
  *	per chunk of SK_ATTEND_CHUNK keys:  m = max, p[j] = e^(score[j] - m), l = sum p (by lanes, then a tree),
  *	                                    o[i] = sum_j p[j] v[j][i], j ascending
  *	chunks are merged in ascending order: M = max(m, m'), l = l e^(m-M) + l' e^(m'-M), o likewise;  y = o / l
  *
- * Keys after pos are never touched: what an earlier sequence left in a block (an infinity, say) stays without effect.
+ * With `cross` a row sees all keys of another table instead of 0..pos; the rest is the same.
+ *
+ * Keys after the last one are never touched: what an earlier sequence left in a block (an infinity, say) stays without effect.
  */
 #ifndef SK_CPU_ATTEND_H
 #define SK_CPU_ATTEND_H
@@ -26,6 +30,9 @@ struct sk_cpu_tile {
 	const int32_t *blocks;          /* the sequence's table */
 	int32_t layer, kv_head;
 	int32_t pos, queries, heads;    /* position of the first query; row = query * heads + head */
+	int32_t keys;                   /* every query sees so many; 0: causal */
+	int32_t head;                   /* of the first row, among all */
+	const struct sk_attend_bias *bias;
 	const float *q;                 /* of the first row; heads lie d apart */
 	int64_t q_stride;               /* from query to query */
 	float scale;

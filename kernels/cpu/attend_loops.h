@@ -199,6 +199,76 @@ static const struct {
 #endif
 };
 
+/* ---- biases ---- */
+
+/* bf16(x) as float: the high half of a dword. */
+static inline vf round_bf16(vf x)
+{
+	float y[VW];
+
+	v_store_bf16_pairs(y, v_set1(0.0f), x);
+	return v_load(y);
+}
+
+/* scores of keys [from, from + n) for a query at `pos`; whole vectors: what lies behind n is not used. */
+static void add_alibi(float *scores, int n, int32_t from, int32_t pos, float slope)
+{
+	float first[VW];
+	vf apart, slopes = v_set1(slope);
+
+	for (int i = 0; i < VW; i++)
+		first[i] = (float)(from - pos + i);
+	apart = v_load(first);
+	for (int j = 0; j < n; j += VW, apart = v_add(apart, v_set1(VW)))
+		v_store(scores + j, v_fma(slopes, apart, v_load(scores + j)));
+}
+
+static void add_alibi_bf16(float *scores, int n, int32_t from, int32_t pos, float slope, float scale)
+{
+	vf slopes = round_bf16(v_set1(slope)), here = round_bf16(v_mul(slopes, v_set1((float)pos))), key;
+	float first[VW];
+
+	for (int i = 0; i < VW; i++)
+		first[i] = (float)(from + i);
+	key = v_load(first);
+	for (int j = 0; j < n; j += VW, key = v_add(key, v_set1(VW)))
+		v_store(scores + j, v_fma(v_set1(scale), v_sub(round_bf16(v_mul(slopes, key)), here), v_load(scores + j)));
+}
+
+/* A piece where the table's first entry holds, one that follows it, one of its last. */
+static void add_table(float *scores, int n, int32_t from, int32_t pos, const float *table, int32_t reach)
+{
+	int64_t at = (int64_t)from - pos + reach, whole = 2 * (int64_t)reach;
+	int begin = at < 0 ? (-at < n ? (int)-at : n) : 0, end = at + n - 1 > whole ? (whole - at + 1 > 0 ? (int)(whole - at + 1) : 0) : n;
+	int j = 0;
+
+	for (; j < begin; j++)
+		scores[j] += table[0];
+	for (; j < end; j++)
+		scores[j] += table[at + j];
+	for (; j < n; j++)
+		scores[j] += table[whole];
+}
+
+static void add_bias(const struct sk_cpu_tile *t, float *scores, int n, int32_t from, int32_t query, int32_t head)
+{
+	const struct sk_attend_bias *b = t->bias;
+
+	switch (b->kind) {
+	case SK_BIAS_NONE:
+		break;
+	case SK_BIAS_ALIBI:
+		add_alibi(scores, n, from, t->pos + query, b->data[head]);
+		break;
+	case SK_BIAS_ALIBI_BF16:
+		add_alibi_bf16(scores, n, from, t->pos + query, b->data[head], t->scale);
+		break;
+	case SK_BIAS_TABLE:
+		add_table(scores, n, from, t->pos + query, b->data + (int64_t)head * (2 * (int64_t)b->reach + 1), b->reach);
+		break;
+	}
+}
+
 /* ---- one chunk ---- */
 
 /* scores[0, n) become p = e^(score - m). */
@@ -231,7 +301,7 @@ static void softmax(float *scores, int n, float *ret_m, float *ret_l)
 /* Keys of the chunk that query `i` of the tile sees. */
 static int keys_of(const struct sk_cpu_tile *t, int32_t chunk, int32_t i)
 {
-	int32_t n = t->pos + i + 1 - chunk * SK_ATTEND_CHUNK;
+	int32_t n = (t->keys ? t->keys : t->pos + i + 1) - chunk * SK_ATTEND_CHUNK;
 
 	return n < SK_ATTEND_CHUNK ? n : SK_ATTEND_CHUNK;
 }
@@ -249,7 +319,7 @@ static void attend_chunk(const struct sk_cpu_tile *t, int32_t chunk, struct sk_c
 	int rows = t->queries * t->heads, part = part_rows(rows), d = t->kv->spec.head_width, f32 = t->kv->spec.dtype == SK_F32;
 	int most = keys_of(t, chunk, t->queries - 1), common = keys_of(t, chunk, 0);
 	const int32_t *blocks = t->blocks + (size_t)chunk * (SK_ATTEND_CHUNK / SK_KV_BLOCK);
-	int next_len = (t->pos + t->queries - 1) / SK_KV_BLOCK + 1 - chunk * (SK_ATTEND_CHUNK / SK_KV_BLOCK);
+	int next_len = ((t->keys ? t->keys : t->pos + t->queries) - 1) / SK_KV_BLOCK + 1 - chunk * (SK_ATTEND_CHUNK / SK_KV_BLOCK);
 	const float *q[SK_TILE_ROWS_MAX];
 
 	for (int r = 0; r < rows; r++)
@@ -258,9 +328,13 @@ static void attend_chunk(const struct sk_cpu_tile *t, int32_t chunk, struct sk_c
 		n = rows - r < part ? rows - r : part;
 		rows_fns[f32][n].scores(t, blocks, (most + SK_KV_BLOCK - 1) / SK_KV_BLOCK, q + r, scores + r * SK_ATTEND_CHUNK);
 	}
-	for (int r = 0; r < rows; r++)
-		softmax(scores + r * SK_ATTEND_CHUNK, keys_of(t, chunk, r / t->heads), &to.m[r], &to.l[r]);
-	if (t->queries > 1)
+	for (int r = 0; r < rows; r++) {
+		int keys = keys_of(t, chunk, r / t->heads);
+
+		add_bias(t, scores + r * SK_ATTEND_CHUNK, keys, chunk * SK_ATTEND_CHUNK, r / t->heads, t->head + r % t->heads);
+		softmax(scores + r * SK_ATTEND_CHUNK, keys, &to.m[r], &to.l[r]);
+	}
+	if (t->queries > 1 && !t->keys)
 		common &= ~1;                   /* what is left over starts with a whole pair */
 	if (common)
 		for (int r = 0, n; r < rows; r += n) {

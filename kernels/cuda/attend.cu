@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The paged KV pool and attention over it: y[t] = softmax_j(scale q[t] . k[j]) v[j], j <= pos[t].
+ * The paged KV pool and attention over it: y[t] = softmax_j(scale q[t] . k[j] + bias) v[j], j <= pos[t], or all j < keys of what an
+ * encoder left.
  *
  * A token's keys are cut into splits of 256 positions, counted from 0. Each split gives a state (maximum m, sum l of the
  * exponentials, weighted values acc), and states are merged in ascending order. Where there are few tokens each split has a
@@ -87,10 +88,34 @@ struct sk_attend_room {
 	float *m, *l;           /* [2][HEADS]: the split's, the token's */
 };
 
-/* Scores of keys [from, from + len): LANES threads a key. */
+__device__ __forceinline__ float sk_round_bf16(float x) { return sk_to_float(sk_from_float<sk_bf16>(x)); }
+
+/*
+ * The score s of key j with its bias, for a query at i. ALiBi counts from the query: slope (j - i) instead of slope j shifts all
+ * scores of a row by the same, and rounds small numbers.
+ */
+__device__ __forceinline__ float sk_attend_bias(const struct sk_gpu_attend *a, int32_t head, int32_t i, int32_t j, float s)
+{
+	int32_t apart = j - i;
+	float slope;
+
+	if (a->bias_kind == SK_GPU_BIAS_NONE)
+		return s;
+	if (a->bias_kind == SK_GPU_BIAS_TABLE) {
+		apart = apart < -a->reach ? -a->reach : apart > a->reach ? a->reach : apart;
+		return s + a->bias[head * (2 * (int64_t)a->reach + 1) + a->reach + apart];
+	}
+	slope = a->bias[head];
+	if (a->bias_kind == SK_GPU_BIAS_ALIBI)
+		return fmaf(slope, (float)apart, s);
+	slope = sk_round_bf16(slope);
+	return fmaf(a->scale, sk_round_bf16(slope * (float)j) - sk_round_bf16(slope * (float)i), s);
+}
+
+/* Scores of keys [from, from + len) for `heads` heads from head0 on, of a query at pos: LANES threads a key. */
 template <class X>
 __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, const struct sk_attend_room *r, int32_t seq,
-						 int32_t kv_head, int32_t from, int32_t len)
+						 int32_t kv_head, int32_t head0, int heads, int32_t pos, int32_t from, int32_t len)
 {
 	const int lane = (int)threadIdx.x % LANES, ld = a->pool.ld;
 
@@ -115,7 +140,8 @@ __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, 
 			for (int m = LANES / 2; m > 0; m /= 2)
 				dot[h] += sk_shfl_xor(dot[h], m);
 			if (lane == 0 && j < len)
-				r->score[h * SPLIT + j] = dot[h] * a->scale;
+				r->score[h * SPLIT + j] = sk_attend_bias(a, head0 + (h < heads ? h : 0), pos, from + j,
+									 dot[h] * a->scale);
 		}
 	}
 }
@@ -197,7 +223,8 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 	SK_SMEM(float, shared);
 	const int ld = a.pool.ld, d = a.pool.head_width, group = a.heads / a.pool.kv_heads, chunks = (group + HEADS - 1) / HEADS;
 	const int32_t t = (int32_t)blockIdx.x, kv_head = (int32_t)blockIdx.y / chunks, chunk = (int32_t)blockIdx.y % chunks;
-	const int32_t seq = a.step.seq[t], keys = a.step.pos[t] + 1, head0 = kv_head * group + chunk * HEADS;
+	const int32_t seq = a.step.seq[t], pos = a.step.pos[t], keys = a.step.keys ? a.step.keys[seq] : pos + 1;
+	const int32_t head0 = kv_head * group + chunk * HEADS;
 	const int heads = group - chunk * HEADS < HEADS ? group - chunk * HEADS : HEADS;
 	struct sk_attend_room r;
 	int32_t split = (int32_t)blockIdx.z, end = a.part ? split + 1 : (keys + SPLIT - 1) / SPLIT;
@@ -225,7 +252,7 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 		int32_t from = split * SPLIT, len = keys - from < SPLIT ? keys - from : SPLIT;
 
 		__syncthreads();
-		sk_attend_scores<X>(&a, &r, seq, kv_head, from, len);
+		sk_attend_scores<X>(&a, &r, seq, kv_head, head0, heads, pos, from, len);
 		__syncthreads();
 		sk_attend_weights(&r, len);
 		__syncthreads();
@@ -269,7 +296,8 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 /* grid T x heads, a thread a dimension: merges a token's splits in ascending order. */
 __global__ void sk_k_attend_merge(struct sk_gpu_attend a)
 {
-	const int32_t t = (int32_t)blockIdx.x, h = (int32_t)blockIdx.y, keys = a.step.pos[t] + 1, ld = a.pool.ld;
+	const int32_t t = (int32_t)blockIdx.x, h = (int32_t)blockIdx.y, ld = a.pool.ld;
+	const int32_t keys = a.step.keys ? a.step.keys[a.step.seq[t]] : a.step.pos[t] + 1;
 	const float *p = a.part + ((int64_t)t * a.heads + h) * a.splits * (ld + 2);
 
 	for (int32_t i = (int32_t)threadIdx.x; i < a.pool.head_width; i += (int32_t)blockDim.x) {

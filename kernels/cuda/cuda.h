@@ -41,8 +41,8 @@ struct sk_dev {
 	const struct sk_step *step;
 	const int32_t *step_ids, *step_pos;     /* the host's arrays, to know them again */
 	const int32_t *ids;                     /* device */
-	struct sk_gpu_step gpu;
-	int32_t splits;
+	struct sk_gpu_step gpu, gpu_cross;      /* with the tables of the tokens' own keys; with those an encoder left */
+	int32_t splits, splits_cross;
 
 	/* row_stats */
 	int32_t *stats_at;

@@ -70,13 +70,16 @@ void sk_gpu_linear(void *stream, const struct sk_gpu_linear *a);
 
 /* ---- attend.cu ---- */
 
-/* The step's arrays on the device. blocks of sequence s: tables[table_start[s] ...] */
-struct sk_gpu_step { const int32_t *pos, *seq, *tables, *table_start; };
+/* The step's arrays on the device. blocks of sequence s: tables[table_start[s] ...]; keys[s] of them, NULL: up to the token. */
+struct sk_gpu_step { const int32_t *pos, *seq, *tables, *table_start, *keys; };
 /* The pool: k and v [layers][blocks][kv_heads][16][ld], ld = head width rounded up to 8. */
 struct sk_gpu_pool { void *k, *v; int32_t blocks, kv_heads, head_width, ld; enum sk_gpu_type type; };
 
 struct sk_gpu_kv_write { struct sk_gpu_pool pool; struct sk_gpu_step step; const float *k, *v; int64_t k_stride, v_stride; int32_t T, layer; };
 void sk_gpu_kv_write(void *stream, const struct sk_gpu_kv_write *a);
+
+/* Biases of attention: the numbers of kernels.h, which ops.c checks. */
+enum sk_gpu_bias { SK_GPU_BIAS_NONE, SK_GPU_BIAS_ALIBI, SK_GPU_BIAS_ALIBI_BF16, SK_GPU_BIAS_TABLE };
 
 /*
  * splits: the most splits of SK_ATTEND_CHUNK keys that a token of this step has. part: room for [T][heads][splits] states of
@@ -85,6 +88,7 @@ void sk_gpu_kv_write(void *stream, const struct sk_gpu_kv_write *a);
 struct sk_gpu_attend {
 	struct sk_gpu_pool pool; struct sk_gpu_step step; const float *q; float *y; int64_t q_stride, y_stride;
 	int32_t T, layer, heads, splits; float scale; float *part;
+	int32_t bias_kind, reach; const float *bias;    /* SK_GPU_BIAS_*; as in kernels.h */
 };
 void sk_gpu_attend(void *stream, const struct sk_gpu_attend *a);
 

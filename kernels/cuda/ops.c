@@ -14,6 +14,43 @@ static void launched(struct sk_dev *dev, const char *what)
 
 /* ---- the step ---- */
 
+/* A table of a sequence's blocks to `to`, from *at on; false where it is longer than any the plan knows. */
+static bool put_table(struct sk_dev *dev, int32_t *to, size_t *at, const int32_t *blocks, int32_t keys)
+{
+	size_t n = ((size_t)keys + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
+
+	if (SK_BUG_IF(*at + n > dev->step_len))
+		return false;
+	if (n)
+		memcpy(to + *at, blocks, n * sizeof *to);
+	*at += n;
+	return true;
+}
+
+/* What an encoder left: lengths, where each table starts, the tables, behind the rest of the step. The number of int32. */
+static size_t put_cross(struct sk_dev *dev, const struct sk_step *s, int32_t *to, size_t at, const int32_t *base)
+{
+	size_t S = (size_t)s->S, first = at + 2 * S, end = first;
+	int32_t longest = 0;
+
+	dev->gpu_cross = dev->gpu;
+	dev->splits_cross = 0;
+	if (!s->cross_blocks || SK_BUG_IF(first > dev->step_len))
+		return at;
+	for (size_t i = 0; i < S; i++) {
+		to[at + i] = s->cross_len[i];
+		to[at + S + i] = (int32_t)(end - first);
+		if (!put_table(dev, to, &end, s->cross_blocks[i], s->cross_len[i]))
+			break;
+		longest = s->cross_len[i] > longest ? s->cross_len[i] : longest;
+	}
+	dev->gpu_cross.keys = base + at;
+	dev->gpu_cross.table_start = base + at + S;
+	dev->gpu_cross.tables = base + first;
+	dev->splits_cross = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
+	return end;
+}
+
 static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 {
 	int32_t *to, longest = 0;
@@ -24,7 +61,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;
 	}
-	/* Written in place: ids, positions, each token's sequence, where each table starts, the tables. */
+	/* Written in place: ids, positions, each token's sequence, where each table starts, the tables; then the cross ones. */
 	to = dev->ring_host + dev->ring_at;
 	base = dev->ring + dev->ring_at;
 	if (s->ids)
@@ -38,19 +75,12 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	at = 3 * T + S;
 	for (size_t i = 0; i < S; i++) {
 		int32_t keys = s->seq_start[i + 1] > s->seq_start[i] ? s->pos[s->seq_start[i + 1] - 1] + 1 : 0;
-		size_t blocks = ((size_t)keys + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
 
-		if (SK_BUG_IF(at + blocks > dev->step_len))
-			break;
 		to[3 * T + i] = (int32_t)(at - 3 * T - S);
-		memcpy(to + at, s->blocks[i], blocks * sizeof *to);
-		at += blocks;
+		if (!put_table(dev, to, &at, s->blocks[i], keys))
+			break;
 		longest = keys > longest ? keys : longest;
 	}
-	if (at)
-		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
-			   "copying the step");
-	dev->ring_at += at;
 	dev->step = s;
 	dev->step_ids = s->ids;
 	dev->step_pos = s->pos;
@@ -58,6 +88,11 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	dev->gpu = (struct sk_gpu_step){ .pos = base + T, .seq = base + 2 * T, .table_start = base + 3 * T,
 					 .tables = base + 3 * T + S };
 	dev->splits = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
+	at = put_cross(dev, s, to, at, base);
+	if (at)
+		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
+			   "copying the step");
+	dev->ring_at += at;
 }
 
 /* ---- rows ---- */
@@ -202,16 +237,23 @@ static void cuda_kv_write(struct sk_dev *dev, const struct sk_op_kv_write *a)
 	launched(dev, "kv_write");
 }
 
+_Static_assert((int)SK_GPU_BIAS_NONE == SK_BIAS_NONE && (int)SK_GPU_BIAS_ALIBI == SK_BIAS_ALIBI &&
+	       (int)SK_GPU_BIAS_ALIBI_BF16 == SK_BIAS_ALIBI_BF16 && (int)SK_GPU_BIAS_TABLE == SK_BIAS_TABLE,
+	       "biases have the same numbers");
+
 static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 {
-	bool apart = (int64_t)a->step->T * dev->splits <= dev->pairs_max && dev->splits > 1;
+	int32_t splits = a->cross ? dev->splits_cross : dev->splits;
+	bool apart = (int64_t)a->step->T * splits <= dev->pairs_max && splits > 1;
 
 	if (a->step->T < 1)
 		return;
-	SK_BUG_IF(a->step != dev->step);
-	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = dev->gpu, .q = a->q.data, .y = a->y.data,
-		.q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T, .layer = a->layer, .heads = a->heads,
-		.splits = dev->splits, .scale = a->scale, .part = apart ? dev->part : NULL });
+	if (SK_BUG_IF(a->step != dev->step || (a->cross && !dev->gpu_cross.keys)))
+		return;
+	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = a->cross ? dev->gpu_cross : dev->gpu,
+		.q = a->q.data, .y = a->y.data, .q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T,
+		.layer = a->layer, .heads = a->heads, .splits = splits, .scale = a->scale, .part = apart ? dev->part : NULL,
+		.bias_kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .bias = a->bias.data });
 	launched(dev, "attend");
 }
 

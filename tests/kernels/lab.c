@@ -228,12 +228,34 @@ static struct sk_view gather(struct lab *lab, const struct lab_part *parts, int3
 	return v;
 }
 
+/* Slopes 2^(-8 (h + 1) / H), or a table of numbers up to 3. */
+float *lab_bias(const struct lab_heads *h, const struct lab_way_to_attend *how, size_t *ret_len)
+{
+	size_t n = (size_t)h->heads * (how->bias == SK_BIAS_TABLE ? 2 * (size_t)how->reach + 1 : 1);
+	struct lab_rand r = { 31 };
+	float *b = lab_floats(&r, n, 3.0f);
+
+	for (int32_t i = 0; how->bias != SK_BIAS_TABLE && i < h->heads; i++)
+		b[i] = exp2f(-8.0f * (float)(i + 1) / (float)h->heads);
+	*ret_len = n;
+	return b;
+}
+
 void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len)
 {
+	lab_step_as(lab, kv, h, parts, parts_len, &(struct lab_way_to_attend){ .write = true });
+}
+
+void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len,
+		 const struct lab_way_to_attend *how)
+{
 	int32_t pos[1024], seq_start[65] = { 0 }, T = 0, wide = h->heads * h->head_width, kv_wide = h->kv_heads * h->head_width;
-	const int32_t *blocks[64];
+	const int32_t *blocks[64], *cross_blocks[64];
+	int32_t cross_len[64];
 	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks };
-	struct sk_view q, k, v, y;
+	size_t bias_len;
+	float *bias_data = lab_bias(h, how, &bias_len);
+	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len);
 	bool wanted = parts_len == 0;           /* an empty step asks everything */
 	float *all;
 
@@ -245,18 +267,28 @@ void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, cons
 			pos[T++] = parts[i].from + j;
 		seq_start[i + 1] = T;
 		blocks[i] = parts[i].seq->blocks;
+		if (how->cross) {
+			cross_blocks[i] = parts[i].cross->blocks;
+			cross_len[i] = parts[i].cross->len;
+		}
 	}
 	st.T = T;
+	if (how->cross) {
+		st.cross_blocks = cross_blocks;
+		st.cross_len = cross_len;
+	}
 	q = gather(lab, parts, parts_len, T, wide, offsetof(struct lab_seq, q));
 	k = gather(lab, parts, parts_len, T, kv_wide, offsetof(struct lab_seq, k));
 	v = gather(lab, parts, parts_len, T, kv_wide, offsetof(struct lab_seq, v));
 	y = lab_put(lab, NULL, T, wide, wide + 5);
 	lab->ops->begin(lab->dev, &st);
-	lab->ops->kv_write(lab->dev, &(struct sk_op_kv_write){ .kv = kv, .layer = 1, .step = &st, .k = k, .v = v });
+	if (how->write)
+		lab->ops->kv_write(lab->dev, &(struct sk_op_kv_write){ .kv = kv, .layer = 1, .step = &st, .k = k, .v = v });
 	if (wanted)
 		lab->ops->attend(lab->dev, &(struct sk_op_attend){ .kv = kv, .layer = 1, .step = &st, .q = q, .y = y,
 				 .heads = h->heads, .kv_heads = h->kv_heads, .head_width = h->head_width,
-				 .scale = 1.0f / sqrtf((float)h->head_width) });
+				 .scale = 1.0f / sqrtf((float)h->head_width),
+				 .bias = { how->bias, bias.data, how->reach }, .cross = how->cross });
 	all = malloc(((size_t)T * (size_t)wide + 1) * sizeof *all);
 	ck_assert_ptr_nonnull(all);
 	lab_get(lab, &y, all);
@@ -265,6 +297,8 @@ void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, cons
 			memcpy(parts[i].y, all + (size_t)seq_start[i] * (size_t)wide,
 			       (size_t)parts[i].n * (size_t)wide * sizeof *all);
 	free(all);
+	free(bias_data);
+	lab_drop(lab, &bias);
 	lab_drop(lab, &q);
 	lab_drop(lab, &k);
 	lab_drop(lab, &v);

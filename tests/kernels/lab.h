@@ -72,9 +72,16 @@ struct lab_part {
 	struct lab_seq *seq;
 	int32_t from, n;
 	float *y;
+	struct lab_seq *cross;          /* what its queries look at in a step with `cross` */
 };
 
 /* kv_write and, where a part wants y, attend, on layer 1 of the pool. */
 void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len);
+
+/* The same with a bias, whose numbers lab_bias makes, and with cross attention: k and v are then written only where `write`. */
+struct lab_way_to_attend { enum sk_bias_kind bias; int32_t reach; bool cross, write; };
+float *lab_bias(const struct lab_heads *h, const struct lab_way_to_attend *how, size_t *ret_len);      /* caller frees */
+void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len,
+		 const struct lab_way_to_attend *how);
 
 #endif

@@ -259,7 +259,7 @@ static const int32_t cuts[][8] = {
 
 /* The sequence in the chunks of a cut, beside `others` other sequences that take turns; y [PROMPT][wide]. */
 static void prefill(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, struct lab_seq *s, const int32_t *cut,
-		    struct lab_seq *other, float *y)
+		    struct lab_seq *other, float *y, const struct lab_way_to_attend *how)
 {
 	int32_t wide = h->heads * h->head_width, beside = 0;
 
@@ -272,17 +272,16 @@ static void prefill(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h
 		mine.n = n;
 		mine.y = y + (size_t)at * (size_t)wide;
 		parts[with > 0] = mine;
-		lab_step(lab, kv, h, parts, with > 0 ? 2 : 1);
+		lab_step_as(lab, kv, h, parts, with > 0 ? 2 : 1, how);
 		beside += with;
 	}
 }
 
-START_TEST(a_query_is_the_same_however_its_prompt_is_cut)
+static void cut_case(const struct lab_heads *h, const struct lab_way_to_attend *how, int index)
 {
-	const struct lab_heads *h = &heads[_i];
 	size_t n = (size_t)PROMPT * (size_t)h->heads * (size_t)h->head_width;
 	int32_t *here = lab_blocks(0, 34), *there = lab_blocks(60, 34), *beside = lab_blocks(100, 3);
-	struct lab_rand r = { (uint64_t)_i };
+	struct lab_rand r = { (uint64_t)index };
 	struct lab_seq s = lab_seq_make(&r, h, PROMPT, here), other = lab_seq_make(&r, h, 33, beside);
 	float *want = room(n), *got = room(n);
 
@@ -291,16 +290,17 @@ START_TEST(a_query_is_the_same_however_its_prompt_is_cut)
 			for (int c = 0; c < LEN(cuts); c++) {
 				struct lab lab;
 				struct sk_kv *kv;
-				char what[48];
+				char what[64];
 
 				/* Host threads are nothing to a device; an emulated one takes a second for a prompt. */
-				if ((lab_is_module(&ways[w]) && i > 0) || (lab_is_emulated(&ways[w]) && (_i % 4 != 0 || c % 2 != 0)))
+				if ((lab_is_module(&ways[w]) && i > 0) || (lab_is_emulated(&ways[w]) && (index % 4 != 0 || c % 2 != 0)))
 					continue;
 				lab = lab_open(&ways[w], some_threads[i]);
 				kv = pool_open(&lab, h);
 				memcpy(s.blocks, c % 2 ? there : here, 34 * sizeof *here);
-				snprintf(what, sizeof what, "heads %d, %d threads, cut %d", _i, some_threads[i], c);
-				prefill(&lab, kv, h, &s, cuts[c], c % 3 ? &other : NULL, i || c ? got : want);
+				snprintf(what, sizeof what, "heads %d, bias %d, %d threads, cut %d", index, (int)how->bias,
+					 some_threads[i], c);
+				prefill(&lab, kv, h, &s, cuts[c], c % 3 ? &other : NULL, i || c ? got : want, how);
 				if (i || c)
 					equal(ways[w].name, what, want, got, n);
 				lab.b->kv_close(lab.dev, &kv);
@@ -308,6 +308,81 @@ START_TEST(a_query_is_the_same_however_its_prompt_is_cut)
 			}
 	lab_seq_free(&s);
 	lab_seq_free(&other);
+	free(here);
+	free(there);
+	free(beside);
+	free(want);
+	free(got);
+}
+
+START_TEST(a_query_is_the_same_however_its_prompt_is_cut)
+{
+	cut_case(&heads[_i], &(struct lab_way_to_attend){ .write = true }, _i);
+}
+END_TEST
+
+static const struct {
+	struct lab_heads h;
+	enum sk_bias_kind bias;
+	int32_t reach;
+} biased[] = {
+	{ { 5, 5, 20, SK_BF16 }, SK_BIAS_ALIBI, 0 }, { { 20, 1, 24, SK_F32 }, SK_BIAS_ALIBI_BF16, 0 },
+	{ { 3, 3, 64, SK_BF16 }, SK_BIAS_TABLE, 40 },
+};
+
+START_TEST(a_biased_query_is_the_same_however_its_prompt_is_cut)
+{
+	cut_case(&biased[_i].h, &(struct lab_way_to_attend){ .bias = biased[_i].bias, .reach = biased[_i].reach, .write = true },
+		 4 * _i + (_i > 0));    /* emulated: the first */
+}
+END_TEST
+
+/* What an encoder left is looked at from one query at a time, from some, from all, beside another sequence's, from other blocks. */
+START_TEST(a_query_sees_the_same_of_what_an_encoder_left)
+{
+	enum { KEYS = 530, QUERIES = 24 };
+	const struct lab_heads *h = &biased[_i].h;
+	struct lab_way_to_attend how = { .bias = biased[_i].bias, .reach = biased[_i].reach, .cross = true };
+	int32_t wide = h->heads * h->head_width, *here = lab_blocks(0, 34), *there = lab_blocks(60, 34), *beside = lab_blocks(100, 3);
+	static const int32_t sizes[] = { 1, 5, 24, 7 };
+	size_t n = (size_t)QUERIES * (size_t)wide;
+	struct lab_rand r = { (uint64_t)_i };
+	struct lab_seq enc = lab_seq_make(&r, h, KEYS, here), other = lab_seq_make(&r, h, 33, beside);
+	struct lab_seq dec = lab_seq_make(&r, h, QUERIES, here);
+	float *want = room(n), *got = room(n);
+
+	for (int w = 1; w < ways_len; w++)
+		for (int i = 0; i < LEN(some_threads) * LEN(sizes); i++) {
+			int32_t size = sizes[i % LEN(sizes)];
+			struct lab_part parts[2] = { { .seq = &other, .n = 33 }, { .seq = &enc, .n = KEYS } };
+			struct sk_kv *kv;
+			struct lab lab;
+
+			if (lab_is_module(&ways[w]) && i >= LEN(sizes))
+				break;
+			lab = lab_open(&ways[w], some_threads[i / LEN(sizes)]);
+			kv = pool_open(&lab, h);
+			memcpy(enc.blocks, i % 2 ? there : here, 34 * sizeof *here);
+			lab_step(&lab, kv, h, parts, 2);
+			for (int32_t at = 0; at < QUERIES; at += size) {
+				int32_t len = QUERIES - at < size ? QUERIES - at : size;
+
+				parts[0] = (struct lab_part){ .seq = &other, .from = 3, .n = 9, .cross = &other };
+				parts[1] = (struct lab_part){ .seq = &dec, .from = at, .n = len, .cross = &enc,
+							      .y = (i ? got : want) + (size_t)at * (size_t)wide };
+				if (i % 2)
+					lab_step_as(&lab, kv, h, parts, 2, &how);
+				else
+					lab_step_as(&lab, kv, h, parts + 1, 1, &how);
+			}
+			if (i)
+				equal(ways[w].name, "cross", want, got, n);
+			lab.b->kv_close(lab.dev, &kv);
+			lab_close(&lab);
+		}
+	lab_seq_free(&enc);
+	lab_seq_free(&other);
+	lab_seq_free(&dec);
 	free(here);
 	free(there);
 	free(beside);
@@ -452,6 +527,8 @@ int main(void)
 	tcase_add_loop_test(c, a_row_is_the_same_alone_and_among_others, 0, LEN(row_ops));
 	tcase_add_loop_test(c, a_row_of_a_product_is_the_same_alone_and_among_others, 0, LEN(linears));
 	tcase_add_loop_test(c, a_query_is_the_same_however_its_prompt_is_cut, 0, LEN(heads));
+	tcase_add_loop_test(c, a_biased_query_is_the_same_however_its_prompt_is_cut, 0, LEN(biased));
+	tcase_add_loop_test(c, a_query_sees_the_same_of_what_an_encoder_left, 0, LEN(biased));
 	tcase_add_loop_test(c, a_recomputed_sequence_goes_on_with_the_same_bits, 0, LEN(heads));
 	tcase_add_loop_test(c, what_another_sequence_left_in_a_block_has_no_effect, 0, LEN(heads));
 	tcase_add_loop_test(c, a_copied_block_is_the_block, 0, LEN(heads));

@@ -292,21 +292,34 @@ size_t sk_cpu_weight_bytes(enum sk_dtype dtype, int64_t N, int64_t K)
 struct pack_work {
 	const struct sk_weight_src *src;
 	int src_len;
+	int64_t *first;                         /* [src_len]: row of the weight that the source starts with */
 	struct sk_cpu_weight *w;
 	const struct sk_cpu_format *f;
 };
 
-/* Row n of the sources put one after the other. */
+/* Row n < N of the sources put one after the other. There are thousands where a model joins the rows of each head: halve. */
 static const unsigned char *source_row(const struct pack_work *p, int64_t n)
 {
-	for (int i = 0; i < p->src_len; i++) {
-		const struct sk_weight_src *s = &p->src[i];
+	int low = 0, end = p->src_len;
 
-		if (n < s->N)
-			return (const unsigned char *)s->data + (size_t)n * s->row_bytes;
-		n -= s->N;
+	while (end - low > 1) {
+		int mid = low + (end - low) / 2;
+
+		if (p->first[mid] <= n)
+			low = mid;
+		else
+			end = mid;
 	}
-	return NULL;
+	return (const unsigned char *)p->src[low].data + (size_t)(n - p->first[low]) * p->src[low].row_bytes;
+}
+
+static int64_t *first_rows(const struct sk_weight_src *src, int src_len)
+{
+	int64_t *first = malloc((size_t)src_len * sizeof *first), N = 0;
+
+	for (int i = 0; first && i < src_len; N += src[i++].N)
+		first[i] = N;
+	return first;
 }
 
 static void pack_panels(void *arg, int32_t from, int32_t to, int worker)
@@ -375,9 +388,13 @@ sk_status sk_cpu_weight_open(struct sk_dev *dev, const struct sk_weight_src *src
 		return st;
 	if (sk_cpu_weight_bytes(src[0].dtype, N, src[0].K) == 0)
 		return sk_fail(err, SK_ETOOBIG, "a weight of %lld x %d is too large", (long long)N, src[0].K);
+	work.first = first_rows(src, src_len);
 	w = calloc(1, sizeof(*w));
-	if (w == NULL)
+	if (w == NULL || work.first == NULL) {
+		free(w);
+		free(work.first);
 		return sk_fail(err, SK_ENOMEM, "no memory for a weight");
+	}
 	work.f = sk_cpu_format_find(src[0].dtype);
 	work.w = w;
 	w->base = (struct sk_weight){ .dtype = src[0].dtype, .N = (int32_t)N, .K = src[0].K, .join = join };
@@ -387,9 +404,11 @@ sk_status sk_cpu_weight_open(struct sk_dev *dev, const struct sk_weight_src *src
 	w->data = slab_take(dev, w->base.bytes, &w->slab);
 	if (w->data == NULL) {
 		free(w);
+		free(work.first);
 		return sk_fail(err, SK_ENOMEM, "no memory for a weight of %lld x %d", (long long)N, src[0].K);
 	}
 	sk_cpu_run(dev, w->panels, w->panels / (8 * dev->threads) + 1, pack_panels, &work);
+	free(work.first);
 	*ret_w = &w->base;
 	return SK_OK;
 }

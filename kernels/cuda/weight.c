@@ -49,19 +49,29 @@ void sk_cuda_weight_close(struct sk_dev *dev, struct sk_weight **w)
 	*w = NULL;
 }
 
-/* Where row `at` of the weight in memory comes from; NULL: nowhere, it is zeros. */
-static const unsigned char *row_source(const struct sk_weight_src *src, int src_len, enum sk_weight_join join, int64_t at)
-{
-	if (join == SK_JOIN_GLU) {
-		int64_t row = at / (2 * SK_GPU_GLU) * SK_GPU_GLU + at % SK_GPU_GLU;
-		const struct sk_weight_src *s = &src[at / SK_GPU_GLU % 2];
+/* The sources of a weight, and how far a stack's rows were taken: they are asked for in order. */
+struct rows_from {
+	const struct sk_weight_src *src;
+	int src_len;
+	enum sk_weight_join join;
+	int at;                                 /* source */
+	int64_t first;                          /* row of the weight that it starts with */
+};
 
-		return row < s->N ? (const unsigned char *)s->data + (size_t)row * s->row_bytes : NULL;
+/* Where row `row` of the weight in memory comes from; NULL: nowhere, it is zeros. */
+static const unsigned char *row_source(struct rows_from *f, int64_t row)
+{
+	if (f->join == SK_JOIN_GLU) {
+		int64_t n = row / (2 * SK_GPU_GLU) * SK_GPU_GLU + row % SK_GPU_GLU;
+		const struct sk_weight_src *s = &f->src[row / SK_GPU_GLU % 2];
+
+		return n < s->N ? (const unsigned char *)s->data + (size_t)n * s->row_bytes : NULL;
 	}
-	for (int i = 0; i < src_len; at -= src[i++].N)
-		if (at < src[i].N)
-			return (const unsigned char *)src[i].data + (size_t)at * src[i].row_bytes;
-	return NULL;
+	while (f->at < f->src_len && row - f->first >= f->src[f->at].N)
+		f->first += f->src[f->at++].N;
+	if (f->at == f->src_len)
+		return NULL;
+	return (const unsigned char *)f->src[f->at].data + (size_t)(row - f->first) * f->src[f->at].row_bytes;
 }
 
 static bool take_stage(struct sk_dev *dev)
@@ -81,6 +91,7 @@ static void send_rows(struct sk_dev *dev, const struct sk_cuda_weight *cw, size_
 {
 	size_t row_bytes = (size_t)cw->ld * element, used = (size_t)cw->base.K * element;
 	int64_t rows = rows_of(cw->base.N, join), at_once = (int64_t)(SK_CUDA_STAGE_BYTES / row_bytes);
+	struct rows_from sources = { .src = src, .src_len = src_len, .join = join };
 
 	for (int64_t from = 0; from < rows; from += at_once) {
 		int64_t len = rows - from < at_once ? rows - from : at_once;
@@ -91,7 +102,7 @@ static void send_rows(struct sk_dev *dev, const struct sk_cuda_weight *cw, size_
 		if (!sk_cuda_ok(dev, cudaEventSynchronize(dev->staged[piece]), "copying weights"))
 			return;
 		for (int64_t i = 0; i < len; i++, to += row_bytes) {
-			const unsigned char *row = row_source(src, src_len, join, from + i);
+			const unsigned char *row = row_source(&sources, from + i);
 
 			if (row)
 				memcpy(to, row, used);

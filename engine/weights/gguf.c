@@ -214,7 +214,7 @@ static sk_status take_value(struct cursor *c, uint64_t type, const char *key, in
 	return SK_OK;
 }
 
-/* The raw layout of arrays is GGUF's; another format writes its arrays in it. */
+/* An array's raw bytes are GGUF's, or values (config.c). */
 bool sk_meta_next(const struct sk_meta_value *array, const void **cursor, size_t *index, struct sk_meta_value *ret_item)
 {
 	size_t i = *cursor ? *index + 1 : 0;
@@ -222,6 +222,12 @@ bool sk_meta_next(const struct sk_meta_value *array, const void **cursor, size_t
 
 	if (array->type != SK_META_ARRAY || i >= array->len)
 		return false;
+	if (array->raw_type == SK_META_RAW_VALUES) {
+		*cursor = array->raw;
+		*index = i;
+		*ret_item = ((const struct sk_meta_value *)array->raw)[i];
+		return true;
+	}
 	c.at = *cursor ? *cursor : array->raw;
 	c.end = c.begin + array->i;
 	if (take_value(&c, array->raw_type, "", 0, ret_item) < 0)
@@ -298,6 +304,7 @@ static sk_status take_type(struct cursor *c, const char *name, struct sk_tensor 
 		return sk_fail(c->err, SK_ENOTSUP, "%s: tensor %s has type %s, which is not supported (F32, F16, BF16, "
 			       "Q8_0, Q4_0 and Q4_1 are)", c->path, name, tensor_types[type].name);
 	t->dtype = tensor_types[type].dtype;
+	t->type = tensor_types[type].name;
 	q = sk_quant_get(t->dtype);
 	if (columns % q->block_len)
 		return sk_fail(c->err, SK_EFORMAT, "%s: tensor %s has %" PRId64 " columns, type %s wants a multiple of %u",
@@ -341,6 +348,7 @@ static sk_status take_tensor(struct sk_weights *w, struct cursor *c, size_t i, u
 /* Where each tensor lies. A file cut short is reported once, by the tensor that ends last. */
 static sk_status place_tensors(struct sk_weights *w, const struct cursor *c, const uint64_t *offsets, uint64_t alignment)
 {
+	uint64_t file_bytes = (uint64_t)(c->end - c->begin);
 	uint64_t begin = ((uint64_t)(c->at - c->begin) + alignment - 1) / alignment * alignment;
 	uint64_t worst_end = 0;
 	size_t worst = 0;
@@ -361,12 +369,12 @@ static sk_status place_tensors(struct sk_weights *w, const struct cursor *c, con
 			worst_end = end;
 			worst = i;
 		}
-		t->data = c->begin + (end <= w->map.len ? begin + offsets[i] : 0);
+		t->data = c->begin + (end <= file_bytes ? begin + offsets[i] : 0);
 	}
-	if (worst_end > w->map.len)
-		return sk_fail(c->err, SK_EFORMAT, "%s: truncated: tensor %s ends at byte %" PRIu64 ", the file has %zu: "
-			       "%" PRIu64 " bytes are missing", w->path, w->tensors[worst].name, worst_end, w->map.len,
-			       worst_end - w->map.len);
+	if (worst_end > file_bytes)
+		return sk_fail(c->err, SK_EFORMAT, "%s: truncated: tensor %s ends at byte %" PRIu64 ", the file has %" PRIu64 ": "
+			       "%" PRIu64 " bytes are missing", w->path, w->tensors[worst].name, worst_end, file_bytes,
+			       worst_end - file_bytes);
 	return SK_OK;
 }
 
@@ -436,9 +444,9 @@ static sk_status refuse_split(struct sk_weights *w, const struct cursor *c)
 	return SK_OK;
 }
 
-static sk_status gguf_read(struct sk_weights *w, struct sk_err *err)
+static sk_status gguf_read(struct sk_weights *w, const struct sk_weights_file *f, struct sk_err *err)
 {
-	struct cursor c = { .at = w->map.data, .begin = w->map.data, .end = w->map.data + w->map.len, .path = w->path,
+	struct cursor c = { .at = f->map.data, .begin = f->map.data, .end = f->map.data + f->map.len, .path = w->path,
 			    .err = err };
 	uint64_t tensors = 0, keys = 0, alignment = 0, *offsets = NULL;
 	sk_status st = take_header(&c, &tensors, &keys);

@@ -140,8 +140,10 @@ static void make_files(const char *files)
 
 static const struct { const char *files, *format, *tensors; } choices[] = {
 	{ "config.json model.safetensors", "safetensors", "model.safetensors" },
+	{ "config.json pytorch_model.bin", "torch", "pytorch_model.bin" },
 	{ "config.json model.safetensors pytorch_model.bin", "safetensors", "model.safetensors" },
 	{ "config.json model.safetensors model.gguf", "safetensors", "model.safetensors" },
+	{ "config.json pytorch_model.bin one.gguf two.gguf", "torch", "pytorch_model.bin" },
 	{ "config.json model.gguf", "gguf", NULL },
 	{ "config.json model.gguf training_args.bin", "gguf", NULL },
 	{ "model.gguf model.safetensors", "gguf", NULL },
@@ -149,6 +151,8 @@ static const struct { const char *files, *format, *tensors; } choices[] = {
 	{ "config.json model.safetensors b.safetensors", "safetensors", "model.safetensors" },
 	{ "config.json a.safetensors optimizer.safetensors consolidated.safetensors .hidden.safetensors adapter_model.safetensors",
 	  "safetensors", "a.safetensors" },
+	{ "config.json pytorch_model.bin training_args.bin optimizer.bin", "torch", "pytorch_model.bin" },
+	{ "config.json a.bin b.bin training_args.bin optimizer.bin scheduler.bin rng_state.bin consolidated.bin", "torch", "a.bin b.bin" },
 	{ "config.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors", "safetensors",
 	  "model-00001-of-00002.safetensors model-00002-of-00002.safetensors" },
 };
@@ -213,6 +217,9 @@ START_TEST(a_file_stands_for_its_directory)
 	w = open_path(in("model.safetensors"));
 	ck_assert_str_eq(sk_weights_format(w), "safetensors");
 	ck_assert_str_eq(sk_weights_dir(w), dir);
+	sk_weights_close(&w);
+	w = open_path(in("pytorch_model.bin"));
+	ck_assert_str_eq(sk_weights_format(w), "torch");
 	sk_weights_close(&w);
 	w = open_path(in("config.json"));
 	ck_assert_str_eq(sk_weights_format(w), "safetensors");

@@ -30,8 +30,12 @@ struct reader {
 	struct sk_table old;            /* before 1.6: key -> place in spans */
 	struct span { const unsigned char *data; size_t bytes; } *spans;
 	size_t spans_len, spans_cap;
+	struct sk_table views;          /* struct view, byte by byte -> place in w->copies */
 	struct sk_err *err;
 };
+
+/* What was copied: the same view again has the same copy. */
+struct view { const void *data; int64_t bytes, dims, size[SK_PICKLE_DIMS_MAX], stride[SK_PICKLE_DIMS_MAX]; };
 
 static uint64_t little(const unsigned char *p, int bytes)
 {
@@ -94,14 +98,14 @@ static sk_status take_storage(const struct reader *x, const char *shown, const s
 
 /* ---- tensors -------------------------------------------------------------------------------------------------- */
 
-/* The place behind the last element of the view, in elements; false: over 2^63. An empty view ends where it begins. */
+/* The place behind the last element of the view, in elements; false: over 2^63. An empty view ends nowhere: at 0. */
 static bool end_of(const struct sk_torch_tensor *t, int64_t *ret_end)
 {
 	int64_t end = t->offset, part;
 
 	for (int i = 0; i < t->dims; i++)
 		if (t->size[i] == 0) {
-			*ret_end = t->offset;
+			*ret_end = 0;
 			return true;
 		}
 	for (int i = 0; i < t->dims; i++)
@@ -169,13 +173,39 @@ static void copy_view(unsigned char *out, const unsigned char *in, const struct 
 	} while (i >= 0);
 }
 
+/* Let out->data, of a view that is not in one piece, become a copy that is. */
+static sk_status take_copy(struct reader *x, const char *shown, const struct sk_torch_tensor *t, struct sk_tensor *out)
+{
+	struct view v = { .data = out->data, .bytes = t->type->bytes, .dims = t->dims };
+	char *key;
+	void *copy;
+	int32_t at;
+	sk_status st;
+
+	memcpy(v.size, t->size, sizeof(v.size));
+	memcpy(v.stride, t->stride, sizeof(v.stride));
+	at = sk_table_find(&x->views, (const char *)&v, sizeof(v), -1);
+	if (at >= 0) {
+		out->data = x->w->copies[at].data;
+		return SK_OK;
+	}
+	st = sk_weights_take_copy(x->w, x->f, shown, out->bytes, &copy, x->err);
+	if (st < 0)
+		return st;
+	key = sk_arena_strndup(&x->pickle.arena, (const char *)&v, sizeof(v));
+	if (!key || sk_table_put(&x->views, key, sizeof(v), (int32_t)x->w->copies_len - 1) < 0)
+		return sk_fail(x->err, SK_ENOMEM, "%s: out of memory", x->f->path);
+	copy_view(copy, out->data, t);
+	out->data = copy;
+	return SK_OK;
+}
+
 /* Fill out->data and bytes. */
 static sk_status place(struct reader *x, const char *shown, const struct sk_torch_tensor *t, struct sk_tensor *out)
 {
 	struct span s = { 0 };
 	int64_t end = 0;
 	uint64_t elements = 1, storage_elements;
-	void *copy;
 	sk_status st = take_storage(x, shown, &t->storage, &s);
 
 	if (st < 0)
@@ -197,13 +227,9 @@ static sk_status place(struct reader *x, const char *shown, const struct sk_torc
 		return SK_OK;
 	if (elements > SIZE_MAX / t->type->bytes)
 		return sk_fail(x->err, SK_EFORMAT, "%s: tensor %s has 2^64 bytes or more", x->f->path, shown);
-	st = sk_weights_take_copy(x->w, x->f, shown, out->bytes, &copy, x->err);
-	if (st < 0)
-		return st;
-	copy_view(copy, out->data, t);
-	out->data = copy;
+	st = take_copy(x, shown, t, out);
 	sk_map_drop(&x->f->map, (size_t)(s.data - x->f->map.data), s.bytes);
-	return SK_OK;
+	return st;
 }
 
 static sk_status add_tensor(struct reader *x, const struct sk_value *name, const struct sk_torch_tensor *t)
@@ -454,6 +480,7 @@ static sk_status torch_read(struct sk_weights *w, const struct sk_weights_file *
 	sk_pickle_fini(&x.pickle);
 	sk_zip_fini(&x.zip);
 	sk_table_fini(&x.old);
+	sk_table_fini(&x.views);
 	free(x.spans);
 	return st;
 }

@@ -225,6 +225,20 @@ START_TEST(zip64_is_read)
 }
 END_TEST
 
+START_TEST(an_empty_view_may_begin_anywhere)
+{
+	const struct tiny_torch_tensor t[2] = { { "t", "FloatStorage", "0", 12, 31, 2, { 0, 5 }, { 5, 1 } },
+						{ "u", "FloatStorage", "0", 12, 0, 1, { 12 }, { 1 } } };
+	struct sk_weights *w;
+
+	save_tensors(t, 2, 12, false);
+	w = open_good(dir);
+	ck_assert_int_eq(sk_weights_find(w, "t")->dtype, SK_DTYPES);
+	ck_assert_uint_eq(sk_weights_find(w, "t")->bytes, 0);
+	sk_weights_close(&w);
+}
+END_TEST
+
 static const struct { struct tiny_torch_tensor t; sk_status want; const char *words; } tensors[] = {
 	{ { "t", "FloatStorage", "0", 12, 1, 1, { 12 }, { 1 } }, SK_EFORMAT, "tensor t ends at element 13 of its storage, which has 12" },
 	{ { "t", "FloatStorage", "0", 12, 0, 2, { 3, 5 }, { 4, 1 } }, SK_EFORMAT, "tensor t ends at element 13" },
@@ -259,15 +273,34 @@ END_TEST
 
 START_TEST(many_copies_of_one_storage_are_refused)
 {
-	struct tiny_torch_tensor t[40];
-	char names[40][8];
+	struct tiny_torch_tensor t[300];
+	char names[300][8];
 
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 300; i++) {
 		snprintf(names[i], sizeof(names[i]), "t%d", i);
-		t[i] = (struct tiny_torch_tensor){ names[i], "FloatStorage", "0", 12, 0, 2, { 20, 20 }, { 0, 0 } };
+		t[i] = (struct tiny_torch_tensor){ names[i], "FloatStorage", "0", 12, 0, 2, { 20, 20 + i }, { 0, 0 } };
 	}
-	save_tensors(t, 40, 12, false);
+	save_tensors(t, 300, 12, false);
 	refused(SK_ETOOBIG, "copied with ");
+}
+END_TEST
+
+START_TEST(the_same_view_is_copied_once)
+{
+	const struct tiny_torch_tensor t[4] = { { "t", "FloatStorage", "0", 12, 0, 2, { 4, 3 }, { 1, 4 } },
+						{ "u", "FloatStorage", "0", 12, 0, 2, { 4, 3 }, { 1, 4 } },
+						{ "v", "FloatStorage", "0", 12, 1, 2, { 3, 3 }, { 1, 4 } },
+						{ "w", "FloatStorage", "0", 12, 0, 2, { 2, 6 }, { 1, 2 } } };
+	const float want[12] = { 0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11 };
+	struct sk_weights *w;
+
+	save_tensors(t, 4, 12, false);
+	w = open_good(dir);
+	ck_assert_mem_eq(sk_weights_find(w, "t")->data, want, 48);
+	ck_assert_ptr_eq(sk_weights_find(w, "t")->data, sk_weights_find(w, "u")->data);
+	ck_assert_ptr_ne(sk_weights_find(w, "t")->data, sk_weights_find(w, "v")->data);
+	ck_assert_ptr_ne(sk_weights_find(w, "t")->data, sk_weights_find(w, "w")->data);
+	sk_weights_close(&w);
 }
 END_TEST
 
@@ -653,8 +686,10 @@ int main(void)
 	tcase_add_test(t, a_dictionary_inside_is_found);
 	tcase_add_test(t, what_transformers_writes_is_metadata);
 	tcase_add_test(t, zip64_is_read);
+	tcase_add_test(t, an_empty_view_may_begin_anywhere);
 	tcase_add_loop_test(t, a_lying_tensor_is_refused_by_name, 0, TENSORS);
 	tcase_add_test(t, many_copies_of_one_storage_are_refused);
+	tcase_add_test(t, the_same_view_is_copied_once);
 	tcase_add_test(t, a_name_twice_is_refused);
 	tcase_add_loop_test(t, what_torch_may_write_is_read, 0, GOOD_PICKLES);
 	tcase_add_loop_test(t, a_wrong_pickle_is_refused_by_name, 0, PICKLES);

@@ -685,17 +685,19 @@ START_TEST(columns_are_copied_and_the_pages_given_back)
 {
 	struct sk_weights *w;
 	const struct sk_tensor *t = put_large(&w);
-	size_t bytes = sk_tensor_columns_bytes(t, 1024), page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = sk_tensor_columns_bytes(t, 1024);
 	float *out = malloc(bytes);
 	long left;
 
 	ck_assert_uint_eq(bytes, ROWS * 1024 * 4);
-	sk_weights_copy_columns(w, t, 2048, 1024, out);
-	for (int r = 0; r < ROWS; r++)
-		for (int c = 0; c < 1024; c++)
-			ck_assert(out[r * 1024 + c] == (float)(r * COLUMNS + 2048 + c));
-	left = pages_there(t->data, t->bytes);
-	ck_assert_msg(left <= (long)(2 * AROUND / page), "%ld pages are still there", left);
+	for (int first = 0; first < COLUMNS; first += 1024) {
+		sk_weights_copy_columns(w, t, first, 1024, out);
+		for (int r = 0; r < ROWS; r++)
+			for (int c = 0; c < 1024; c++)
+				ck_assert(out[r * 1024 + c] == (float)(r * COLUMNS + first + c));
+		left = pages_there(t->data, t->bytes);
+		ck_assert_msg(left <= 2, "%ld pages are still there", left);    /* one at each end, shared with others */
+	}
 	free(out);
 	sk_weights_close(&w);
 }

@@ -285,6 +285,33 @@ START_TEST(many_copies_of_one_storage_are_refused)
 }
 END_TEST
 
+START_TEST(a_dimension_of_one_may_have_any_stride)
+{
+	const struct tiny_torch_tensor t[2] = { { "t", "FloatStorage", "0", 12, 2, 4, { 1, 2, 1, 4 }, { 77, 4, 0, 1 } },
+						{ "u", "FloatStorage", "0", 12, 2, 1, { 8 }, { 1 } } };
+	struct sk_weights *w;
+
+	save_tensors(t, 2, 12, false);
+	w = open_good(dir);
+	ck_assert_mem_eq(sk_weights_find(w, "t")->data, data + 2, 32);
+	ck_assert_ptr_eq(sk_weights_find(w, "t")->data, sk_weights_find(w, "u")->data);         /* in place */
+	sk_weights_close(&w);
+}
+END_TEST
+
+START_TEST(four_dimensions_in_any_order_are_copied)
+{
+	const struct tiny_torch_tensor t = { "t", "FloatStorage", "0", 12, 0, 4, { 2, 3, 1, 2 }, { 1, 4, 9, 2 } };
+	const float want[12] = { 0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11 };
+	struct sk_weights *w;
+
+	save_tensors(&t, 1, 12, false);
+	w = open_good(dir);
+	ck_assert_mem_eq(sk_weights_find(w, "t")->data, want, 48);
+	sk_weights_close(&w);
+}
+END_TEST
+
 START_TEST(the_same_view_is_copied_once)
 {
 	const struct tiny_torch_tensor t[4] = { { "t", "FloatStorage", "0", 12, 0, 2, { 4, 3 }, { 1, 4 } },
@@ -689,6 +716,8 @@ int main(void)
 	tcase_add_test(t, an_empty_view_may_begin_anywhere);
 	tcase_add_loop_test(t, a_lying_tensor_is_refused_by_name, 0, TENSORS);
 	tcase_add_test(t, many_copies_of_one_storage_are_refused);
+	tcase_add_test(t, a_dimension_of_one_may_have_any_stride);
+	tcase_add_test(t, four_dimensions_in_any_order_are_copied);
 	tcase_add_test(t, the_same_view_is_copied_once);
 	tcase_add_test(t, a_name_twice_is_refused);
 	tcase_add_loop_test(t, what_torch_may_write_is_read, 0, GOOD_PICKLES);

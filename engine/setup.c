@@ -190,6 +190,29 @@ static sk_status info_room(struct sk_setup *s, struct sk_err *err)
 	return SK_OK;
 }
 
+/* A token's id as the files say it: generation_config.json before config.json, the first of a list. -1: none. */
+static int32_t token_id(const struct sk_weights *w, const char *name)
+{
+	static const char *const hf[] = { "generation_config.%s", "%s" }, *const gguf[] = { "tokenizer.ggml.%s" };
+	bool is_hf = sk_weights_form(w) == SK_FORM_HF;
+	struct sk_meta_value first;
+	const void *cursor = NULL;
+	size_t at;
+	char key[64];
+
+	for (int i = 0; i < (is_hf ? 2 : 1); i++) {
+		const struct sk_meta_value *v;
+
+		snprintf(key, sizeof(key), is_hf ? hf[i] : gguf[i], name);
+		v = sk_meta_find(w, key);
+		if (v && v->type == SK_META_ARRAY && sk_meta_next(v, &cursor, &at, &first))
+			v = &first;
+		if (v && v->type == SK_META_INT && v->i >= 0 && v->i <= INT32_MAX)
+			return (int32_t)v->i;
+	}
+	return -1;
+}
+
 static void info_model(struct sk_setup *s, const struct sk_arch *arch, const struct sk_dims *d)
 {
 	struct sk_info *i = &s->info;
@@ -212,8 +235,8 @@ static void info_model(struct sk_setup *s, const struct sk_arch *arch, const str
 	i->context_max = (uint32_t)d->context_max;
 	i->file_bytes = sk_weights_file_bytes(s->weights);
 	/* Until the tokenizer is loaded and knows better. */
-	i->bos_id = (int32_t)sk_meta_int(s->weights, "tokenizer.ggml.bos_token_id", -1);
-	i->eos_id = (int32_t)sk_meta_int(s->weights, "tokenizer.ggml.eos_token_id", -1);
+	i->bos_id = token_id(s->weights, "bos_token_id");
+	i->eos_id = token_id(s->weights, "eos_token_id");
 	i->has_chat_template = sk_meta_str(s->weights, "tokenizer.chat_template", &len) != NULL;
 }
 
@@ -223,7 +246,7 @@ static bool holds(const struct sk_backend *b, const struct sk_weights *w)
 	for (size_t i = 0; i < sk_weights_len(w); i++) {
 		const struct sk_tensor *t = sk_weights_at(w, i);
 
-		if (t->dims == 2 && !b->weight_bytes(t->dtype, t->dim[0], t->dim[1]))
+		if (t->dtype != SK_DTYPES && t->dims == 2 && !b->weight_bytes(t->dtype, t->dim[0], t->dim[1]))
 			return false;
 	}
 	return true;

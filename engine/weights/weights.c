@@ -194,6 +194,16 @@ static bool ends_with(const char *s, const char *end)
 	return n > e && !strcasecmp(s + n - e, end);
 }
 
+/* A directory's path without the slashes at its end, so that its last part is its name. */
+static const char *trim(struct sk_weights *w, const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return sk_arena_strndup(&w->names, path, len);
+}
+
 /* A file of a Hugging Face directory stands for its directory. */
 static sk_status open_beside(struct sk_weights *w, const char *path, const struct sk_weights_format *kind, struct sk_err *err)
 {
@@ -238,6 +248,13 @@ static sk_status open_file(struct sk_weights *w, const char *path, struct sk_err
 	return w->format->read(w, &w->files[0], err);
 }
 
+static sk_status open_dir(struct sk_weights *w, const char *path, struct sk_err *err)
+{
+	const char *dir = trim(w, path);
+
+	return dir ? sk_weights_read_dir(w, dir, NULL, NULL, err) : sk_fail(err, SK_ENOMEM, "%s: out of memory", path);
+}
+
 static sk_status begin(const char *path, struct sk_weights **ret_w, bool *ret_is_dir, struct sk_err *err)
 {
 	struct sk_weights *w;
@@ -264,7 +281,7 @@ sk_status sk_weights_open(const char *path, struct sk_weights **ret_w, struct sk
 
 	if (st < 0)
 		return st;
-	st = is_dir ? sk_weights_read_dir(w, path, NULL, NULL, err) : open_file(w, path, err);
+	st = is_dir ? open_dir(w, path, err) : open_file(w, path, err);
 	if (st < 0) {
 		sk_weights_close(&w);
 		return st;
@@ -282,14 +299,14 @@ static sk_status read_configs(struct sk_weights *w, const char *path, bool is_di
 
 	w->form = SK_FORM_HF;
 	if (is_dir)
-		w->dir = sk_arena_strndup(&w->names, path, strlen(path));
+		w->dir = trim(w, path);
 	else if (slash)
 		w->dir = sk_arena_strndup(&w->names, path, slash > path ? (size_t)(slash - path) : 1);
 	else
 		w->dir = ".";
 	if (!w->dir)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", path);
-	config = is_dir ? sk_weights_join(w, path, "config.json") : sk_arena_strndup(&w->names, path, strlen(path));
+	config = is_dir ? sk_weights_join(w, w->dir, "config.json") : sk_arena_strndup(&w->names, path, strlen(path));
 	generation = sk_weights_join(w, w->dir, "generation_config.json");
 	if (!config || !generation)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", path);

@@ -234,6 +234,21 @@ START_TEST(a_file_stands_for_its_directory)
 }
 END_TEST
 
+START_TEST(slashes_at_the_end_are_not_part_of_the_name)
+{
+	struct sk_weights *w = NULL;
+
+	make_files("config.json model.safetensors");
+	w = open_path(in("//"));
+	ck_assert_str_eq(sk_weights_path(w), dir);
+	ck_assert_str_eq(sk_weights_dir(w), dir);
+	sk_weights_close(&w);
+	ck_assert_int_eq(sk_weights_open_config(in("/"), &w, NULL), SK_OK);
+	ck_assert_str_eq(sk_weights_dir(w), dir);
+	sk_weights_close(&w);
+}
+END_TEST
+
 START_TEST(what_cannot_be_written_can_be_read)
 {
 	struct sk_weights *w;
@@ -734,6 +749,7 @@ int main(void)
 	tcase_add_loop_test(t, the_right_files_are_taken, 0, CHOICES);
 	tcase_add_loop_test(t, what_is_missing_is_named, 0, MISSES);
 	tcase_add_test(t, a_file_stands_for_its_directory);
+	tcase_add_test(t, slashes_at_the_end_are_not_part_of_the_name);
 	tcase_add_test(t, what_cannot_be_written_can_be_read);
 	tcase_add_test(t, links_are_followed);
 	tcase_add_test(t, a_git_lfs_pointer_is_called_one);

@@ -11,19 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/jread.h"
+#include "engine/base/jpull.h"
 
 /* A key on the way down: its text so far. */
 struct key { char s[SK_CONFIG_KEY_MAX + 1]; size_t len; };
 
-static sk_status add_key(struct sk_jread *r, struct key *k, const char *s, size_t len)
+static sk_status add_key(struct sk_jpull *r, struct key *k, const char *s, size_t len)
 {
 	char shown[SK_SHOWN];
 
 	if (len == 0 || memchr(s, 0, len))
-		return sk_jread_fail(r, SK_EFORMAT, "a key that is empty or holds a NUL");
+		return sk_jpull_fail(r, SK_EFORMAT, "a key that is empty or holds a NUL");
 	if (k->len + (k->len > 0) + len > SK_CONFIG_KEY_MAX)
-		return sk_jread_fail(r, SK_ETOOBIG, "key %s and those around it have more than %d bytes",
+		return sk_jpull_fail(r, SK_ETOOBIG, "key %s and those around it have more than %d bytes",
 				     sk_weights_show(shown, s, len), SK_CONFIG_KEY_MAX);
 	if (k->len)
 		k->s[k->len++] = '.';
@@ -32,7 +32,7 @@ static sk_status add_key(struct sk_jread *r, struct key *k, const char *s, size_
 	return SK_OK;
 }
 
-static sk_status put(struct sk_weights *w, struct sk_jread *r, const struct key *k, const struct sk_meta_value *v)
+static sk_status put(struct sk_weights *w, struct sk_jpull *r, const struct key *k, const struct sk_meta_value *v)
 {
 	char shown[SK_SHOWN], *name;
 	sk_status st;
@@ -40,42 +40,42 @@ static sk_status put(struct sk_weights *w, struct sk_jread *r, const struct key 
 	if (v->type == SK_META_NONE)
 		return SK_OK;
 	if (sk_table_find(&w->meta_index, k->s, k->len, -1) >= 0)
-		return sk_jread_fail(r, SK_EFORMAT, "key %s is there twice", sk_weights_show(shown, k->s, k->len));
+		return sk_jpull_fail(r, SK_EFORMAT, "key %s is there twice", sk_weights_show(shown, k->s, k->len));
 	if (w->metas_len >= SK_METAS_MAX)
-		return sk_jread_fail(r, SK_ETOOBIG, "more than %d keys", SK_METAS_MAX);
+		return sk_jpull_fail(r, SK_ETOOBIG, "more than %d keys", SK_METAS_MAX);
 	name = sk_arena_strndup(&w->names, k->s, k->len);
 	st = sk_weights_grow((void **)&w->metas, sizeof(*w->metas), w->metas_len, &w->metas_cap);
 	if (!name || st < 0 || sk_table_put(&w->meta_index, name, k->len, (int32_t)w->metas_len) < 0)
-		return sk_jread_fail(r, SK_ENOMEM, "out of memory for the keys");
+		return sk_jpull_fail(r, SK_ENOMEM, "out of memory for the keys");
 	w->metas[w->metas_len++] = *v;
 	return SK_OK;
 }
 
-static void take_scalar(struct sk_weights *w, struct sk_jread *r, enum sk_jread_type type, struct sk_meta_value *ret_v)
+static void take_scalar(struct sk_weights *w, struct sk_jpull *r, enum sk_jpull_type type, struct sk_meta_value *ret_v)
 {
 	struct sk_meta_value v = { .type = SK_META_NONE };
 	struct sk_jnum n = { 0 };
 	struct sk_jstr s = { "", 0 };
 	bool b = false;
 
-	if (type == SK_JREAD_NULL) {
-		sk_jread_null(r);
-	} else if (type == SK_JREAD_BOOL) {
-		sk_jread_bool(r, &b);
+	if (type == SK_JPULL_NULL) {
+		sk_jpull_null(r);
+	} else if (type == SK_JPULL_BOOL) {
+		sk_jpull_bool(r, &b);
 		v = (struct sk_meta_value){ .type = SK_META_BOOL, .i = b };
-	} else if (type == SK_JREAD_NUMBER) {
-		sk_jread_num(r, &n);
+	} else if (type == SK_JPULL_NUMBER) {
+		sk_jpull_num(r, &n);
 		v = (struct sk_meta_value){ .type = n.is_int ? SK_META_INT : SK_META_FLOAT, .i = n.i, .f = n.f };
-	} else if (sk_jread_str(r, &s)) {
+	} else if (sk_jpull_str(r, &s)) {
 		v = (struct sk_meta_value){ .type = SK_META_STRING, .len = s.len };
 		v.s = sk_arena_strndup(&w->names, s.s, s.len);
 		if (!v.s)
-			sk_jread_fail(r, SK_ENOMEM, "out of memory for a string of %zu bytes", s.len);
+			sk_jpull_fail(r, SK_ENOMEM, "out of memory for a string of %zu bytes", s.len);
 	}
 	*ret_v = v;
 }
 
-static void take_value(struct sk_weights *w, struct sk_jread *r, const struct key *k, struct sk_meta_value *ret_v);
+static void take_value(struct sk_weights *w, struct sk_jpull *r, const struct key *k, struct sk_meta_value *ret_v);
 
 static bool is_number(enum sk_meta_type type)
 {
@@ -99,7 +99,7 @@ static enum sk_meta_type common_type(struct sk_meta_value *items, size_t len)
 }
 
 /* "key.N" for the scalars of a list that is no plain one; its lists and objects did so when they were read. */
-static void put_items(struct sk_weights *w, struct sk_jread *r, const struct key *k, const struct sk_meta_value *items,
+static void put_items(struct sk_weights *w, struct sk_jpull *r, const struct key *k, const struct sk_meta_value *items,
 		      size_t len)
 {
 	for (size_t i = 0; i < len && r->status == SK_OK; i++) {
@@ -112,7 +112,7 @@ static void put_items(struct sk_weights *w, struct sk_jread *r, const struct key
 	}
 }
 
-static void take_list(struct sk_weights *w, struct sk_jread *r, const struct key *k, struct sk_meta_value *ret_v)
+static void take_list(struct sk_weights *w, struct sk_jpull *r, const struct key *k, struct sk_meta_value *ret_v)
 {
 	struct sk_meta_value *items = NULL, *kept = NULL;
 	size_t len = 0, cap = 0;
@@ -120,23 +120,23 @@ static void take_list(struct sk_weights *w, struct sk_jread *r, const struct key
 	bool nested = false;
 
 	*ret_v = (struct sk_meta_value){ .type = SK_META_NONE };
-	if (!sk_jread_enter(r, SK_JREAD_ARRAY))
+	if (!sk_jpull_enter(r, SK_JPULL_ARRAY))
 		return;
-	while (sk_jread_item(r)) {
-		enum sk_jread_type t = sk_jread_peek(r);
+	while (sk_jpull_item(r)) {
+		enum sk_jpull_type t = sk_jpull_peek(r);
 		struct key sub = *k;
 		char number[24];
 		int n = snprintf(number, sizeof(number), "%zu", len);
 
 		if (w->list_values++ >= SK_CONFIG_VALUES_MAX) {
-			sk_jread_fail(r, SK_ETOOBIG, "lists of more than %d values together", SK_CONFIG_VALUES_MAX);
+			sk_jpull_fail(r, SK_ETOOBIG, "lists of more than %d values together", SK_CONFIG_VALUES_MAX);
 			break;
 		}
 		if (sk_weights_grow((void **)&items, sizeof(*items), len, &cap) < 0) {
-			sk_jread_fail(r, SK_ENOMEM, "out of memory for a list");
+			sk_jpull_fail(r, SK_ENOMEM, "out of memory for a list");
 			break;
 		}
-		if (t == SK_JREAD_ARRAY || t == SK_JREAD_OBJECT) {
+		if (t == SK_JPULL_ARRAY || t == SK_JPULL_OBJECT) {
 			nested = true;
 			if (add_key(r, &sub, number, (size_t)n) < 0)
 				break;
@@ -152,7 +152,7 @@ static void take_list(struct sk_weights *w, struct sk_jread *r, const struct key
 	if (kept && len)
 		memcpy(kept, items, len * sizeof(*items));
 	else if (!kept)
-		sk_jread_fail(r, SK_ENOMEM, "out of memory for a list of %zu values", len);
+		sk_jpull_fail(r, SK_ENOMEM, "out of memory for a list of %zu values", len);
 	if (nested || (type == SK_META_NONE && len))
 		put_items(w, r, k, items, len);
 	free(items);
@@ -161,13 +161,13 @@ static void take_list(struct sk_weights *w, struct sk_jread *r, const struct key
 }
 
 /* An object's members become keys of their own, it itself is NONE. */
-static void take_object(struct sk_weights *w, struct sk_jread *r, const struct key *k)
+static void take_object(struct sk_weights *w, struct sk_jpull *r, const struct key *k)
 {
 	struct sk_jstr name;
 
-	if (!sk_jread_enter(r, SK_JREAD_OBJECT))
+	if (!sk_jpull_enter(r, SK_JPULL_OBJECT))
 		return;
-	while (sk_jread_key(r, &name)) {
+	while (sk_jpull_key(r, &name)) {
 		struct sk_meta_value v = { .type = SK_META_NONE };
 		struct key sub = *k;
 
@@ -179,14 +179,14 @@ static void take_object(struct sk_weights *w, struct sk_jread *r, const struct k
 	}
 }
 
-static void take_value(struct sk_weights *w, struct sk_jread *r, const struct key *k, struct sk_meta_value *ret_v)
+static void take_value(struct sk_weights *w, struct sk_jpull *r, const struct key *k, struct sk_meta_value *ret_v)
 {
-	enum sk_jread_type t = sk_jread_peek(r);
+	enum sk_jpull_type t = sk_jpull_peek(r);
 
 	*ret_v = (struct sk_meta_value){ .type = SK_META_NONE };
-	if (t == SK_JREAD_OBJECT)
+	if (t == SK_JPULL_OBJECT)
 		take_object(w, r, k);
-	else if (t == SK_JREAD_ARRAY)
+	else if (t == SK_JPULL_ARRAY)
 		take_list(w, r, k, ret_v);
 	else
 		take_scalar(w, r, t, ret_v);
@@ -195,7 +195,7 @@ static void take_value(struct sk_weights *w, struct sk_jread *r, const struct ke
 sk_status sk_weights_read_config(struct sk_weights *w, const char *path, const char *prefix, struct sk_err *err)
 {
 	struct sk_map map = { .fd = -1 };
-	struct sk_jread r;
+	struct sk_jpull r;
 	struct key k = { .len = 0 };
 	sk_status st = sk_map_open(&map, path, err);
 
@@ -205,11 +205,11 @@ sk_status sk_weights_read_config(struct sk_weights *w, const char *path, const c
 	if (st >= 0 && map.len > SK_CONFIG_BYTES_MAX)
 		st = sk_fail(err, SK_ETOOBIG, "%s: %zu bytes, the limit is %d", path, map.len, SK_CONFIG_BYTES_MAX);
 	if (st >= 0) {
-		sk_jread_init(&r, (const char *)map.data, map.len, path, &w->names, err);
+		sk_jpull_init(&r, (const char *)map.data, map.len, path, &w->names, err);
 		if (prefix)
 			add_key(&r, &k, prefix, strlen(prefix));
 		take_object(w, &r, &k);
-		st = sk_jread_end(&r);
+		st = sk_jpull_end(&r);
 	}
 	sk_map_fini(&map);
 	return st;

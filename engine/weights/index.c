@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/jread.h"
+#include "engine/base/jpull.h"
 
 struct index {
 	struct sk_weights *w;
-	struct sk_jread r;
+	struct sk_jpull r;
 	struct sk_table files;          /* name -> place in names */
 	const char **names;
 	size_t len, cap;
@@ -35,17 +35,17 @@ static int32_t place_file(struct index *x, const struct sk_weights_format *kind,
 	sk_weights_show(shown, s->s, s->len);
 	if (s->len <= end_len || s->len > 255 || memchr(s->s, '/', s->len) || memchr(s->s, 0, s->len) || s->s[0] == '.' ||
 	    memcmp(s->s + s->len - end_len, end, end_len) != 0) {
-		sk_jread_fail(&x->r, SK_EFORMAT, "\"%s\" is no name of a %s file in this directory", shown, end);
+		sk_jpull_fail(&x->r, SK_EFORMAT, "\"%s\" is no name of a %s file in this directory", shown, end);
 		return -1;
 	}
 	if (x->len >= SK_FILES_MAX) {
-		sk_jread_fail(&x->r, SK_ETOOBIG, "more than %d files", SK_FILES_MAX);
+		sk_jpull_fail(&x->r, SK_ETOOBIG, "more than %d files", SK_FILES_MAX);
 		return -1;
 	}
 	name = sk_arena_strndup(&x->w->names, s->s, s->len);
 	if (!name || sk_weights_grow((void **)&x->names, sizeof(*x->names), x->len, &x->cap) < 0 ||
 	    sk_table_put(&x->files, name, s->len, (int32_t)x->len) < 0) {
-		sk_jread_fail(&x->r, SK_ENOMEM, "out of memory");
+		sk_jpull_fail(&x->r, SK_ENOMEM, "out of memory");
 		return -1;
 	}
 	x->names[x->len] = name;
@@ -57,32 +57,32 @@ static void take_map(struct index *x, const struct sk_weights_format *kind)
 	struct sk_jstr key, file;
 	char shown[SK_SHOWN];
 
-	if (!sk_jread_enter(&x->r, SK_JREAD_OBJECT))
+	if (!sk_jpull_enter(&x->r, SK_JPULL_OBJECT))
 		return;
-	while (sk_jread_key(&x->r, &key)) {
+	while (sk_jpull_key(&x->r, &key)) {
 		char *name;
 		int32_t at;
 
 		sk_weights_show(shown, key.s, key.len);
 		if (key.len == 0 || key.len > SK_TENSOR_NAME_MAX || memchr(key.s, 0, key.len)) {
-			sk_jread_fail(&x->r, SK_EFORMAT, "\"%s\" is no name of a tensor (1 to %d bytes, no NUL)", shown,
+			sk_jpull_fail(&x->r, SK_EFORMAT, "\"%s\" is no name of a tensor (1 to %d bytes, no NUL)", shown,
 				      SK_TENSOR_NAME_MAX);
 			return;
 		}
 		if (sk_table_find(&x->tensors, key.s, key.len, -1) >= 0) {
-			sk_jread_fail(&x->r, SK_EFORMAT, "tensor %s is there twice", shown);
+			sk_jpull_fail(&x->r, SK_EFORMAT, "tensor %s is there twice", shown);
 			return;
 		}
 		if (x->tensors.len >= SK_TENSORS_MAX) {
-			sk_jread_fail(&x->r, SK_ETOOBIG, "more than %d tensors", SK_TENSORS_MAX);
+			sk_jpull_fail(&x->r, SK_ETOOBIG, "more than %d tensors", SK_TENSORS_MAX);
 			return;
 		}
-		if (!sk_jread_str(&x->r, &file))
+		if (!sk_jpull_str(&x->r, &file))
 			return;
 		at = place_file(x, kind, &file);
 		name = at >= 0 ? sk_arena_strndup(&x->w->names, key.s, key.len) : NULL;
 		if (at < 0 || !name || sk_table_put(&x->tensors, name, key.len, at) < 0) {
-			sk_jread_fail(&x->r, SK_ENOMEM, "out of memory");
+			sk_jpull_fail(&x->r, SK_ENOMEM, "out of memory");
 			return;
 		}
 	}
@@ -125,19 +125,19 @@ static sk_status read_text(struct index *x, const struct sk_weights_format *kind
 	bool found = false;
 	sk_status st;
 
-	sk_jread_enter(&x->r, SK_JREAD_OBJECT);
-	while (sk_jread_key(&x->r, &key)) {
+	sk_jpull_enter(&x->r, SK_JPULL_OBJECT);
+	while (sk_jpull_key(&x->r, &key)) {
 		bool map = key.len == 10 && !memcmp(key.s, "weight_map", 10);
 
 		if (map && found)
-			sk_jread_fail(&x->r, SK_EFORMAT, "weight_map is there twice");
+			sk_jpull_fail(&x->r, SK_EFORMAT, "weight_map is there twice");
 		else if (map)
 			take_map(x, kind);
 		else
-			sk_jread_skip(&x->r);
+			sk_jpull_skip(&x->r);
 		found |= map;
 	}
-	st = sk_jread_end(&x->r);
+	st = sk_jpull_end(&x->r);
 	if (st < 0)
 		return st;
 	if (!x->len)
@@ -158,7 +158,7 @@ sk_status sk_weights_read_index(struct sk_weights *w, const char *path, const st
 	if (st >= 0 && map.len > SK_INDEX_BYTES_MAX)
 		st = sk_fail(err, SK_ETOOBIG, "%s: %zu bytes, the limit is %d", path, map.len, SK_INDEX_BYTES_MAX);
 	if (st >= 0) {
-		sk_jread_init(&x.r, (const char *)map.data, map.len, path, &w->names, err);
+		sk_jpull_init(&x.r, (const char *)map.data, map.len, path, &w->names, err);
 		st = read_text(&x, kind, path, err);
 	}
 	sk_map_fini(&map);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/jread.h"
+#include "engine/base/jpull.h"
 
 enum {
 	FORMAT_HEADER_MAX = 100000000,  /* the format's own */
@@ -49,7 +49,7 @@ struct span { uint64_t begin, end; const char *name; size_t name_len; };
 struct reader {
 	struct sk_weights *w;
 	const struct sk_weights_file *f;
-	struct sk_jread r;
+	struct sk_jpull r;
 	const unsigned char *data;
 	uint64_t data_bytes;
 	struct span *spans;
@@ -64,12 +64,12 @@ static bool is_word(const struct sk_jstr *s, const char *word)
 
 /* ---- one tensor ----------------------------------------------------------------------------------------------- */
 
-static void take_type(struct sk_jread *r, const char *shown, struct entry *e)
+static void take_type(struct sk_jpull *r, const char *shown, struct entry *e)
 {
 	struct sk_jstr s;
 	char word[SK_SHOWN];
 
-	if (!sk_jread_str(r, &s))
+	if (!sk_jpull_str(r, &s))
 		return;
 	for (int i = 0; i < TYPES; i++)
 		if (is_word(&s, types[i].word)) {
@@ -78,33 +78,33 @@ static void take_type(struct sk_jread *r, const char *shown, struct entry *e)
 			e->bits = types[i].bits;
 			return;
 		}
-	sk_jread_fail(r, SK_ENOTSUP, "tensor %s has the unknown type \"%s\"", shown, sk_weights_show(word, s.s, s.len));
+	sk_jpull_fail(r, SK_ENOTSUP, "tensor %s has the unknown type \"%s\"", shown, sk_weights_show(word, s.s, s.len));
 }
 
 /* A number that counts something. */
-static bool take_count(struct sk_jread *r, const char *shown, const char *what, uint64_t *ret_n)
+static bool take_count(struct sk_jpull *r, const char *shown, const char *what, uint64_t *ret_n)
 {
 	struct sk_jnum n;
 
-	if (!sk_jread_num(r, &n))
+	if (!sk_jpull_num(r, &n))
 		return false;
 	if (!n.is_int || n.i < 0) {
-		sk_jread_fail(r, SK_EFORMAT, "tensor %s: %s %g, it must be a whole number from 0 to 2^63 - 1", shown, what, n.f);
+		sk_jpull_fail(r, SK_EFORMAT, "tensor %s: %s %g, it must be a whole number from 0 to 2^63 - 1", shown, what, n.f);
 		return false;
 	}
 	*ret_n = (uint64_t)n.i;
 	return true;
 }
 
-static void take_shape(struct sk_jread *r, const char *shown, struct entry *e)
+static void take_shape(struct sk_jpull *r, const char *shown, struct entry *e)
 {
 	uint64_t d;
 
-	if (!sk_jread_enter(r, SK_JREAD_ARRAY))
+	if (!sk_jpull_enter(r, SK_JPULL_ARRAY))
 		return;
-	while (sk_jread_item(r)) {
+	while (sk_jpull_item(r)) {
 		if (e->dims >= DIMS_MAX) {
-			sk_jread_fail(r, SK_ETOOBIG, "tensor %s has more than %d dimensions", shown, DIMS_MAX);
+			sk_jpull_fail(r, SK_ETOOBIG, "tensor %s has more than %d dimensions", shown, DIMS_MAX);
 			return;
 		}
 		if (!take_count(r, shown, "dimension", &d))
@@ -113,33 +113,33 @@ static void take_shape(struct sk_jread *r, const char *shown, struct entry *e)
 	}
 }
 
-static void take_offsets(struct sk_jread *r, const char *shown, struct entry *e)
+static void take_offsets(struct sk_jpull *r, const char *shown, struct entry *e)
 {
 	uint64_t at[2];
 	int n = 0;
 
-	if (!sk_jread_enter(r, SK_JREAD_ARRAY))
+	if (!sk_jpull_enter(r, SK_JPULL_ARRAY))
 		return;
-	for (; sk_jread_item(r); n++)
+	for (; sk_jpull_item(r); n++)
 		if (n == 2 || !take_count(r, shown, "offset", &at[n])) {
-			sk_jread_fail(r, SK_EFORMAT, "tensor %s: data_offsets of more than two numbers", shown);
+			sk_jpull_fail(r, SK_EFORMAT, "tensor %s: data_offsets of more than two numbers", shown);
 			return;
 		}
 	if (n < 2)
-		sk_jread_fail(r, SK_EFORMAT, "tensor %s: data_offsets of %d numbers, there must be two", shown, n);
+		sk_jpull_fail(r, SK_EFORMAT, "tensor %s: data_offsets of %d numbers, there must be two", shown, n);
 	if (r->status < 0)
 		return;
 	e->begin = at[0];
 	e->end = at[1];
 }
 
-static void take_entry(struct sk_jread *r, const char *shown, struct entry *e)
+static void take_entry(struct sk_jpull *r, const char *shown, struct entry *e)
 {
 	struct sk_jstr key;
 
-	if (!sk_jread_enter(r, SK_JREAD_OBJECT))
+	if (!sk_jpull_enter(r, SK_JPULL_OBJECT))
 		return;
-	while (sk_jread_key(r, &key)) {
+	while (sk_jpull_key(r, &key)) {
 		bool twice = false;
 		char word[SK_SHOWN];
 
@@ -157,14 +157,14 @@ static void take_entry(struct sk_jread *r, const char *shown, struct entry *e)
 			e->has_offsets = true;
 			take_offsets(r, shown, e);
 		} else {
-			sk_jread_fail(r, SK_EFORMAT, "tensor %s: unknown key \"%s\"", shown, sk_weights_show(word, key.s, key.len));
+			sk_jpull_fail(r, SK_EFORMAT, "tensor %s: unknown key \"%s\"", shown, sk_weights_show(word, key.s, key.len));
 		}
 		if (twice)
-			sk_jread_fail(r, SK_EFORMAT, "tensor %s: key %s is there twice", shown,
+			sk_jpull_fail(r, SK_EFORMAT, "tensor %s: key %s is there twice", shown,
 				      sk_weights_show(word, key.s, key.len));
 	}
 	if (!e->has_type || !e->has_shape || !e->has_offsets)
-		sk_jread_fail(r, SK_EFORMAT, "tensor %s: %s is missing", shown,
+		sk_jpull_fail(r, SK_EFORMAT, "tensor %s: %s is missing", shown,
 			      !e->has_type ? "dtype" : !e->has_shape ? "shape" : "data_offsets");
 }
 
@@ -178,17 +178,17 @@ static sk_status place(struct reader *x, const char *shown, struct entry *e)
 	for (size_t i = 0; i < e->dims && fits; i++)
 		fits = !__builtin_mul_overflow(elements, e->dim[i], &elements);
 	if (!fits || __builtin_mul_overflow((uint64_t)elements, (uint64_t)e->bits, &bits) || bits % 8)
-		return sk_jread_fail(&x->r, SK_EFORMAT, "tensor %s: its shape's elements take 2^61 bytes or more, or no whole number",
+		return sk_jpull_fail(&x->r, SK_EFORMAT, "tensor %s: its shape's elements take 2^61 bytes or more, or no whole number",
 				     shown);
 	if (e->begin > e->end)
-		return sk_jread_fail(&x->r, SK_EFORMAT, "tensor %s: begins at offset %" PRIu64 " and ends at %" PRIu64, shown,
+		return sk_jpull_fail(&x->r, SK_EFORMAT, "tensor %s: begins at offset %" PRIu64 " and ends at %" PRIu64, shown,
 				     e->begin, e->end);
 	if (e->end - e->begin != bits / 8)
-		return sk_jread_fail(&x->r, SK_EFORMAT, "tensor %s: offsets %" PRIu64 " to %" PRIu64 " span %" PRIu64
+		return sk_jpull_fail(&x->r, SK_EFORMAT, "tensor %s: offsets %" PRIu64 " to %" PRIu64 " span %" PRIu64
 				     " bytes, its shape and type %s take %" PRIu64, shown, e->begin, e->end, e->end - e->begin,
 				     e->t.type, bits / 8);
 	if (e->end > x->data_bytes)
-		return sk_jread_fail(&x->r, SK_EFORMAT, "tensor %s: ends at byte %" PRIu64 " of the data, which has %" PRIu64
+		return sk_jpull_fail(&x->r, SK_EFORMAT, "tensor %s: ends at byte %" PRIu64 " of the data, which has %" PRIu64
 				     ": truncated, %" PRIu64 " bytes are missing", shown, e->end, x->data_bytes,
 				     e->end - x->data_bytes);
 	e->t.bytes = (size_t)(bits / 8);
@@ -207,11 +207,11 @@ static void take_tensor(struct reader *x, const struct sk_jstr *name)
 	if (x->r.status < 0 || place(x, shown, &e) < 0)
 		return;
 	if (x->spans_len >= SK_TENSORS_MAX) {
-		sk_jread_fail(&x->r, SK_ETOOBIG, "more than %d tensors", SK_TENSORS_MAX);
+		sk_jpull_fail(&x->r, SK_ETOOBIG, "more than %d tensors", SK_TENSORS_MAX);
 		return;
 	}
 	if (sk_weights_grow((void **)&x->spans, sizeof(*x->spans), x->spans_len, &x->spans_cap) < 0) {
-		sk_jread_fail(&x->r, SK_ENOMEM, "out of memory");
+		sk_jpull_fail(&x->r, SK_ENOMEM, "out of memory");
 		return;
 	}
 	x->spans[x->spans_len++] = (struct span){ e.begin, e.end, name->s, name->len };
@@ -278,18 +278,18 @@ static sk_status read_header(struct reader *x)
 	bool metadata = false;
 	sk_status st;
 
-	sk_jread_enter(&x->r, SK_JREAD_OBJECT);
-	while (sk_jread_key(&x->r, &name)) {
+	sk_jpull_enter(&x->r, SK_JPULL_OBJECT);
+	while (sk_jpull_key(&x->r, &name)) {
 		if (!is_word(&name, "__metadata__")) {
 			take_tensor(x, &name);
 		} else if (metadata) {
-			sk_jread_fail(&x->r, SK_EFORMAT, "__metadata__ is there twice");
+			sk_jpull_fail(&x->r, SK_EFORMAT, "__metadata__ is there twice");
 		} else {
 			metadata = true;
-			sk_jread_skip(&x->r);
+			sk_jpull_skip(&x->r);
 		}
 	}
-	st = sk_jread_end(&x->r);
+	st = sk_jpull_end(&x->r);
 	return st < 0 ? st : check_spans(x);
 }
 
@@ -311,7 +311,7 @@ static sk_status safetensors_read(struct sk_weights *w, const struct sk_weights_
 	x.data = f->map.data + 8 + n;
 	x.data_bytes = left - n;
 	sk_arena_init(&escaped, 0);
-	sk_jread_init(&x.r, (const char *)f->map.data + 8, (size_t)n, f->path, &escaped, err);
+	sk_jpull_init(&x.r, (const char *)f->map.data + 8, (size_t)n, f->path, &escaped, err);
 	st = read_header(&x);
 	free(x.spans);
 	sk_arena_fini(&escaped);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON value by value. Time is linear in the text; memory is the arena's for strings with escapes, nothing else.
- * Recursion happens in sk_jread_skip() only, and depth has a cap.
+ * Recursion happens in sk_jpull_skip() only, and depth has a cap.
  */
-#include "engine/base/jread.h"
+#include "engine/base/jpull.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,16 +15,16 @@
 #include "engine/base/utf8.h"
 
 static const char *const type_words[] = {
-	[SK_JREAD_FAULT] = "no value", [SK_JREAD_NULL] = "null", [SK_JREAD_BOOL] = "a bool", [SK_JREAD_NUMBER] = "a number",
-	[SK_JREAD_STRING] = "a string", [SK_JREAD_ARRAY] = "a list", [SK_JREAD_OBJECT] = "an object",
+	[SK_JPULL_FAULT] = "no value", [SK_JPULL_NULL] = "null", [SK_JPULL_BOOL] = "a bool", [SK_JPULL_NUMBER] = "a number",
+	[SK_JPULL_STRING] = "a string", [SK_JPULL_ARRAY] = "a list", [SK_JPULL_OBJECT] = "an object",
 };
 
-void sk_jread_init(struct sk_jread *r, const char *s, size_t len, const char *name, struct sk_arena *arena, struct sk_err *err)
+void sk_jpull_init(struct sk_jpull *r, const char *s, size_t len, const char *name, struct sk_arena *arena, struct sk_err *err)
 {
-	*r = (struct sk_jread){ .s = s, .len = len, .name = name, .arena = arena, .err = err };
+	*r = (struct sk_jpull){ .s = s, .len = len, .name = name, .arena = arena, .err = err };
 }
 
-sk_status sk_jread_fail(struct sk_jread *r, sk_status status, const char *fmt, ...)
+sk_status sk_jpull_fail(struct sk_jpull *r, sk_status status, const char *fmt, ...)
 {
 	size_t line = 1, column = 1;
 	char words[384];
@@ -46,64 +46,64 @@ sk_status sk_jread_fail(struct sk_jread *r, sk_status status, const char *fmt, .
 	return r->status;
 }
 
-static bool bad(struct sk_jread *r, const char *why)
+static bool bad(struct sk_jpull *r, const char *why)
 {
-	sk_jread_fail(r, SK_EFORMAT, "%s", why);
+	sk_jpull_fail(r, SK_EFORMAT, "%s", why);
 	return false;
 }
 
 /* The next byte, or -1 at the end. */
-static int next_byte(const struct sk_jread *r)
+static int next_byte(const struct sk_jpull *r)
 {
 	return r->at < r->len ? (unsigned char)r->s[r->at] : -1;
 }
 
-static void skip_space(struct sk_jread *r)
+static void skip_space(struct sk_jpull *r)
 {
 	while (r->at < r->len && (r->s[r->at] == ' ' || r->s[r->at] == '\t' || r->s[r->at] == '\n' || r->s[r->at] == '\r'))
 		r->at++;
 }
 
-enum sk_jread_type sk_jread_peek(struct sk_jread *r)
+enum sk_jpull_type sk_jpull_peek(struct sk_jpull *r)
 {
 	if (r->status < 0)
-		return SK_JREAD_FAULT;
+		return SK_JPULL_FAULT;
 	skip_space(r);
 	switch (next_byte(r)) {
-	case '{': return SK_JREAD_OBJECT;
-	case '[': return SK_JREAD_ARRAY;
-	case '"': return SK_JREAD_STRING;
-	case 't': case 'f': return SK_JREAD_BOOL;
-	case 'n': return SK_JREAD_NULL;
+	case '{': return SK_JPULL_OBJECT;
+	case '[': return SK_JPULL_ARRAY;
+	case '"': return SK_JPULL_STRING;
+	case 't': case 'f': return SK_JPULL_BOOL;
+	case 'n': return SK_JPULL_NULL;
 	case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
 	case 'N': case 'I':
-		return SK_JREAD_NUMBER;
+		return SK_JPULL_NUMBER;
 	case -1:
 		bad(r, "the text ends where a value is due");
-		return SK_JREAD_FAULT;
+		return SK_JPULL_FAULT;
 	default:
 		bad(r, "a value is due here");
-		return SK_JREAD_FAULT;
+		return SK_JPULL_FAULT;
 	}
 }
 
-static bool expect(struct sk_jread *r, enum sk_jread_type type)
+static bool expect(struct sk_jpull *r, enum sk_jpull_type type)
 {
-	enum sk_jread_type have = sk_jread_peek(r);
+	enum sk_jpull_type have = sk_jpull_peek(r);
 
 	if (have == type)
 		return true;
-	if (have != SK_JREAD_FAULT)
-		sk_jread_fail(r, SK_EFORMAT, "%s is due, here is %s", type_words[type], type_words[have]);
+	if (have != SK_JPULL_FAULT)
+		sk_jpull_fail(r, SK_EFORMAT, "%s is due, here is %s", type_words[type], type_words[have]);
 	return false;
 }
 
-bool sk_jread_enter(struct sk_jread *r, enum sk_jread_type type)
+bool sk_jpull_enter(struct sk_jpull *r, enum sk_jpull_type type)
 {
 	if (!expect(r, type))
 		return false;
-	if (r->depth >= SK_JREAD_DEPTH_MAX) {
-		sk_jread_fail(r, SK_ETOOBIG, "lists and objects are nested deeper than %d", SK_JREAD_DEPTH_MAX);
+	if (r->depth >= SK_JPULL_DEPTH_MAX) {
+		sk_jpull_fail(r, SK_ETOOBIG, "lists and objects are nested deeper than %d", SK_JPULL_DEPTH_MAX);
 		return false;
 	}
 	r->depth++;
@@ -113,7 +113,7 @@ bool sk_jread_enter(struct sk_jread *r, enum sk_jread_type type)
 }
 
 /* Behind a value in a container, or at its begin: whether another one follows. */
-static bool more(struct sk_jread *r, char close, const char *due)
+static bool more(struct sk_jpull *r, char close, const char *due)
 {
 	if (r->status < 0)
 		return false;
@@ -135,18 +135,18 @@ static bool more(struct sk_jread *r, char close, const char *due)
 	return next_byte(r) == close ? bad(r, "a comma before the end of a list or object") : true;
 }
 
-bool sk_jread_item(struct sk_jread *r)
+bool sk_jpull_item(struct sk_jpull *r)
 {
 	return more(r, ']', "a comma or ] is due");
 }
 
-bool sk_jread_key(struct sk_jread *r, struct sk_jstr *ret_key)
+bool sk_jpull_key(struct sk_jpull *r, struct sk_jstr *ret_key)
 {
 	if (!more(r, '}', "a comma or } is due"))
 		return false;
 	if (next_byte(r) != '"')
 		return bad(r, next_byte(r) < 0 ? "the text ends inside a list or object" : "a key in quotes is due");
-	if (!sk_jread_str(r, ret_key))
+	if (!sk_jpull_str(r, ret_key))
 		return false;
 	skip_space(r);
 	if (next_byte(r) != ':')
@@ -157,7 +157,7 @@ bool sk_jread_key(struct sk_jread *r, struct sk_jstr *ret_key)
 
 /* ---- strings -------------------------------------------------------------------------------------------------- */
 
-static bool hex4(struct sk_jread *r, uint32_t *ret_unit)
+static bool hex4(struct sk_jpull *r, uint32_t *ret_unit)
 {
 	uint32_t unit = 0;
 
@@ -177,7 +177,7 @@ static bool hex4(struct sk_jread *r, uint32_t *ret_unit)
 }
 
 /* Behind a backslash; writes what it stands for to out. */
-static bool escape(struct sk_jread *r, char *out, size_t *len)
+static bool escape(struct sk_jpull *r, char *out, size_t *len)
 {
 	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
 	int ch = next_byte(r);
@@ -210,7 +210,7 @@ static bool escape(struct sk_jread *r, char *out, size_t *len)
 }
 
 /* From the opening quote to behind the closing one: checks, and says whether there are escapes. */
-static bool scan_str(struct sk_jread *r, size_t *ret_end, bool *ret_escapes)
+static bool scan_str(struct sk_jpull *r, size_t *ret_end, bool *ret_escapes)
 {
 	size_t at = r->at + 1;
 	uint32_t cp;
@@ -242,13 +242,13 @@ static bool scan_str(struct sk_jread *r, size_t *ret_end, bool *ret_escapes)
 	return true;
 }
 
-bool sk_jread_str(struct sk_jread *r, struct sk_jstr *ret_s)
+bool sk_jpull_str(struct sk_jpull *r, struct sk_jstr *ret_s)
 {
 	size_t end, len = 0;
 	bool escapes;
 	char *out;
 
-	if (!expect(r, SK_JREAD_STRING) || !scan_str(r, &end, &escapes))
+	if (!expect(r, SK_JPULL_STRING) || !scan_str(r, &end, &escapes))
 		return false;
 	r->at++;
 	if (!escapes) {
@@ -258,7 +258,7 @@ bool sk_jread_str(struct sk_jread *r, struct sk_jstr *ret_s)
 	}
 	out = sk_arena_take(r->arena, end - r->at);     /* no escape stands for more bytes than it has */
 	if (!out) {
-		sk_jread_fail(r, SK_ENOMEM, "out of memory for a string of %zu bytes", end - r->at);
+		sk_jpull_fail(r, SK_ENOMEM, "out of memory for a string of %zu bytes", end - r->at);
 		return false;
 	}
 	while (r->at < end) {
@@ -277,7 +277,7 @@ bool sk_jread_str(struct sk_jread *r, struct sk_jstr *ret_s)
 
 /* ---- numbers and words ---------------------------------------------------------------------------------------- */
 
-static bool word(struct sk_jread *r, const char *w)
+static bool word(struct sk_jpull *r, const char *w)
 {
 	size_t n = strlen(w);
 
@@ -287,7 +287,7 @@ static bool word(struct sk_jread *r, const char *w)
 	return true;
 }
 
-static size_t digits(const struct sk_jread *r, size_t at)
+static size_t digits(const struct sk_jpull *r, size_t at)
 {
 	size_t n = 0;
 
@@ -297,7 +297,7 @@ static size_t digits(const struct sk_jread *r, size_t at)
 }
 
 /* The end of the number at r->at by JSON's grammar; 0: it is none. */
-static size_t number_end(const struct sk_jread *r, bool *ret_is_int)
+static size_t number_end(const struct sk_jpull *r, bool *ret_is_int)
 {
 	size_t at = r->at + (r->s[r->at] == '-'), n = digits(r, at);
 
@@ -326,7 +326,7 @@ static size_t number_end(const struct sk_jread *r, bool *ret_is_int)
 }
 
 /* NaN, Infinity, -Infinity: what Python's json writes and reads. */
-static bool odd_number(struct sk_jread *r, struct sk_jnum *ret_n)
+static bool odd_number(struct sk_jpull *r, struct sk_jnum *ret_n)
 {
 	static const struct { const char *word; double value; } odd[] = {
 		{ "NaN", NAN }, { "Infinity", INFINITY }, { "-Infinity", -INFINITY },
@@ -344,20 +344,20 @@ static bool odd_number(struct sk_jread *r, struct sk_jnum *ret_n)
 	return bad(r, "a number is due");
 }
 
-bool sk_jread_num(struct sk_jread *r, struct sk_jnum *ret_n)
+bool sk_jpull_num(struct sk_jpull *r, struct sk_jnum *ret_n)
 {
-	char text[SK_JREAD_NUMBER_MAX + 1];
+	char text[SK_JPULL_NUMBER_MAX + 1];
 	struct sk_jnum n = { 0 };
 	size_t end;
 	long long i;
 
-	if (!expect(r, SK_JREAD_NUMBER))
+	if (!expect(r, SK_JPULL_NUMBER))
 		return false;
 	end = number_end(r, &n.is_int);
 	if (!end)
 		return odd_number(r, ret_n);
-	if (end - r->at > SK_JREAD_NUMBER_MAX) {
-		sk_jread_fail(r, SK_ETOOBIG, "a number of %zu bytes, the limit is %d", end - r->at, SK_JREAD_NUMBER_MAX);
+	if (end - r->at > SK_JPULL_NUMBER_MAX) {
+		sk_jpull_fail(r, SK_ETOOBIG, "a number of %zu bytes, the limit is %d", end - r->at, SK_JPULL_NUMBER_MAX);
 		return false;
 	}
 	memcpy(text, r->s + r->at, end - r->at);
@@ -374,51 +374,51 @@ bool sk_jread_num(struct sk_jread *r, struct sk_jnum *ret_n)
 	return true;
 }
 
-bool sk_jread_bool(struct sk_jread *r, bool *ret_b)
+bool sk_jpull_bool(struct sk_jpull *r, bool *ret_b)
 {
-	if (!expect(r, SK_JREAD_BOOL))
+	if (!expect(r, SK_JPULL_BOOL))
 		return false;
 	*ret_b = r->s[r->at] == 't';
 	return word(r, *ret_b ? "true" : "false");
 }
 
-bool sk_jread_null(struct sk_jread *r)
+bool sk_jpull_null(struct sk_jpull *r)
 {
-	return expect(r, SK_JREAD_NULL) && word(r, "null");
+	return expect(r, SK_JPULL_NULL) && word(r, "null");
 }
 
-bool sk_jread_skip(struct sk_jread *r)
+bool sk_jpull_skip(struct sk_jpull *r)
 {
 	struct sk_jstr s;
 	struct sk_jnum n;
 	bool b;
 
-	switch (sk_jread_peek(r)) {
-	case SK_JREAD_NULL:
-		return sk_jread_null(r);
-	case SK_JREAD_BOOL:
-		return sk_jread_bool(r, &b);
-	case SK_JREAD_NUMBER:
-		return sk_jread_num(r, &n);
-	case SK_JREAD_STRING:
-		return sk_jread_str(r, &s);
-	case SK_JREAD_ARRAY:
-		sk_jread_enter(r, SK_JREAD_ARRAY);
-		while (sk_jread_item(r))
-			sk_jread_skip(r);
+	switch (sk_jpull_peek(r)) {
+	case SK_JPULL_NULL:
+		return sk_jpull_null(r);
+	case SK_JPULL_BOOL:
+		return sk_jpull_bool(r, &b);
+	case SK_JPULL_NUMBER:
+		return sk_jpull_num(r, &n);
+	case SK_JPULL_STRING:
+		return sk_jpull_str(r, &s);
+	case SK_JPULL_ARRAY:
+		sk_jpull_enter(r, SK_JPULL_ARRAY);
+		while (sk_jpull_item(r))
+			sk_jpull_skip(r);
 		break;
-	case SK_JREAD_OBJECT:
-		sk_jread_enter(r, SK_JREAD_OBJECT);
-		while (sk_jread_key(r, &s))
-			sk_jread_skip(r);
+	case SK_JPULL_OBJECT:
+		sk_jpull_enter(r, SK_JPULL_OBJECT);
+		while (sk_jpull_key(r, &s))
+			sk_jpull_skip(r);
 		break;
-	case SK_JREAD_FAULT:
+	case SK_JPULL_FAULT:
 		break;
 	}
 	return r->status == SK_OK;
 }
 
-sk_status sk_jread_end(struct sk_jread *r)
+sk_status sk_jpull_end(struct sk_jpull *r)
 {
 	if (r->status < 0)
 		return r->status;

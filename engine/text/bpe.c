@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Byte-level BPE (tokenizer.ggml.model "gpt2").
+ * BPE: a word starts as its symbols, each a token, and the neighbours whose merge has the lowest rank, the leftmost of equals,
+ * are joined until no neighbours can be.
  *
- * Text is cut into words (pretok.c); a word starts as its bytes, each a token, and the neighbours whose merge
- * has the lowest rank, the leftmost of equals, are joined until no neighbours can be. A byte that is no token
- * is left out, and its neighbours become neighbours, as the Hugging Face library does it.
+ * Symbols are bytes (t->raw: byte-level BPE, whose files write a visible character for each byte), or characters, maybe with a
+ * prefix behind the first and a suffix at the last. One that is no token falls back to its bytes' tokens, or to the unknown
+ * token, or is left out, and its neighbours become neighbours, as the Hugging Face library does it.
  *
- * Short words scan an array; long ones use a list and a heap, O(n log n), so a hostile word of a megabyte costs
- * a fraction of a second. In files, tokens and merges are written in GPT-2's alphabet: a visible character for
- * each byte.
+ * Short words scan an array; long ones use a list and a heap, O(n log n), so a hostile word of a megabyte costs a fraction of
+ * a second.
  */
 #include "engine/text/kind.h"
 
@@ -17,89 +17,30 @@
 
 #include "engine/base/hash.h"
 #include "engine/base/rand.h"
-#include "engine/base/utf8.h"
-#include "engine/text/normal.h"
 
 #define SHORT_MAX	48              /* symbols; the scan is quadratic, but all in two cache lines of each array */
 #define NO_MERGE	UINT64_MAX
+#define PAGES		(0x110000 >> 8)
 
 /* val: rank << 32 | id of the joined token; so the least value is the lowest rank. key: left << 32 | right. */
 struct merge_slot { uint64_t key, val; };
 
 struct bpe {
-	struct sk_pretok *pretok;
 	struct merge_slot *merges;              /* open addressing; val NO_MERGE is empty */
 	uint32_t mask;                          /* slots - 1 */
 	uint64_t seed;
-	int32_t of_byte[256];                   /* -1: this byte is no token */
-	struct sk_table words;                  /* pieces of normal tokens; only where the rule ignores merges */
+	int32_t of_byte[256];                   /* raw: the byte's token; else of "<0xNN>". -1: none */
+	struct sk_table words;                  /* raw: pieces of normal tokens; only where merges are ignored */
+	/* characters */
+	struct sk_vocab vocab;
+	int32_t *pages[PAGES];                  /* ids by code point, -1 for none; no page: none. Without prefix and suffix */
+	char *prefix, *suffix;
+	size_t prefix_len, suffix_len;
+	int32_t unk;
+	bool byte_fallback, fuse_unk, ignore_merges;
 };
 
-/* ---- GPT-2's alphabet ------------------------------------------------------------------------------------------- */
-
-/*
- * Code points 0 to 323 -> byte; -1: not in the alphabet. Visible Latin-1 stands for itself, the rest is moved
- * to 256...
- */
-static int16_t byte_of[324];
-static char letter_of[256][2];
-static uint8_t letter_len[256];
-
-__attribute__((constructor)) static void alphabet_init(void)
-{
-	uint32_t cp, next = 256;
-	char utf8[4];
-	int b;
-
-	memset(byte_of, 0xff, sizeof(byte_of));
-	for (b = 0; b < 256; b++) {
-		cp = (b >= 33 && b <= 126) || (b >= 161 && b != 173) ? (uint32_t)b : next++;
-		byte_of[cp] = (int16_t)b;
-		letter_len[b] = (uint8_t)sk_utf8_put(utf8, cp);
-		memcpy(letter_of[b], utf8, letter_len[b]);
-	}
-}
-
-/* A token outside the alphabet (an added one with a space, say) stands for its own bytes. */
-static size_t bpe_piece(struct sk_str token, char *out)
-{
-	const unsigned char *p = (const unsigned char *)token.s;
-	uint32_t cp;
-	size_t i = 0, n = 0;
-
-	while (i < token.len) {
-		if (p[i] < 0x80) {
-			cp = p[i++];
-		} else {                /* the alphabet ends at U+0143: two bytes at most */
-			if (token.len - i < 2 || p[i] < 0xc2 || p[i] > 0xc5 || (p[i + 1] & 0xc0) != 0x80)
-				goto literal;
-			cp = (uint32_t)(p[i] & 0x1f) << 6 | (p[i + 1] & 0x3f);
-			i += 2;
-		}
-		if (cp >= 324 || byte_of[cp] < 0)
-			goto literal;
-		out[n++] = (char)byte_of[cp];
-	}
-	return n;
-literal:
-	if (token.len)
-		memcpy(out, token.s, token.len);
-	return token.len;
-}
-
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
-
-/* A name for a message: hostile bytes are shown as U+FFFD, at most 40 of them. */
-static const char *shown(struct sk_str s, char out[128])
-{
-	struct sk_buf b = SK_BUF(127);
-
-	sk_utf8_add_lossy(&b, s.s, s.len < 40 ? s.len : 40);
-	memcpy(out, b.len ? b.data : "", b.len);
-	out[b.len] = '\0';
-	sk_buf_fini(&b);
-	return out;
-}
 
 /*
  * Ids by the text of the file; needed while opening only. Eight bytes a slot, so that the whole of a common
@@ -153,11 +94,13 @@ static sk_status index_open(struct index *x, const struct sk_text_src *src, uint
 		return sk_fail(err, SK_ENOMEM, "no memory for %zu tokens", src->vocab);
 	memset(x->slots, 0xff, slots * sizeof(*x->slots));              /* id -1 everywhere */
 	for (i = 0; i < src->vocab; i++) {
+		if (!src->tokens[i].s)
+			continue;
 		hash = sk_hash(src->tokens[i].s, src->tokens[i].len, seed);
 		slot = index_slot(x, src->tokens[i].s, src->tokens[i].len, hash);
 		if (slot->id >= 0)
-			return sk_fail(err, SK_EFORMAT, "tokenizer.ggml.tokens: tokens %d and %zu are both \"%s\"",
-				       slot->id, i, shown(src->tokens[i], name));
+			return sk_fail(err, SK_EFORMAT, "%s: tokens %d and %zu are both \"%s\"", src->tokens_name,
+				       slot->id, i, sk_text_shown(src->tokens[i], name));
 		*slot = (struct index_slot){ (uint32_t)hash, (int32_t)i };
 	}
 	return SK_OK;
@@ -209,11 +152,14 @@ static sk_status merges_alloc(struct sk_text *t, struct bpe *b, size_t len)
 	return SK_OK;
 }
 
-static sk_status merge_failed(size_t i, struct sk_str m, const char *why, struct sk_err *err)
+static sk_status merge_failed(const struct sk_text_src *src, size_t i, const char *why, struct sk_err *err)
 {
-	char name[128];
+	char left[128], right[128];
 
-	return sk_fail(err, SK_EFORMAT, "tokenizer.ggml.merges: merge %zu \"%s\" %s", i, shown(m, name), why);
+	if (src->rights)
+		return sk_fail(err, SK_EFORMAT, "%s: merge %zu \"%s\" \"%s\" %s", src->merges_name, i,
+			       sk_text_shown(src->merges[i], left), sk_text_shown(src->rights[i], right), why);
+	return sk_fail(err, SK_EFORMAT, "%s: merge %zu \"%s\" %s", src->merges_name, i, sk_text_shown(src->merges[i], left), why);
 }
 
 /* A merge on its way from text to ids. */
@@ -222,26 +168,34 @@ struct merge_text { struct sk_str left, right; uint64_t left_hash, right_hash; }
 static sk_status merge_parse(const struct index *x, size_t i, struct merge_text *ret_m, struct sk_err *err)
 {
 	struct sk_str m = x->src->merges[i];
-	const char *space = m.len ? memchr(m.s, ' ', m.len) : NULL;
+	const char *space = m.len && !x->src->rights ? memchr(m.s, ' ', m.len) : NULL;
 	size_t at = space ? (size_t)(space - m.s) : 0;
 
-	if (!at || at + 1 == m.len || memchr(space + 1, ' ', m.len - at - 1))
-		return merge_failed(i, m, "is not two tokens and a space between", err);
-	if (m.len - 1 > SK_TEXT_PIECE_MAX)
-		return merge_failed(i, m, "is too long", err);
-	ret_m->left = (struct sk_str){ m.s, at };
-	ret_m->right = (struct sk_str){ space + 1, m.len - at - 1 };
-	ret_m->left_hash = sk_hash(m.s, at, x->seed);
-	ret_m->right_hash = sk_hash(space + 1, ret_m->right.len, x->seed);
+	if (x->src->rights) {
+		ret_m->left = m;
+		ret_m->right = x->src->rights[i];
+	} else {
+		if (!at || at + 1 == m.len || memchr(space + 1, ' ', m.len - at - 1))
+			return merge_failed(x->src, i, "is not two tokens and a space between", err);
+		ret_m->left = (struct sk_str){ m.s, at };
+		ret_m->right = (struct sk_str){ space + 1, m.len - at - 1 };
+	}
+	if (ret_m->left.len + ret_m->right.len > SK_TEXT_PIECE_MAX)
+		return merge_failed(x->src, i, "is too long", err);
+	if (ret_m->right.len < x->src->prefix.len)
+		return merge_failed(x->src, i, "has a second part that is shorter than continuing_subword_prefix", err);
+	ret_m->left_hash = sk_hash(ret_m->left.s, ret_m->left.len, x->seed);
+	ret_m->right_hash = sk_hash(ret_m->right.s, ret_m->right.len, x->seed);
 	__builtin_prefetch(&x->slots[index_home(x, ret_m->left_hash)]);
 	__builtin_prefetch(&x->slots[index_home(x, ret_m->right_hash)]);
 	return SK_OK;
 }
 
-static bool is_joined(struct sk_str t, const struct merge_text *m)
+/* The right part without the prefix, which only says that it is no beginning. */
+static bool is_joined(struct sk_str t, const struct merge_text *m, size_t prefix_len)
 {
-	return t.len == m->left.len + m->right.len && !memcmp(t.s, m->left.s, m->left.len) &&
-	       !memcmp(t.s + m->left.len, m->right.s, m->right.len);
+	return t.len == m->left.len + m->right.len - prefix_len && !memcmp(t.s, m->left.s, m->left.len) &&
+	       !memcmp(t.s + m->left.len, m->right.s + prefix_len, m->right.len - prefix_len);
 }
 
 /* *guess: the result of merge i + 1 is mostly the token after that of merge i, which saves a search. */
@@ -251,19 +205,21 @@ static sk_status merge_resolve(const struct index *x, size_t i, const struct mer
 	const struct sk_text_src *src = x->src;
 	int32_t left = index_slot(x, m->left.s, m->left.len, m->left_hash)->id, id = *guess;
 	int32_t right = index_slot(x, m->right.s, m->right.len, m->right_hash)->id;
+	size_t cut = src->prefix.len, rest = m->right.len - cut;
+	uint32_t rank = src->ranks ? src->ranks[i] : (uint32_t)i;
 	char joined[SK_TEXT_PIECE_MAX];
 
 	if (left < 0 || right < 0)
-		return merge_failed(i, src->merges[i], "joins what is no token", err);
-	if (id < 0 || (size_t)id >= src->vocab || !is_joined(src->tokens[id], m)) {
+		return merge_failed(src, i, "joins what is no token", err);
+	if (id < 0 || (size_t)id >= src->vocab || !src->tokens[id].s || !is_joined(src->tokens[id], m, cut)) {
 		memcpy(joined, m->left.s, m->left.len);
-		memcpy(joined + m->left.len, m->right.s, m->right.len);
-		id = index_find(x, joined, m->left.len + m->right.len);
+		memcpy(joined + m->left.len, m->right.s + cut, rest);
+		id = index_find(x, joined, m->left.len + rest);
 	}
 	if (id < 0)
-		return merge_failed(i, src->merges[i], "makes what is no token", err);
+		return merge_failed(src, i, "makes what is no token", err);
 	*guess = id + 1;
-	*ret_m = (struct merge_slot){ (uint64_t)(uint32_t)left << 32 | (uint32_t)right, (uint64_t)i << 32 | (uint32_t)id };
+	*ret_m = (struct merge_slot){ (uint64_t)(uint32_t)left << 32 | (uint32_t)right, (uint64_t)rank << 32 | (uint32_t)id };
 	return SK_OK;
 }
 
@@ -317,32 +273,98 @@ static sk_status words_index(struct sk_text *t, struct bpe *b, struct sk_err *er
 	return SK_OK;
 }
 
+/* Ids of single characters by code point. */
+static sk_status pages_make(struct sk_text *t, struct bpe *b, const struct sk_text_src *src, struct sk_err *err)
+{
+	struct sk_piece p = { 0 };
+	uint32_t cp;
+	size_t i;
+
+	for (i = 0; i < src->vocab; i++) {
+		p.s = src->tokens[i].s;
+		p.len = src->tokens[i].len;
+		if (!p.s || !p.len || p.len > 4 || sk_piece_char(&p, 0, &cp) != p.len)
+			continue;
+		if (!b->pages[cp >> 8]) {
+			b->pages[cp >> 8] = malloc(256 * sizeof(int32_t));
+			if (!b->pages[cp >> 8])
+				return sk_fail(err, SK_ENOMEM, "no memory for %zu tokens", src->vocab);
+			memset(b->pages[cp >> 8], 0xff, 256 * sizeof(int32_t));
+			t->mem_bytes += 256 * sizeof(int32_t);
+		}
+		b->pages[cp >> 8][cp & 255] = (int32_t)i;
+	}
+	return SK_OK;
+}
+
+static char *affix_take(struct sk_str s)
+{
+	char *copy = malloc(s.len + 1);
+
+	if (copy && s.len)
+		memcpy(copy, s.s, s.len);
+	return copy;
+}
+
+static sk_status chars_open(struct sk_text *t, struct bpe *b, const struct sk_text_src *src, struct sk_err *err)
+{
+	sk_status st = sk_vocab_open(t, &b->vocab, src, false, err);
+	bool all = true;
+	int i;
+
+	if (st < 0)
+		return st;
+	if (src->prefix.len > SK_TEXT_ADDED_MAX || src->suffix.len > SK_TEXT_ADDED_MAX)
+		return sk_fail(err, SK_ETOOBIG, "continuing_subword_prefix or end_of_word_suffix is over %u bytes", SK_TEXT_ADDED_MAX);
+	b->prefix = affix_take(src->prefix);
+	b->suffix = affix_take(src->suffix);
+	if (!b->prefix || !b->suffix)
+		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
+	b->prefix_len = src->prefix.len;
+	b->suffix_len = src->suffix.len;
+	if (!b->prefix_len && !b->suffix_len)
+		st = pages_make(t, b, src, err);
+	sk_vocab_bytes(&b->vocab, b->of_byte);
+	for (i = 0; i < 256; i++)
+		all = all && b->of_byte[i] >= 0;
+	for (i = 0; i < 256; i++)
+		t->has_byte[i] = all && b->byte_fallback;
+	return st;
+}
+
+static sk_status raw_open(struct sk_text *t, struct bpe *b, const struct index *ids, struct sk_err *err)
+{
+	int i;
+
+	for (i = 0; i < 256; i++) {
+		b->of_byte[i] = index_find(ids, sk_letter_of[i], sk_letter_len[i]);
+		t->has_byte[i] = b->of_byte[i] >= 0;
+	}
+	return b->ignore_merges ? words_index(t, b, err) : SK_OK;
+}
+
 static sk_status bpe_open(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
 {
 	struct bpe *b = calloc(1, sizeof(*b));
 	struct index ids = { 0 };
 	sk_status st;
-	int i;
 
 	if (!b)
 		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
 	t->state = b;
 	t->mem_bytes += sizeof(*b);
 	b->seed = sk_rand_seed();       /* a file cannot know which pairs will collide */
-	st = sk_pretok_open(t->pre, &b->pretok, err);
-	if (st < 0)
-		return st;
+	b->unk = t->unk;
+	b->byte_fallback = src->byte_fallback;
+	b->fuse_unk = src->fuse_unk;
+	b->ignore_merges = src->ignore_merges;
 	if (merges_alloc(t, b, src->merges_len) < 0)
 		return sk_fail(err, SK_ENOMEM, "no memory for %zu merges", src->merges_len);
 	st = index_open(&ids, src, b->seed, err);
 	if (st == SK_OK)
 		st = merges_read(b, &ids, err);
-	for (i = 0; i < 256 && st == SK_OK; i++) {
-		b->of_byte[i] = index_find(&ids, letter_of[i], letter_len[i]);
-		t->has_byte[i] = b->of_byte[i] >= 0;
-	}
-	if (st == SK_OK && t->pre->ignore_merges)
-		st = words_index(t, b, err);
+	if (st == SK_OK)
+		st = t->raw ? raw_open(t, b, &ids, err) : chars_open(t, b, src, err);
 	free(ids.slots);
 	return st;
 }
@@ -350,39 +372,139 @@ static sk_status bpe_open(struct sk_text *t, const struct sk_text_src *src, stru
 static void bpe_close(struct sk_text *t)
 {
 	struct bpe *b = t->state;
+	size_t i;
 
 	if (!b)
 		return;
-	sk_pretok_close(&b->pretok);
 	sk_table_fini(&b->words);
+	sk_vocab_fini(&b->vocab);
+	for (i = 0; i < PAGES; i++)
+		free(b->pages[i]);
+	free(b->prefix);
+	free(b->suffix);
 	free(b->merges);
 	free(b);
 	t->state = NULL;
 }
 
+/* ---- a word's first symbols --------------------------------------------------------------------------------------- */
+
+struct sym_first { int32_t id; uint32_t start; };
+
+static size_t bytes_seed(const struct bpe *b, const struct sk_piece *w, struct sym_first *out)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < w->len; i++) {
+		out[n].id = b->of_byte[(uint8_t)w->s[i]];
+		out[n].start = (uint32_t)i;
+		n += out[n].id >= 0;
+	}
+	return n;
+}
+
+/* The character at `at` with the prefix and suffix of its place; returns the length. */
+static size_t char_name(const struct bpe *b, const struct sk_piece *w, size_t at, size_t size, char name[2 * SK_TEXT_ADDED_MAX + 4])
+{
+	size_t prefix = at ? b->prefix_len : 0, suffix = at + size == w->len ? b->suffix_len : 0;
+
+	memcpy(name, b->prefix, prefix);
+	memcpy(name + prefix, w->s + at, size);
+	memcpy(name + prefix + size, b->suffix, suffix);
+	return prefix + size + suffix;
+}
+
+static int32_t char_find(const struct bpe *b, const struct sk_piece *w, size_t at, size_t size, uint32_t cp)
+{
+	char name[2 * SK_TEXT_ADDED_MAX + 4];
+
+	if (!b->prefix_len && !b->suffix_len)
+		return b->pages[cp >> 8] ? b->pages[cp >> 8][cp & 255] : -1;
+	return sk_vocab_find(&b->vocab, name, char_name(b, w, at, size, name));
+}
+
+/* The tokens of its bytes, all of them or none. */
+static size_t fallback_put(const struct bpe *b, const struct sk_piece *w, size_t at, size_t size, struct sym_first *out)
+{
+	char name[2 * SK_TEXT_ADDED_MAX + 4];
+	size_t len = char_name(b, w, at, size, name), i;
+
+	for (i = 0; i < len; i++)
+		if (b->of_byte[(uint8_t)name[i]] < 0)
+			return 0;
+	for (i = 0; i < len; i++)
+		out[i] = (struct sym_first){ b->of_byte[(uint8_t)name[i]], (uint32_t)(at + (i < size ? i : size)) };
+	return len;
+}
+
+/*
+ * An unknown token waits, so that the next one may be one with it; bytes that stand for a character do not end the waiting,
+ * which is the reference's way. With a prefix or suffix a character that falls back brings their bytes as well.
+ */
+static size_t chars_seed(const struct bpe *b, const struct sk_piece *w, struct sym_first *out)
+{
+	struct sym_first unk = { -1, 0 };
+	size_t i, size, n = 0, got;
+	uint32_t cp;
+	int32_t id;
+
+	for (i = 0; i < w->len; i += size) {
+		size = sk_piece_char(w, i, &cp);
+		id = char_find(b, w, i, size, cp);
+		if (id >= 0) {
+			if (unk.id >= 0)
+				out[n++] = unk;
+			unk.id = -1;
+			out[n++] = (struct sym_first){ id, (uint32_t)i };
+			continue;
+		}
+		if (b->byte_fallback) {
+			got = fallback_put(b, w, i, size, out + n);
+			if (got) {
+				n += got;
+				continue;
+			}
+		}
+		if (b->unk < 0 || (unk.id >= 0 && b->fuse_unk))
+			continue;
+		if (unk.id >= 0)
+			out[n++] = unk;
+		unk = (struct sym_first){ b->unk, (uint32_t)i };
+	}
+	if (unk.id >= 0)
+		out[n++] = unk;
+	return n;
+}
+
+/* How many symbols a word can begin as, at most. */
+static size_t seed_max(const struct bpe *b, size_t len)
+{
+	return b->byte_fallback ? len * (1 + b->prefix_len) + b->suffix_len : len;
+}
+
 /* ---- short words -------------------------------------------------------------------------------------------------- */
 
-static sk_status short_encode(struct sk_text_job *job, const struct bpe *b, const char *s, size_t len, size_t offset)
+static sk_status short_encode(struct sk_text_job *job, const struct bpe *b, const struct sk_piece *w, const struct sym_first *first,
+			      int n)
 {
 	uint64_t val[SHORT_MAX], best;          /* of the pair (i, i + 1) */
 	int32_t id[SHORT_MAX];
-	uint8_t start[SHORT_MAX + 1];
+	uint32_t start[SHORT_MAX + 1];
 	sk_status st;
-	int n = 0, i, at;
+	int i, at;
 
-	for (i = 0; i < (int)len; i++) {
-		id[n] = b->of_byte[(uint8_t)s[i]];
-		start[n] = (uint8_t)i;
-		n += id[n] >= 0;
+	for (i = 0; i < n; i++) {
+		id[i] = first[i].id;
+		start[i] = first[i].start;
 	}
-	start[n] = (uint8_t)len;
+	start[n] = (uint32_t)w->len;
 	for (i = 0; i + 1 < n; i++)
 		val[i] = merge_find(b, id[i], id[i + 1]);
 	while (n > 1) {
 		best = val[0];
 		at = 0;
 		for (i = 1; i + 1 < n; i++)
-			if (val[i] < best) {
+			if (val[i] >> 32 < best >> 32) {
 				best = val[i];
 				at = i;
 			}
@@ -395,14 +517,14 @@ static sk_status short_encode(struct sk_text_job *job, const struct bpe *b, cons
 			start[i] = start[i + 1];
 			val[i - 1] = val[i];    /* val[at] is set below */
 		}
-		start[n] = (uint8_t)len;
+		start[n] = (uint32_t)w->len;
 		if (at > 0)
 			val[at - 1] = merge_find(b, id[at - 1], id[at]);
 		if (at + 1 < n)
 			val[at] = merge_find(b, id[at], id[at + 1]);
 	}
 	for (i = 0; i < n; i++) {
-		st = sk_text_emit(job, id[i], offset + start[i], offset + start[i + 1]);
+		st = sk_text_emit(job, id[i], w, start[i], start[i + 1]);
 		if (st < 0)
 			return st;
 	}
@@ -487,37 +609,28 @@ static void long_merge(const struct bpe *b, struct sym *y, uint32_t n, struct he
 	}
 }
 
-static sk_status long_encode(struct sk_text_job *job, const struct bpe *b, const char *s, size_t len, size_t offset)
+static sk_status long_encode(struct sk_text_job *job, const struct bpe *b, const struct sk_piece *w, const struct sym_first *first,
+			     size_t n)
 {
 	struct heap h = { NULL, 0 };
-	size_t known = 0, i;
 	struct sym *y;
 	sk_status st = SK_OK;
-	uint32_t n = 0;
+	uint32_t i;
 
-	for (i = 0; i < len; i++)
-		known += b->of_byte[(uint8_t)s[i]] >= 0;
-	if (!known)
-		return SK_OK;
-	/* No token is longer than piece_max, so a word that cannot fit is refused before it takes memory. */
-	if (job->ids_max && known / job->t->piece_max > job->ids_max)
-		return sk_fail(job->err, SK_ETOOBIG, "the text has more than %zu tokens", job->ids_max);
-	/* Each merge removes a symbol and its entry, and adds two entries: never more than 2 * known. */
-	y = malloc(known * sizeof(*y));
-	h.at = malloc(2 * known * sizeof(*h.at));
+	/* Each merge removes a symbol and its entry, and adds two entries: never more than 2 * n. */
+	y = malloc(n * sizeof(*y));
+	h.at = malloc(2 * n * sizeof(*h.at));
 	if (!y || !h.at) {
-		st = sk_fail(job->err, SK_ENOMEM, "no memory for a word of %zu bytes", len);
+		st = sk_fail(job->err, SK_ENOMEM, "no memory for a word of %zu bytes", w->len);
 		goto out;
 	}
-	for (i = 0; i < len; i++)
-		if (b->of_byte[(uint8_t)s[i]] >= 0) {
-			y[n].id = b->of_byte[(uint8_t)s[i]];
-			y[n++].start = (uint32_t)i;
-		}
-	long_merge(b, y, n, &h);
-	for (n = 0; n != GONE && st == SK_OK; n = y[n].next)
-		st = sk_text_emit(job, y[n].id, offset + y[n].start,
-				  offset + (y[n].next == GONE ? len : y[y[n].next].start));
+	for (i = 0; i < n; i++) {
+		y[i].id = first[i].id;
+		y[i].start = first[i].start;
+	}
+	long_merge(b, y, (uint32_t)n, &h);
+	for (i = 0; i != GONE && st == SK_OK; i = y[i].next)
+		st = sk_text_emit(job, y[i].id, w, y[i].start, y[i].next == GONE ? w->len : y[y[i].next].start);
 out:
 	free(y);
 	free(h.at);
@@ -526,65 +639,55 @@ out:
 
 /* ---- encoding ----------------------------------------------------------------------------------------------------- */
 
-struct words { struct sk_text_job *job; const struct bpe *b; size_t offset; };
-
-static sk_status word_take(void *arg, const char *word, size_t len, size_t offset)
+/* A whole word that is a token already; -1. */
+static int32_t whole_find(const struct sk_text *t, const struct bpe *b, const struct sk_piece *w)
 {
-	struct words *w = arg;
-	const struct bpe *b = w->b;
-	int32_t id = -1;
-
-	offset += w->offset;
-	if (len == 1)
-		id = b->of_byte[(uint8_t)*word];
-	else if (b->words.len)
-		id = sk_table_find(&b->words, word, len, -1);
-	if (id >= 0)
-		return sk_text_emit(w->job, id, offset, offset + len);
-	return len <= SHORT_MAX ? short_encode(w->job, b, word, len, offset) :
-				  long_encode(w->job, b, word, len, offset);
+	if (t->raw && w->len == 1)
+		return b->of_byte[(uint8_t)*w->s];
+	if (!b->ignore_merges)
+		return -1;
+	return t->raw ? sk_table_find(&b->words, w->s, w->len, -1) : sk_vocab_find(&b->vocab, w->s, w->len);
 }
 
-static sk_status plain_encode(struct sk_text_job *job, const char *s, size_t len)
+static sk_status bpe_encode(struct sk_text_job *job, const struct sk_piece *w)
 {
-	const struct bpe *b = job->t->state;
-	struct words w = { job, b, (size_t)(s - job->text) };
-
-	return sk_pretok_walk(b->pretok, s, len, word_take, &w, job->err);
-}
-
-/* Unicode's composed form first; offsets go through both maps. */
-static sk_status composed_encode(struct sk_text_job *job, const char *s, size_t len)
-{
-	struct sk_normal n = SK_NORMAL;
-	struct sk_text_job sub = *job;
-	size_t base = (size_t)(s - job->text), i;
+	const struct sk_text *t = job->t;
+	const struct bpe *b = t->state;
+	struct sym_first few[SHORT_MAX], *first = few;
+	size_t n, max = seed_max(b, w->len);
+	int32_t id = whole_find(t, b, w);
 	sk_status st;
 
-	st = sk_normal_nfc(&n, s, len);
-	if (st < 0) {
-		sk_normal_fini(&n);
-		return sk_fail(job->err, st, "no memory to compose %zu bytes of text", len);
+	if (id >= 0)
+		return sk_text_emit(job, id, w, 0, w->len);
+	if (max > SHORT_MAX) {
+		if (t->raw) {
+			for (size_t i = n = 0; i < w->len; i++)
+				n += b->of_byte[(uint8_t)w->s[i]] >= 0;
+			st = sk_text_fits(job, n);
+		} else {
+			st = t->has_byte[0] ? sk_text_fits(job, w->len) : SK_OK;
+		}
+		if (st < 0)
+			return st;
+		first = malloc(max * sizeof(*first));
+		if (!first)
+			return sk_fail(job->err, SK_ENOMEM, "no memory for a word of %zu bytes", w->len);
 	}
-	for (i = 0; i <= n.text.len; i++)
-		n.at[i] = job->map ? job->map[base + n.at[i]] : (uint32_t)base + n.at[i];
-	sub.text = n.text.data;
-	sub.map = n.at;
-	st = plain_encode(&sub, n.text.data, n.text.len);
-	sk_normal_fini(&n);
+	n = t->raw ? bytes_seed(b, w, first) : chars_seed(b, w, first);
+	if (!n)
+		st = SK_OK;
+	else
+		st = n <= SHORT_MAX ? short_encode(job, b, w, first, (int)n) : long_encode(job, b, w, first, n);
+	if (first != few)
+		free(first);
 	return st;
-}
-
-static sk_status bpe_encode(struct sk_text_job *job, const char *s, size_t len)
-{
-	return job->t->pre->nfc && !sk_normal_is_ascii(s, len) ? composed_encode(job, s, len) :
-								  plain_encode(job, s, len);
 }
 
 const struct sk_text_kind sk_text_kind_bpe = {
 	.name   = "bpe",
 	.ggml   = "gpt2",
-	.piece  = bpe_piece,
+	.json   = "BPE",
 	.open   = bpe_open,
 	.close  = bpe_close,
 	.encode = bpe_encode,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See normal.h. */
+/* See normal.h. The forms' data is utf8proc's; what the Hugging Face library does not know yet is left as it is. */
 #include "engine/text/normal.h"
 
 #include <stdlib.h>
@@ -8,8 +8,11 @@
 #include <utf8proc.h>
 
 #include "engine/base/utf8.h"
+#include "engine/text/sets.h"
 
-#define MARKS_MAX 256
+#define MARKS_MAX	256
+#define PART_MAX	4096            /* characters put in order and composed at once */
+#define MADE_MAX	18              /* characters that one can decompose into: U+FDFA */
 
 void sk_normal_fini(struct sk_normal *n)
 {
@@ -17,6 +20,12 @@ void sk_normal_fini(struct sk_normal *n)
 	free(n->at);
 	n->at = NULL;
 	n->cap = 0;
+}
+
+void sk_normal_clear(struct sk_normal *n)
+{
+	sk_buf_clear(&n->text);
+	n->failed = SK_OK;
 }
 
 bool sk_normal_is_ascii(const char *s, size_t len)
@@ -29,34 +38,71 @@ bool sk_normal_is_ascii(const char *s, size_t len)
 	return any < 0x80;
 }
 
-/* Append len bytes that came from `from`: byte by byte the same when `same`, else all from its start. */
-static sk_status part_add(struct sk_normal *n, const void *p, size_t len, size_t from, bool same)
+/* Room for more; NULL when there is none. */
+static struct sk_span *room(struct sk_normal *n, size_t more)
 {
-	size_t cap, i, was = n->text.len;
-	uint32_t *at;
-	sk_status st;
+	size_t cap, was = n->text.len;
+	struct sk_span *at;
 
-	if (was + len + 1 > n->cap) {
-		cap = (was + len + 1) * 2;
+	if (was + more > n->cap) {
+		cap = (was + more) * 2;
 		at = realloc(n->at, cap * sizeof(*at));
-		if (!at)
-			return SK_ENOMEM;
+		if (!at) {
+			n->failed = SK_ENOMEM;
+			return NULL;
+		}
 		n->at = at;
 		n->cap = cap;
 	}
-	st = len ? sk_buf_add(&n->text, p, len) : SK_OK;
+	return n->at + was;
+}
+
+void sk_normal_put(struct sk_normal *n, const void *p, size_t len, struct sk_span from)
+{
+	struct sk_span *at;
+	sk_status st;
+	size_t i;
+
+	if (!len || n->failed < 0 || !(at = room(n, len)))
+		return;
+	st = sk_buf_add(&n->text, p, len);
 	if (st < 0)
-		return st;
-	for (i = 0; i < len; i++)
-		n->at[was + i] = (uint32_t)(same ? from + i : from);
-	n->at[was + len] = (uint32_t)(same ? from + len : from);
-	return SK_OK;
+		n->failed = st;
+	else
+		for (i = 0; i < len; i++)
+			at[i] = from;
+}
+
+void sk_normal_put_cp(struct sk_normal *n, uint32_t cp, struct sk_span from)
+{
+	char utf8[4];
+	size_t len = sk_utf8_put(utf8, cp);
+
+	sk_normal_put(n, utf8, len, from);
+}
+
+void sk_normal_keep(struct sk_normal *n, const struct sk_piece *p, size_t from, size_t to)
+{
+	struct sk_span *at;
+	sk_status st;
+	size_t i;
+
+	if (from == to || n->failed < 0 || !(at = room(n, to - from)))
+		return;
+	st = sk_buf_add(&n->text, p->s + from, to - from);
+	if (st < 0)
+		n->failed = st;
+	else if (p->map)
+		memcpy(at, p->map + from, (to - from) * sizeof(*at));
+	else
+		for (i = from; i < to; i++)
+			at[i - from] = (struct sk_span){ p->base + (uint32_t)i, p->base + (uint32_t)i + 1 };
 }
 
 sk_status sk_normal_lossy(struct sk_normal *n, const char *s, size_t len)
 {
-	size_t i = 0, from = 0;
-	sk_status st;
+	struct sk_piece p = { s, len, NULL, 0 };
+	size_t i = 0, from = 0, bad;
 	uint32_t cp;
 	int got;
 
@@ -66,65 +112,191 @@ sk_status sk_normal_lossy(struct sk_normal *n, const char *s, size_t len)
 			i += (size_t)got;
 			continue;
 		}
-		st = part_add(n, s + from, i - from, from, true);
-		if (st == SK_OK)
-			st = part_add(n, "\xef\xbf\xbd", 3, i, false);
-		if (st < 0)
-			return st;
-		i += got ? (size_t)-got : len - i;
+		bad = got ? (size_t)-got : len - i;
+		sk_normal_keep(n, &p, from, i);
+		sk_normal_put(n, "\xef\xbf\xbd", 3, (struct sk_span){ (uint32_t)i, (uint32_t)(i + bad) });
+		i += bad;
 		from = i;
 	}
-	return part_add(n, s + from, len - from, from, true);
+	sk_normal_keep(n, &p, from, len);
+	return n->failed;
 }
 
-/*
- * Where the part that begins at `from` ends: before the next ASCII character (none composes with what is before
- * it), or after MARKS_MAX combining marks in a row.
- */
-static size_t part_end(const char *s, size_t len, size_t from)
-{
-	size_t i = from, marks = 0;
-	uint32_t cp;
-	int got;
+/* ---- the normal forms --------------------------------------------------------------------------------------------- */
 
-	while (i < len && (i == from || (unsigned char)s[i] >= 0x80) && marks < MARKS_MAX) {
-		got = sk_utf8_next(s + i, len - i, &cp);
-		if (got <= 0)
-			got = 1;
-		else
-			marks = utf8proc_get_property((utf8proc_int32_t)cp)->combining_class ? marks + 1 : 0;
-		i += (size_t)got;
+/* `taken`: characters of the text that this one stands for; 0: it was put in beside the one before. */
+struct item { uint32_t cp; uint8_t ccc; uint32_t taken; };
+
+static uint8_t ccc_of(uint32_t cp)
+{
+	if (cp < 0x300 || sk_set_has(SK_SET_INERT, cp))
+		return 0;
+	return (uint8_t)utf8proc_get_property((utf8proc_int32_t)cp)->combining_class;
+}
+
+static size_t decompose(uint32_t cp, bool compat, struct item *out)
+{
+	utf8proc_int32_t into[64];
+	utf8proc_ssize_t n = 1, i;
+	int last = 0;
+
+	into[0] = (utf8proc_int32_t)cp;
+	if (cp >= 0x80 && !sk_set_has(SK_SET_INERT, cp))
+		n = utf8proc_decompose_char((utf8proc_int32_t)cp, into, 64,
+					    UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compat ? UTF8PROC_COMPAT : 0), &last);
+	if (n < 1 || n > MADE_MAX) {
+		into[0] = (utf8proc_int32_t)cp;
+		n = 1;
 	}
+	for (i = 0; i < n; i++)
+		out[i] = (struct item){ (uint32_t)into[i], ccc_of((uint32_t)into[i]), i == 0 };
+	return (size_t)n;
+}
+
+/* Stable, by class, every run of marks. Runs are short. */
+static void marks_sort(struct item *v, size_t len)
+{
+	size_t i, j;
+
+	for (i = 1; i < len; i++) {
+		struct item x = v[i];
+
+		for (j = i; j && x.ccc && v[j - 1].ccc > x.ccc; j--)
+			v[j] = v[j - 1];
+		v[j] = x;
+	}
+}
+
+/* 0: the two do not compose. */
+static uint32_t compose(uint32_t a, uint32_t b)
+{
+	utf8proc_int32_t pair[3] = { (utf8proc_int32_t)a, (utf8proc_int32_t)b, 0 };
+
+	if (b < 0x300 || sk_set_has(SK_SET_INERT, a) || sk_set_has(SK_SET_INERT, b))
+		return 0;
+	if (utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) != 1)
+		return 0;
+	return sk_set_has(SK_SET_INERT, (uint32_t)pair[0]) ? 0 : (uint32_t)pair[0];
+}
+
+static size_t compose_all(struct item *v, size_t len)
+{
+	size_t n = 0, starter = SIZE_MAX, i;
+	uint8_t last = 0;               /* class of the last one kept after the starter */
+	uint32_t to;
+
+	for (i = 0; i < len; i++) {
+		bool beside = starter != SIZE_MAX && n == starter + 1;
+
+		to = 0;
+		if (starter != SIZE_MAX && (beside || (last < v[i].ccc && v[i].ccc)))
+			to = compose(v[starter].cp, v[i].cp);
+		if (to) {
+			v[starter].cp = to;
+			v[starter].taken += v[i].taken;
+			continue;
+		}
+		if (!v[i].ccc)
+			starter = n;
+		last = v[i].ccc;
+		v[n++] = v[i];
+	}
+	return n;
+}
+
+/* The part's characters with their places: each takes its count of old ones, and has the place of the first. */
+static void items_put(struct sk_normal *n, const struct sk_piece *p, size_t from, const struct item *v, size_t len)
+{
+	struct sk_span span = sk_piece_span(p, from, from);
+	size_t i, at = from, size;
+	uint32_t cp, k;
+
+	for (i = 0; i < len; i++) {
+		for (k = 0; k < v[i].taken && at < p->len; k++) {
+			size = sk_piece_char(p, at, &cp);
+			if (!k)
+				span = sk_piece_span(p, at, at + size);
+			at += size;
+		}
+		sk_normal_put_cp(n, v[i].cp, span);
+	}
+}
+
+/* A starter that is surely no second half of a composed character. */
+static bool is_first(uint32_t cp)
+{
+	return cp < 0x300 || (cp >= 0x1e00 && cp < 0x11000 && !ccc_of(cp)) || (cp >= 0x1100 && cp < 0x1160);
+}
+
+/* Where a part ends that no form reaches over: before a character below U+0300, or after so many marks. */
+static size_t part_end(const struct sk_piece *p, size_t from, size_t *ret_chars)
+{
+	size_t i = from, marks = 0, chars = 0;
+	uint32_t cp;
+
+	while (i < p->len && marks < MARKS_MAX && chars < PART_MAX) {
+		size_t n = sk_piece_char(p, i, &cp);
+
+		if (i > from && (cp < 0x300 || (chars > 64 && is_first(cp))))
+			break;
+		marks = ccc_of(cp) ? marks + 1 : 0;
+		chars++;
+		i += n;
+	}
+	*ret_chars = chars;
 	return i;
 }
 
-sk_status sk_normal_nfc(struct sk_normal *n, const char *s, size_t len)
+static void part_form(struct sk_normal *n, const struct sk_piece *p, size_t from, size_t to, enum sk_form form,
+		      struct item *items)
 {
-	utf8proc_uint8_t *composed;
-	utf8proc_ssize_t got;
-	sk_status st = SK_OK;
-	size_t i, end;
-	bool same;
+	bool compat = form == SK_FORM_NFKC || form == SK_FORM_NFKD, same = true;
+	size_t i, len = 0, size, old = 0;
+	uint32_t cp;
 
-	for (i = 0; i < len && st == SK_OK; i = end) {
-		for (end = i; end < len && (unsigned char)s[end] < 0x80; end++)
+	for (i = from; i < to; i += size) {
+		size = sk_piece_char(p, i, &cp);
+		len += decompose(cp, compat, items + len);
+	}
+	marks_sort(items, len);
+	if (form == SK_FORM_NFC || form == SK_FORM_NFKC)
+		len = compose_all(items, len);
+	for (i = from; i < to && same; i += size, old++) {
+		size = sk_piece_char(p, i, &cp);
+		same = old < len && items[old].cp == cp;
+	}
+	if (same && old == len)
+		sk_normal_keep(n, p, from, to);
+	else
+		items_put(n, p, from, items, len);
+}
+
+sk_status sk_normal_form(struct sk_normal *n, const struct sk_piece *p, enum sk_form form)
+{
+	struct item *items = NULL, *more;
+	size_t i, end, chars, room_len = 0;
+
+	for (i = 0; i < p->len && n->failed == SK_OK; i = end) {
+		for (end = i; end < p->len && (unsigned char)p->s[end] < 0x80; end++)
 			;
-		if (end > i + 1 || end == len) {        /* ASCII, all but the last: that may compose with what follows */
-			end -= end < len;
-			st = part_add(n, s + i, end - i, i, true);
+		/* ASCII, all but the last: that may compose with what follows. */
+		if (end > i + 1 || (end == p->len && end > i)) {
+			end -= end < p->len;
+			sk_normal_keep(n, p, i, end);
 			continue;
 		}
-		end = part_end(s, len, i);
-		composed = NULL;
-		got = utf8proc_map((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(end - i), &composed,
-				   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-		if (got < 0)
-			return SK_ENOMEM;
-		same = (size_t)got == end - i && !memcmp(composed, s + i, end - i);
-		st = part_add(n, composed, (size_t)got, i, same);
-		free(composed);
-		if (st == SK_OK && !same)
-			n->at[n->text.len] = (uint32_t)end;
+		end = part_end(p, i, &chars);
+		if (chars > room_len) {
+			room_len = chars < 64 ? 64 : chars;
+			more = realloc(items, room_len * MADE_MAX * sizeof(*items));
+			if (!more) {
+				n->failed = SK_ENOMEM;
+				break;
+			}
+			items = more;
+		}
+		part_form(n, p, i, end, form, items);
 	}
-	return st == SK_OK && !n->at ? part_add(n, "", 0, len, false) : st;
+	free(items);
+	return n->failed;
 }

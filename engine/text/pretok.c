@@ -32,6 +32,8 @@
  */
 #define GPT2	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define TAIL	" ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+/* As BLOOM's file has it: a class inside a class. */
+#define BLOOM_FILE " ?[^(\\s|[.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c])]+"
 #define SHORT	"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
 /*
@@ -69,6 +71,22 @@ static const struct sk_pretok_rule rules[] = {
 const struct sk_pretok_rule *sk_pretok_at(size_t i)
 {
 	return i < sizeof(rules) / sizeof(rules[0]) ? &rules[i] : NULL;
+}
+
+/* Patterns are written in files as in the table, but for BLOOM's. */
+const struct sk_pretok_rule *sk_pretok_by_pattern(const char *pattern, size_t len)
+{
+	const struct sk_pretok_stage *s;
+	size_t i;
+
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		s = rules[i].stages;
+		if (!s[1].pattern && !rules[i].digits && strlen(s->pattern) == len && !memcmp(s->pattern, pattern, len))
+			return &rules[i];
+	}
+	if (len == sizeof(BLOOM_FILE) - 1 && !memcmp(pattern, BLOOM_FILE, len))
+		return sk_pretok_find("bloom", 5);
+	return NULL;
 }
 
 static bool name_in(const char *names, const char *name, size_t len)

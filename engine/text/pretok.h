@@ -35,6 +35,9 @@ const struct sk_pretok_rule *sk_pretok_find(const char *name, size_t len);
 /* The i-th row of the table; NULL after the last. */
 const struct sk_pretok_rule *sk_pretok_at(size_t i);
 
+/* The row of one stage whose pattern is this one, as a tokenizer.json writes it; NULL: none. */
+const struct sk_pretok_rule *sk_pretok_by_pattern(const char *pattern, size_t len);
+
 /* SK_ENOMEM; SK_EBUG when a pattern of the table does not compile. */
 sk_status sk_pretok_open(const struct sk_pretok_rule *rule, struct sk_pretok **ret_p, struct sk_err *err);
 void sk_pretok_close(struct sk_pretok **p);

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tokenizer around its kind: pieces and flags of all tokens, added tokens found in the text, offsets, ids.
- *
- *	caller's bytes -> (U+FFFD for ill-formed parts) -> split at added tokens -> kind->encode -> sk_text_emit
+ * Opening a tokenizer around its kind: pieces and flags of all tokens, added tokens, special ids; and facts about it.
  */
 #include "engine/text/kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/base/utf8.h"
-#include "engine/text/normal.h"
 
 #define SK_TEXT_KIND(name) extern const struct sk_text_kind sk_text_kind_##name;
 #include "engine/text/kinds.def"
@@ -31,12 +26,12 @@ static const char *const turn_ends[] = { "<|im_end|>", "<|eot_id|>", "<|eom_id|>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
 
-static const struct sk_text_kind *kind_find(struct sk_str name)
+static const struct sk_text_kind *kind_find(struct sk_str name, bool json)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strlen(kinds[i]->ggml) == name.len && !memcmp(kinds[i]->ggml, name.s, name.len))
+		if (sk_str_is(name, json ? kinds[i]->json : kinds[i]->ggml ? kinds[i]->ggml : ""))
 			return kinds[i];
 	return NULL;
 }
@@ -51,34 +46,57 @@ static sk_status src_check(const struct sk_text_src *src, struct sk_err *err)
 	size_t i;
 
 	if (!src->vocab)
-		return sk_fail(err, SK_EFORMAT, "tokenizer.ggml.tokens: the vocabulary is empty");
+		return sk_fail(err, SK_EFORMAT, "%s: the vocabulary is empty", src->tokens_name);
 	if (src->vocab > SK_TEXT_VOCAB_MAX)
-		return sk_fail(err, SK_ETOOBIG, "tokenizer.ggml.tokens: %zu tokens, the limit is %u", src->vocab,
+		return sk_fail(err, SK_ETOOBIG, "%s: %zu tokens, the limit is %u", src->tokens_name, src->vocab,
 			       SK_TEXT_VOCAB_MAX);
 	if (src->merges_len > SK_TEXT_MERGES_MAX)
-		return sk_fail(err, SK_ETOOBIG, "tokenizer.ggml.merges: %zu merges, the limit is %u", src->merges_len,
+		return sk_fail(err, SK_ETOOBIG, "%s: %zu merges, the limit is %u", src->merges_name, src->merges_len,
 			       SK_TEXT_MERGES_MAX);
 	for (i = 0; i < src->vocab; i++)
 		if (src->tokens[i].len > SK_TEXT_PIECE_MAX)
-			return sk_fail(err, SK_ETOOBIG, "tokenizer.ggml.tokens: token %zu has %zu bytes, the limit is %u",
-				       i, src->tokens[i].len, SK_TEXT_PIECE_MAX);
+			return sk_fail(err, SK_ETOOBIG, "%s: token %zu has %zu bytes, the limit is %u",
+				       src->tokens_name, i, src->tokens[i].len, SK_TEXT_PIECE_MAX);
 	return SK_OK;
 }
 
-static sk_status id_check(const char *what, int64_t id, size_t vocab, int32_t *ret_id, struct sk_err *err)
+static sk_status id_check(const char *what, bool json, int64_t id, size_t vocab, int32_t *ret_id, struct sk_err *err)
 {
 	if (id == -1 || id == UINT32_MAX) {     /* some writers say "none" with all bits set */
 		*ret_id = -1;
 		return SK_OK;
 	}
 	if (id < 0 || (uint64_t)id >= vocab)
-		return sk_fail(err, SK_EFORMAT, "tokenizer.ggml.%s_token_id is %lld, but the vocabulary has %zu tokens",
-			       what, (long long)id, vocab);
+		return sk_fail(err, SK_EFORMAT, "%s%s_token_id is %lld, but the vocabulary has %zu tokens",
+			       json ? "" : "tokenizer.ggml.", what, (long long)id, vocab);
 	*ret_id = (int32_t)id;
 	return SK_OK;
 }
 
-static sk_status ids_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+/* The ids around a text with specials. */
+static sk_status around_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+{
+	const struct sk_text_pipe *p = src->pipe;
+
+	t->before_len = p ? p->before_len : t->add_bos;
+	t->after_len = p ? p->after_len : t->add_eos;
+	t->around = malloc((t->before_len + t->after_len + 1) * sizeof(*t->around));
+	if (!t->around)
+		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
+	if (p && p->before_len)
+		memcpy(t->around, p->before, p->before_len * sizeof(*t->around));
+	if (p && p->after_len)
+		memcpy(t->around + p->before_len, p->after, p->after_len * sizeof(*t->around));
+	if (!p && t->add_bos)
+		t->around[0] = t->bos;
+	if (!p && t->add_eos)
+		t->around[t->before_len] = t->eos;
+	t->add_bos = t->before_len && t->bos >= 0 && t->around[0] == t->bos;
+	t->add_eos = t->after_len && t->eos >= 0 && t->around[t->before_len + t->after_len - 1] == t->eos;
+	return SK_OK;
+}
+
+static sk_status ids_take(struct sk_text *t, const struct sk_text_src *src, const struct sk_pretok_rule *rule, struct sk_err *err)
 {
 	int32_t eot = -1, eom = -1;
 	const struct { const char *what; int64_t id; int32_t *ret_id; } ids[] = {
@@ -91,9 +109,17 @@ static sk_status ids_take(struct sk_text *t, const struct sk_text_src *src, stru
 	int32_t id;
 
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-		st = id_check(ids[i].what, ids[i].id, src->vocab, ids[i].ret_id, err);
+		st = id_check(ids[i].what, src->pipe != NULL, ids[i].id, src->vocab, ids[i].ret_id, err);
 		if (st < 0)
 			return st;
+	}
+	if (src->pipe) {
+		for (i = 0; i < src->ends_len; i++)
+			if (src->ends[i] >= 0 && src->ends[i] < t->vocab)
+				t->flags[src->ends[i]] |= SK_TF_EOS;
+		if (!src->ends_len && t->eos >= 0)
+			t->flags[t->eos] |= SK_TF_EOS;
+		return around_take(t, src, err);
 	}
 	if (t->eos >= 0)
 		t->flags[t->eos] |= SK_TF_EOS;
@@ -109,38 +135,79 @@ static sk_status ids_take(struct sk_text *t, const struct sk_text_src *src, stru
 			if (strlen(turn_ends[i]) == len && !memcmp(turn_ends[i], p, len))
 				t->flags[id] |= SK_TF_EOS;
 	}
-	t->add_bos = t->bos >= 0 && (src->add_bos < 0 ? t->pre->add_bos : src->add_bos > 0);
+	t->add_bos = t->bos >= 0 && (src->add_bos < 0 ? rule->add_bos : src->add_bos > 0);
 	t->add_eos = t->eos >= 0 && src->add_eos > 0;
-	return SK_OK;
+	return around_take(t, src, err);
+}
+
+/*
+ * The bytes that a token's letters of the alphabet stand for; a token outside the alphabet (an added one with a space, say)
+ * stands for its own.
+ */
+static size_t piece_bytes(struct sk_str token, char out[SK_TEXT_PIECE_MAX])
+{
+	struct sk_piece p = { token.s, token.len, NULL, 0 };
+	size_t i, n = 0, size;
+	uint32_t cp;
+	int b;
+
+	for (i = 0; i < token.len; i += size) {
+		if ((unsigned char)token.s[i] >= 0x80 && (token.len - i < 2 || (unsigned char)token.s[i] < 0xc2 ||
+		    (unsigned char)token.s[i] > 0xc5 || (token.s[i + 1] & 0xc0) != 0x80))
+			break;          /* the alphabet ends at U+0143: two bytes at most */
+		size = sk_piece_char(&p, i, &cp);
+		b = sk_letter_byte(cp);
+		if (b < 0)
+			break;
+		out[n++] = (char)b;
+	}
+	if (i == token.len)
+		return n;
+	memcpy(out, token.s, token.len);
+	return token.len;
 }
 
 /* Pieces and flags. */
 static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
 {
+	struct sk_buf b = SK_BUF((size_t)INT32_MAX);
 	size_t total = 0, i, len;
-	char *p;
+	char place[SK_TEXT_PIECE_MAX];
+	sk_status st;
 
 	for (i = 0; i < src->vocab; i++)
 		total += src->tokens[i].len;
 	if (total > INT32_MAX)
-		return sk_fail(err, SK_ETOOBIG, "tokenizer.ggml.tokens: %zu bytes of text, the limit is %d", total,
+		return sk_fail(err, SK_ETOOBIG, "%s: %zu bytes of text, the limit is %d", src->tokens_name, total,
 			       INT32_MAX);
-	t->bytes = malloc(total + 1);
 	t->at = malloc((src->vocab + 1) * sizeof(*t->at));
 	t->flags = calloc(src->vocab, 1);
-	if (!t->bytes || !t->at || !t->flags)
+	if (!t->at || !t->flags || sk_buf_reserve(&b, total + 1) < 0) {
+		sk_buf_fini(&b);
 		return sk_fail(err, SK_ENOMEM, "no memory for %zu tokens", src->vocab);
-	t->at[0] = 0;
+	}
 	for (i = 0; i < src->vocab; i++) {
-		len = t->kind->piece(src->tokens[i], t->bytes + t->at[i]);
-		t->at[i + 1] = t->at[i] + (uint32_t)len;
+		t->at[i] = (uint32_t)b.len;
+		if (!src->tokens[i].s)
+			t->flags[i] = SK_TF_HOLE;
+		else if (t->raw_pieces)
+			sk_buf_add(&b, place, piece_bytes(src->tokens[i], place));
+		else
+			sk_decoder_piece(&t->decoder, src->tokens[i].s, src->tokens[i].len, &b);
+		len = b.len - t->at[i];
+		if (!t->raw)
+			len = src->tokens[i].len;
 		if (len > t->piece_max)
 			t->piece_max = (uint32_t)len;
 	}
-	t->bytes[t->at[src->vocab]] = '\0';
-	p = realloc(t->bytes, t->at[src->vocab] + 1u);
-	if (p)
-		t->bytes = p;
+	t->at[src->vocab] = (uint32_t)b.len;
+	if (b.failed < 0) {
+		st = b.failed;
+		sk_buf_fini(&b);
+		return sk_fail(err, st, "%s: the tokens' text takes more than %d bytes, or there is no memory", src->tokens_name, INT32_MAX);
+	}
+	sk_buf_str(&b);
+	t->bytes = b.data;
 	if (!t->piece_max)
 		t->piece_max = 1;
 	t->text_max = t->piece_max;
@@ -148,48 +215,90 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, s
 	return SK_OK;
 }
 
-/*
- * Whether every rule of pretok.c ends a word before s[i], whatever is around: between an ASCII letter and a blank or
- * newline, as no match that has a letter goes on with white space; and between a newline and a letter (an ASCII one, or
- * a lead byte of U+5000 to U+8FFF), as no match that has a newline goes on with anything but white space. No pattern
- * looks back, so the words after the cut do not depend on what is before it; and nothing composes across it.
- */
-static inline bool is_cut(const char *s, size_t i)
+static sk_status added_put(struct sk_text *t, const struct sk_added *a, const struct sk_text_src *src, struct sk_err *err)
 {
-	uint8_t a = (uint8_t)s[i - 1], b = (uint8_t)s[i];
-	bool letter_before = (uint8_t)((a | 0x20) - 'a') < 26, letter_after = (uint8_t)((b | 0x20) - 'a') < 26;
+	struct sk_normal room[2] = { SK_NORMAL, SK_NORMAL };
+	struct sk_trie *trie = a->normalized ? &t->added_normal : &t->added;
+	struct sk_piece p = { a->text.s, a->text.len, NULL, 0 };
+	sk_status st = SK_OK;
+	uint32_t node = 0;
+	size_t j;
 
-	return (letter_before && (b == ' ' || b == '\n')) || (a == '\n' && (letter_after || (b >= 0xe5 && b <= 0xe8)));
+	if (a->text.len > SK_TEXT_ADDED_MAX)
+		return sk_fail(err, SK_ETOOBIG, "%s: added token %d has %zu bytes, the limit is %u", src->tokens_name, a->id,
+			       a->text.len, SK_TEXT_ADDED_MAX);
+	if (trie == &t->added_normal)
+		st = sk_normalize(&t->normal, &p, room, &p, err);
+	/* Of equal ones the first counts. */
+	for (j = 0; st == SK_OK && j < p.len && trie->len && (node = sk_trie_step(trie, node, (uint8_t)p.s[j])); j++)
+		;
+	if (st == SK_OK && p.len && !(trie->len && j == p.len && node && trie->nodes[node].value >= 0)) {
+		if (sk_trie_add(trie, p.s, p.len, a->id) < 0)
+			st = sk_fail(err, SK_ENOMEM, "no memory for added tokens");
+		else
+			t->added_first[trie == &t->added_normal][(uint8_t)p.s[0]] = true;
+	}
+	/* An added token stands for its text in the file; its piece is shorter where that has the alphabet's letters. */
+	if (a->text.len > t->text_max)
+		t->text_max = (uint32_t)a->text.len;
+	for (j = 1; j < a->text.len; j++)
+		t->added_cut = t->added_cut || sk_text_is_cut(a->text.s, j);
+	sk_normal_fini(&room[0]);
+	sk_normal_fini(&room[1]);
+	return st;
+}
+
+static void added_flags(struct sk_text *t, const struct sk_added *a)
+{
+	t->flags[a->id] |= SK_TF_ADDED | (a->special ? SK_TF_SPECIAL : 0) | (a->lstrip ? SK_TF_LSTRIP : 0) |
+			   (a->rstrip ? SK_TF_RSTRIP : 0) | (a->single_word ? SK_TF_WORD : 0);
+}
+
+/* Of a tokenizer.json: the special ones first, which matters only where two are equal. */
+static sk_status pipe_added_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+{
+	const struct sk_added *a = src->pipe->added;
+	sk_status st = SK_OK;
+	bool strips = false;
+	size_t i, round;
+
+	for (round = 0; round < 2; round++)
+		for (i = 0; i < src->pipe->added_len && st == SK_OK; i++) {
+			if (a[i].special != !round || !a[i].text.len)
+				continue;
+			if (SK_BUG_IF(a[i].id < 0 || a[i].id >= t->vocab))
+				return SK_EBUG;
+			added_flags(t, &a[i]);
+			strips = strips || a[i].lstrip || a[i].rstrip;
+			st = added_put(t, &a[i], src, err);
+		}
+	if (strips) {
+		t->added_cut = true;
+		t->text_max = 0;
+	}
+	return st;
 }
 
 /* Added tokens are found by their text in the file, which is what a person writes. */
 static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
 {
-	struct sk_str s;
+	struct sk_added a = { .id = 0 };
+	sk_status st = SK_OK;
 	size_t i;
 
-	for (i = 0; src->types && i < src->vocab; i++) {
-		if (src->types[i] == SK_TOKEN_CONTROL || src->types[i] == SK_TOKEN_UNKNOWN)
-			t->flags[i] = SK_TF_SPECIAL | SK_TF_ADDED;
-		else if (src->types[i] == SK_TOKEN_USER)
-			t->flags[i] = SK_TF_ADDED;
-		s = src->tokens[i];
-		if (!(t->flags[i] & SK_TF_ADDED) || !s.len)
+	if (src->pipe)
+		return pipe_added_take(t, src, err);
+	for (i = 0; src->types && i < src->vocab && st == SK_OK; i++) {
+		a.special = src->types[i] == SK_TOKEN_CONTROL || src->types[i] == SK_TOKEN_UNKNOWN;
+		if (!a.special && src->types[i] != SK_TOKEN_USER)
 			continue;
-		if (s.len > SK_TEXT_ADDED_MAX)
-			return sk_fail(err, SK_ETOOBIG, "tokenizer.ggml.tokens: added token %zu has %zu bytes, the limit is %u",
-				       i, s.len, SK_TEXT_ADDED_MAX);
-		if (sk_trie_add(&t->added, s.s, s.len, (int32_t)i) < 0)
-			return sk_fail(err, SK_ENOMEM, "no memory for added tokens");
-		t->added_first[(uint8_t)s.s[0]] = true;
-		/* An added token stands for its text in the file; its piece is shorter where that has the alphabet's letters. */
-		if (s.len > t->text_max)
-			t->text_max = (uint32_t)s.len;
-		for (size_t j = 1; j < s.len; j++)
-			t->added_cut = t->added_cut || is_cut(s.s, j);
+		a.id = (int32_t)i;
+		a.text = src->tokens[i];
+		added_flags(t, &a);
+		if (a.text.len)
+			st = added_put(t, &a, src, err);
 	}
-	t->mem_bytes += t->added.cap * sizeof(*t->added.nodes);
-	return SK_OK;
+	return st;
 }
 
 static sk_status template_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
@@ -205,39 +314,156 @@ static sk_status template_take(struct sk_text *t, const struct sk_text_src *src,
 	return SK_OK;
 }
 
-sk_status sk_text_open(const struct sk_text_src *src, struct sk_text **ret_t, struct sk_err *err)
+/* The words of a row of pretok.c, as one step. */
+static sk_status rule_take(struct sk_text *t, const struct sk_pretok_rule *rule, struct sk_err *err)
 {
-	struct sk_text *t;
+	struct sk_stage *step;
 	sk_status st;
 
-	st = src_check(src, err);
-	if (st < 0)
-		return st;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
-	t->mem_bytes = sizeof(*t);
-	t->vocab = (int32_t)src->vocab;
-	t->kind = kind_find(src->kind);
-	t->pre = sk_pretok_find(src->pre.s, src->pre.len);
-	if (!t->kind)
-		st = sk_fail(err, SK_ENOTSUP, "tokenizer.ggml.model \"%.*s\" is not supported", shown_len(src->kind),
-			     src->kind.s);
-	else if (!t->pre)
-		st = sk_fail(err, SK_ENOTSUP, "tokenizer.ggml.pre \"%.*s\" is not known", shown_len(src->pre),
-			     src->pre.s);
-	if (st == SK_OK) {
-		snprintf(t->pre_name, sizeof(t->pre_name), "%.*s", (int)strcspn(t->pre->names, " "), t->pre->names);
-		st = pieces_take(t, src, err);
+	snprintf(t->pre_name, sizeof(t->pre_name), "%.*s", (int)strcspn(rule->names, " "), rule->names);
+	st = sk_stages_add(&t->steps, &sk_pretokenizer_rule, &step, err);
+	if (st == SK_OK)
+		st = sk_pretok_open(rule, &step->pretok, err);
+	if (st == SK_OK && rule->nfc)
+		st = sk_stages_add(&t->normal, &sk_normalizer_nfc, &step, err);
+	t->composes = rule->nfc;
+	t->raw = t->raw_pieces = true;
+	return st;
+}
+
+/* Whether every byte has its letter among the tokens. */
+static bool letters_all(const struct sk_text_src *src)
+{
+	bool has[256] = { false };
+	struct sk_piece p;
+	size_t i, n = 0;
+	uint32_t cp;
+	int b;
+
+	for (i = 0; i < src->vocab; i++) {
+		p = (struct sk_piece){ src->tokens[i].s, src->tokens[i].len, NULL, 0 };
+		if (!p.s || !p.len || p.len > 2 || sk_piece_char(&p, 0, &cp) != p.len)
+			continue;
+		b = sk_letter_byte(cp);
+		n += b >= 0 && !has[b];
+		if (b >= 0)
+			has[b] = true;
 	}
+	return n == 256;
+}
+
+/*
+ * Where ByteLevel is the last step and BPE the model, words stay bytes and are never written in the alphabet. Not where a
+ * letter that is no token, a prefix or a suffix would make a difference.
+ */
+static void raw_choose(struct sk_text *t, const struct sk_text_src *src)
+{
+	struct sk_stage *last = t->steps.len ? &t->steps.v[t->steps.len - 1] : NULL;
+	bool prefix = false;
+
+	t->raw_pieces = t->decoder.len == 1 && t->decoder.v[0].op == &sk_decoder_bytes;
+	t->raw = last && sk_pre_is_bytes(last, &prefix) && !strcmp(t->kind->name, "bpe") && !src->prefix.len && !src->suffix.len &&
+		 (letters_all(src) || (src->unk < 0 && !src->byte_fallback)) && t->raw_pieces;
+	if (t->raw)
+		sk_pre_bytes_raw(last, true);
+}
+
+static sk_status pipe_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+{
+	struct sk_text_pipe *p = src->pipe;
+	bool known = true, prefix = false, one;
+	size_t i;
+
+	t->normal = p->normal;
+	t->steps = p->pre;
+	t->decoder = p->decoder;
+	p->normal = p->pre = p->decoder = (struct sk_stages){ NULL, 0 };
+	t->trim = p->trim;
+	t->trim_prefix = p->trim_prefix;
+	if (t->steps.len)
+		snprintf(t->pre_name, sizeof(t->pre_name), "%s", ((const struct sk_pretokenizer_op *)t->steps.v[t->steps.len - 1].op)->type);
+	raw_choose(t, src);
+	for (i = 0; i < t->steps.len; i++) {
+		known = known && sk_pre_is_known(&t->steps.v[i]);
+		prefix = (sk_pre_is_bytes(&t->steps.v[i], &one) && one) || prefix;
+	}
+	t->composes = t->normal.len == 1 && t->normal.v[0].op == &sk_normalizer_nfc;
+	t->added_cut = !t->raw || !known || prefix || (t->normal.len && !t->composes);
+	return sk_decoder_check(&t->decoder, err);
+}
+
+/* Whether no step makes text shorter, but for composing; so that bytes of text say something about the number of tokens. */
+static bool keeps_bytes(const struct sk_text *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->normal.len; i++) {
+		const struct sk_stage *s = &t->normal.v[i];
+		bool grows = s->op == &sk_normalizer_prepend || (s->op == &sk_normalizer_replace && !s->re && s->b_len >= s->a_len);
+
+		if (!grows && !(t->raw && t->composes))
+			return false;
+	}
+	for (i = 0; i < t->steps.len && !t->raw; i++)
+		if (t->steps.v[i].op != &sk_pretokenizer_metaspace)
+			return false;
+	for (i = 0; i < t->steps.len && t->raw; i++)
+		if (!sk_pre_is_known(&t->steps.v[i]))
+			return false;
+	return true;
+}
+
+static sk_status parts_take(struct sk_text *t, struct sk_text_src *src, struct sk_err *err)
+{
+	const struct sk_pretok_rule *rule = src->pipe ? NULL : sk_pretok_find(src->pre.s, src->pre.len);
+	sk_status st;
+
+	t->kind = kind_find(src->kind, src->pipe != NULL);
+	if (!t->kind)
+		return sk_fail(err, SK_ENOTSUP, "%s \"%.*s\" is not supported", src->pipe ? "the model" : "tokenizer.ggml.model",
+			       shown_len(src->kind), src->kind.s);
+	if (!src->pipe && !rule)
+		return sk_fail(err, SK_ENOTSUP, "tokenizer.ggml.pre \"%.*s\" is not known", shown_len(src->pre), src->pre.s);
+	st = rule ? rule_take(t, rule, err) : pipe_take(t, src, err);
+	if (rule)
+		src->ignore_merges = rule->ignore_merges;
+	if (st == SK_OK)
+		st = pieces_take(t, src, err);
 	if (st == SK_OK)
 		st = added_take(t, src, err);
+	if (src->pipe && !keeps_bytes(t))
+		t->text_max = 0;
 	if (st == SK_OK)
-		st = ids_take(t, src, err);
+		st = ids_take(t, src, rule, err);
 	if (st == SK_OK)
 		st = template_take(t, src, err);
 	if (st == SK_OK)
 		st = t->kind->open(t, src, err);
+	t->mem_bytes += (t->added.cap + t->added_normal.cap) * sizeof(*t->added.nodes);
+	return st;
+}
+
+sk_status sk_text_open(const struct sk_text_src *given, struct sk_text **ret_t, struct sk_err *err)
+{
+	struct sk_text_src src = *given;
+	struct sk_text *t = calloc(1, sizeof(*t));
+	sk_status st;
+
+	if (!src.tokens_name)
+		src.tokens_name = "tokenizer.ggml.tokens";
+	if (!src.merges_name)
+		src.merges_name = "tokenizer.ggml.merges";
+	st = t ? src_check(&src, err) : sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
+	if (st == SK_OK) {
+		t->mem_bytes = sizeof(*t);
+		t->vocab = (int32_t)src.vocab;
+		st = parts_take(t, &src, err);
+	}
+	if (src.pipe) {
+		sk_stages_fini(&src.pipe->normal);
+		sk_stages_fini(&src.pipe->pre);
+		sk_stages_fini(&src.pipe->decoder);
+	}
 	if (st < 0) {
 		sk_text_close(&t);
 		return st;
@@ -255,6 +481,11 @@ void sk_text_close(struct sk_text **ref)
 	if (t->kind)
 		t->kind->close(t);
 	sk_trie_fini(&t->added);
+	sk_trie_fini(&t->added_normal);
+	sk_stages_fini(&t->normal);
+	sk_stages_fini(&t->steps);
+	sk_stages_fini(&t->decoder);
+	free(t->around);
 	free(t->bytes);
 	free(t->at);
 	free(t->flags);
@@ -297,173 +528,4 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len)
 	}
 	*ret_len = t->at[id + 1] - t->at[id];
 	return t->bytes + t->at[id];
-}
-
-/*
- * What a byte counts that may be changed before it is tokenised, in quarters. An ill-formed part of one to three bytes
- * becomes the three of U+FFFD. Composing (NFC) makes text shorter, by a factor of three at most (Hangul); four to be
- * sure, and nothing where any byte may be dropped, for a letter with its mark may become the two that are.
- */
-static size_t changed_quarters(const struct sk_text *t)
-{
-	bool every = true;
-
-	for (int i = 0; i < 256; i++)
-		every = every && t->has_byte[i];
-	if (t->pre->nfc)
-		return every ? 1 : 0;
-	return t->has_byte[0xef] && t->has_byte[0xbf] && t->has_byte[0xbd] ? 4 : 0;
-}
-
-size_t sk_text_least(const struct sk_text *t, const char *s, size_t len)
-{
-	size_t same = 0, changed = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		bool has = t->has_byte[(uint8_t)s[i]], ascii = (uint8_t)s[i] < 0x80;
-
-		/* ASCII is never changed, but composed with what follows it when that is not ASCII. */
-		if (ascii && (!t->pre->nfc || i + 1 == len || (uint8_t)s[i + 1] < 0x80))
-			same += has;
-		else
-			changed += has;
-	}
-	return (same + changed / 4 * changed_quarters(t)) / t->text_max;
-}
-
-size_t sk_text_cut(const struct sk_text *t, const char *s, size_t len, size_t from)
-{
-	for (size_t i = from ? from : 1; i < len && !t->added_cut; i++)
-		if (is_cut(s, i))
-			return i;
-	return len;
-}
-
-/* ---- ids ---------------------------------------------------------------------------------------------------------- */
-
-void sk_ids_fini(struct sk_ids *v)
-{
-	free(v->ids);
-	free(v->start);
-	free(v->stop);
-	*v = (struct sk_ids){ .offsets = v->offsets };
-}
-
-static bool vector_grow(void *ref, size_t cap)
-{
-	uint32_t *p, **v = ref;
-
-	p = realloc(*v, cap * sizeof(*p));
-	if (p)
-		*v = p;
-	return p;
-}
-
-sk_status sk_text_emit(struct sk_text_job *job, int32_t id, size_t start, size_t stop)
-{
-	struct sk_ids *v = job->io;
-	size_t cap;
-
-	if (job->ids_max && v->len >= job->ids_max)
-		return sk_fail(job->err, SK_ETOOBIG, "the text has more than %zu tokens", job->ids_max);
-	if (v->len == v->cap) {
-		cap = v->cap ? v->cap * 2 : 64;
-		if (!vector_grow(&v->ids, cap) ||
-		    (v->offsets && (!vector_grow(&v->start, cap) || !vector_grow(&v->stop, cap))))
-			return sk_fail(job->err, SK_ENOMEM, "no memory for %zu tokens", cap);
-		v->cap = cap;
-	}
-	v->ids[v->len] = id;
-	if (v->offsets) {
-		v->start[v->len] = job->map ? job->map[start] : (uint32_t)start;
-		v->stop[v->len] = job->map ? job->map[stop] : (uint32_t)stop;
-	}
-	v->len++;
-	return SK_OK;
-}
-
-/* ---- encoding ----------------------------------------------------------------------------------------------------- */
-
-/* The longest added token at s; -1: none. */
-static int32_t added_at(const struct sk_text *t, const char *s, size_t len, size_t *ret_len)
-{
-	uint32_t node = 0;
-	int32_t id = -1;
-	size_t i;
-
-	for (i = 0; i < len && (node = sk_trie_step(&t->added, node, (uint8_t)s[i])); i++)
-		if (t->added.nodes[node].value >= 0) {
-			id = t->added.nodes[node].value;
-			*ret_len = i + 1;
-		}
-	return id;
-}
-
-/*
- * Added tokens go first: the leftmost, of those the longest. A control token that is not asked for stays text,
- * and what is inside it is not looked at again (the Hugging Face library's split_special_tokens).
- */
-static sk_status split_encode(struct sk_text_job *job, size_t len, bool parse_special)
-{
-	const struct sk_text *t = job->t;
-	const char *s = job->text;
-	size_t i = 0, from = 0, n = 0;
-	sk_status st;
-	int32_t id;
-
-	while (i < len) {
-		if (!t->added_first[(uint8_t)s[i]] || (id = added_at(t, s + i, len - i, &n)) < 0) {
-			i++;
-			continue;
-		}
-		if (t->flags[id] & SK_TF_SPECIAL && !parse_special) {
-			i += n;
-			continue;
-		}
-		st = i > from ? t->kind->encode(job, s + from, i - from) : SK_OK;
-		if (st == SK_OK)
-			st = sk_text_emit(job, id, i, i + n);
-		if (st < 0)
-			return st;
-		i += n;
-		from = i;
-	}
-	return len > from ? t->kind->encode(job, s + from, len - from) : SK_OK;
-}
-
-/* Ids that stand for no text have the offsets of an end of it. */
-static sk_status bare_emit(struct sk_text_job *job, int32_t id, size_t at)
-{
-	job->map = NULL;
-	return sk_text_emit(job, id, at, at);
-}
-
-sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, bool add_special, bool parse_special,
-			 size_t ids_max, struct sk_ids *io, struct sk_err *err)
-{
-	struct sk_text_job job = { .t = t, .io = io, .ids_max = ids_max, .text = s, .err = err };
-	struct sk_normal lossy = SK_NORMAL;
-	size_t was = io->len, text_len = len;
-	sk_status st = SK_OK;
-
-	if (len > SK_TEXT_INPUT_MAX)
-		return sk_fail(err, SK_ETOOBIG, "the text has %zu bytes, the limit is %u", len, SK_TEXT_INPUT_MAX);
-	if (add_special && t->add_bos)
-		st = bare_emit(&job, t->bos, 0);
-	if (st == SK_OK && len && !sk_utf8_valid(s, len)) {
-		st = sk_normal_lossy(&lossy, s, len);
-		if (st < 0)
-			sk_fail(err, st, "no memory for %zu bytes of text", len);
-		job.text = lossy.text.data;
-		job.map = lossy.at;
-		text_len = lossy.text.len;
-	}
-	if (st == SK_OK)
-		st = split_encode(&job, text_len, parse_special);
-	if (st == SK_OK && add_special && t->add_eos)
-		st = bare_emit(&job, t->eos, len);
-	sk_normal_fini(&lossy);
-	if (st < 0)
-		io->len = was;
-	return st;
 }

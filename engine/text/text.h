@@ -2,8 +2,7 @@
 /*
  * Tokenizers: text to ids and back.
  *
- * Immutable after open; any thread. A kind (byte-level BPE now; unigram, wordpiece later) is one file and one
- * line in kinds.def. The output equals the Hugging Face library's on every input that is UTF-8; ill-formed
+ * Immutable after open; any thread. A kind (BPE, Unigram, WordPiece, WordLevel) is one file and one line in kinds.def. The output equals the Hugging Face library's on every input that is UTF-8; ill-formed
  * bytes are tokenised as U+FFFD.
  */
 #ifndef SK_TEXT_H
@@ -21,6 +20,12 @@ struct sk_text;
 
 /* From the metadata of a GGUF (tokenizer.ggml.*). The strings are copied: the weights may be closed afterwards. */
 sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err);
+/*
+ * From a directory: tokenizer.json, else a SentencePiece model (tokenizer.model, spiece.model), else vocab.json and merges.txt;
+ * and what tokenizer_config.json, special_tokens_map.json and added_tokens.json say beside it. eos: ids that end a generation,
+ * from the model's own files; none: the tokenizer's eos token.
+ */
+sk_status sk_text_open_dir(const char *dir, const int32_t *eos, size_t eos_len, struct sk_text **ret_t, struct sk_err *err);
 void sk_text_close(struct sk_text **t);
 
 struct sk_text_info { int32_t vocab, bos, eos, unk, pad; bool add_bos, add_eos; const char *kind, *pre; size_t bytes; };
@@ -59,14 +64,31 @@ const char *sk_text_piece(const struct sk_text *t, int32_t id, size_t *ret_len);
 sk_status sk_text_decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, struct sk_buf *b);
 
 /*
- * Incremental detokenising: what each token adds, never half a character. An unfinished character is held until
- * its last byte comes ("" until then); one that can no longer become valid is given as U+FFFD. Specials are
- * given as text. The pieces put together equal sk_text_decode of all ids, but for an unfinished end. All zero
- * is the start. No allocation in push (b has its room).
+ * Incremental detokenising: what each token adds, never half a character. What a decoder cannot know yet is held ("" until
+ * then): an unfinished character until its last byte comes, a run of byte tokens until another token ends it. What can no longer
+ * become a character is given as U+FFFD. Specials are given as text. The pieces put together equal sk_text_decode of all ids,
+ * but for what is held at the end, which sk_detok_end() gives. All zero is the start of a text. No allocation in push (b has its
+ * room), but where a decoder replaces by a pattern behind one that holds.
+ *
+ * A run of more than SK_DETOK_HOLD bytes of byte tokens is given in parts.
  */
-struct sk_detok { char tail[4]; uint8_t tail_len; };
+#define SK_DETOK_HOLD	1000
+#define SK_DETOK_STEPS	8
+struct sk_detok {
+	const struct sk_text *text;             /* set by push */
+	char tail[4];
+	uint8_t tail_len;
+	struct { uint32_t a, b; uint64_t hash; } step[SK_DETOK_STEPS];
+	char hold[SK_DETOK_HOLD];
+};
 sk_status sk_detok_push(const struct sk_text *t, struct sk_detok *d, int32_t id, struct sk_buf *b);
-sk_status sk_detok_end(struct sk_detok *d, struct sk_buf *b);           /* U+FFFD for an unfinished end */
+/* What is still held, U+FFFD for an unfinished character; d is at the start of a text again. */
+sk_status sk_detok_end(struct sk_detok *d, struct sk_buf *b);
+/* d is at the start: tell it that text comes before, so that a blank at the beginning of a text is not left out here. */
+void sk_detok_continue(const struct sk_text *t, struct sk_detok *d);
+
+/* As sk_text_decode, for ids that go on a text: what sk_detok gives after sk_detok_continue(). */
+sk_status sk_text_decode_rest(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, struct sk_buf *b);
 
 /*
  * Stop strings, matched exactly at byte level in the generated text, across token borders.

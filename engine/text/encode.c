@@ -276,10 +276,10 @@ static sk_status section_encode(struct sk_text_job *job, const struct sk_piece *
 	return st;
 }
 
-/* Ids that stand for no text have the offsets of an end of it. */
-static sk_status bare_emit(struct sk_text_job *job, const int32_t *ids, size_t len, size_t at)
+/* Ids that stand for no text have no place in it: 0 to 0, as in the reference. */
+static sk_status bare_emit(struct sk_text_job *job, const int32_t *ids, size_t len)
 {
-	struct sk_piece p = { "", 0, NULL, (uint32_t)at };
+	struct sk_piece p = { "", 0, NULL, 0 };
 	sk_status st = SK_OK;
 	size_t i;
 
@@ -302,7 +302,7 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
 	if (len > SK_TEXT_INPUT_MAX)
 		return sk_fail(err, SK_ETOOBIG, "the text has %zu bytes, the limit is %u", len, SK_TEXT_INPUT_MAX);
 	if (add_special)
-		st = bare_emit(&job, t->around, t->before_len, 0);
+		st = bare_emit(&job, t->around, t->before_len);
 	if (st == SK_OK && len && !sk_utf8_valid(s, len)) {
 		st = sk_normal_lossy(&lossy, s, len);
 		if (st < 0)
@@ -312,7 +312,7 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
 	if (st == SK_OK && p.len)
 		st = added_split(&job, &p, false, section_encode);
 	if (st == SK_OK && add_special)
-		st = bare_emit(&job, t->around + t->before_len, t->after_len, len);
+		st = bare_emit(&job, t->around + t->before_len, t->after_len);
 	sk_regex_match_free(walk.match);
 	sk_normal_fini(&lossy);
 	if (st < 0)

@@ -55,7 +55,8 @@ struct sk_text_src {
 	const struct sk_str *rights;            /* or NULL */
 	const uint32_t *ranks;                  /* of the merges; NULL: their order */
 	size_t merges_len;
-	const double *scores;                   /* Unigram: of the tokens */
+	const double *scores;                   /* Unigram: of the model's own tokens, which come first */
+	size_t scores_len;
 	struct sk_str prefix, suffix;           /* continuing_subword_prefix, end_of_word_suffix */
 	bool byte_fallback, ignore_merges, fuse_unk;
 	int64_t chars_max;                      /* WordPiece: of a word */

@@ -255,6 +255,7 @@ static sk_status read_all(struct dir *x, const int32_t *eos, size_t eos_len, str
 	src->tokens = d->tokens;
 	src->vocab = d->vocab;
 	src->scores = d->scores;
+	src->scores_len = d->scores_len;
 	src->merges = d->merges;
 	src->rights = d->rights;
 	src->ranks = d->ranks;

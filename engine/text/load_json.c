@@ -60,6 +60,7 @@ static sk_status vocab_list(const struct load *l, const char *v)
 		if (st == SK_OK)
 			l->d->scores[id] = sk_jread_double(score, 0);
 	}
+	l->d->scores_len = l->d->vocab;
 	return st;
 }
 

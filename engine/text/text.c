@@ -167,12 +167,60 @@ static size_t piece_bytes(struct sk_str token, char out[SK_TEXT_PIECE_MAX])
 	return token.len;
 }
 
-/* Pieces and flags. */
-static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+/*
+ * An added token that is looked for in normalised text is decoded as it was normalised: that is what the reference keeps of it.
+ * Such strings, by id; the caller frees the list and text of each.
+ */
+static sk_status shown_make(const struct sk_text *t, const struct sk_text_src *src, struct sk_str **ret_list, struct sk_err *err)
+{
+	struct sk_normal room[2] = { SK_NORMAL, SK_NORMAL };
+	const struct sk_added *a = src->pipe ? src->pipe->added : NULL;
+	size_t len = a && t->normal.len ? src->pipe->added_len : 0, i;
+	struct sk_piece p;
+	sk_status st = SK_OK;
+	char *copy;
+
+	for (i = 0; i < len && st == SK_OK; i++) {
+		p = (struct sk_piece){ a[i].text.s, a[i].text.len, NULL, 0 };
+		if (!a[i].normalized || !p.len)
+			continue;
+		st = sk_normalize(&t->normal, &p, room, &p, err);
+		if (st < 0 || (p.len == a[i].text.len && !memcmp(p.s, a[i].text.s, p.len)))
+			continue;
+		if (!*ret_list)
+			*ret_list = calloc(src->vocab, sizeof(**ret_list));
+		copy = malloc(p.len + 1);
+		if (!*ret_list || !copy || p.len > SK_TEXT_PIECE_MAX) {
+			free(copy);
+			st = sk_fail(err, SK_ENOMEM, "no memory for added tokens");
+			break;
+		}
+		if (p.len)
+			memcpy(copy, p.s, p.len);
+		free((char *)(uintptr_t)(*ret_list)[a[i].id].s);
+		(*ret_list)[a[i].id] = (struct sk_str){ copy, p.len };
+	}
+	sk_normal_fini(&room[0]);
+	sk_normal_fini(&room[1]);
+	return st;
+}
+
+static void shown_free(struct sk_str *list, size_t len)
+{
+	size_t i;
+
+	for (i = 0; list && i < len; i++)
+		free((char *)(uintptr_t)list[i].s);
+	free(list);
+}
+
+/* Pieces and flags. shown: strings that stand for the file's; NULL: none. */
+static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, const struct sk_str *shown, struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF((size_t)INT32_MAX);
 	size_t total = 0, i, len;
 	char place[SK_TEXT_PIECE_MAX];
+	struct sk_str token;
 	sk_status st;
 
 	for (i = 0; i < src->vocab; i++)
@@ -187,13 +235,14 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, s
 		return sk_fail(err, SK_ENOMEM, "no memory for %zu tokens", src->vocab);
 	}
 	for (i = 0; i < src->vocab; i++) {
+		token = shown && shown[i].s ? shown[i] : src->tokens[i];
 		t->at[i] = (uint32_t)b.len;
-		if (!src->tokens[i].s)
+		if (!token.s)
 			t->flags[i] = SK_TF_HOLE;
 		else if (t->raw_pieces)
-			sk_buf_add(&b, place, piece_bytes(src->tokens[i], place));
+			sk_buf_add(&b, place, piece_bytes(token, place));
 		else
-			sk_decoder_piece(&t->decoder, src->tokens[i].s, src->tokens[i].len, &b);
+			sk_decoder_piece(&t->decoder, token.s, token.len, &b);
 		len = b.len - t->at[i];
 		if (!t->raw)
 			len = src->tokens[i].len;
@@ -416,6 +465,7 @@ static bool keeps_bytes(const struct sk_text *t)
 static sk_status parts_take(struct sk_text *t, struct sk_text_src *src, struct sk_err *err)
 {
 	const struct sk_pretok_rule *rule = src->pipe ? NULL : sk_pretok_find(src->pre.s, src->pre.len);
+	struct sk_str *shown = NULL;
 	sk_status st;
 
 	t->kind = kind_find(src->kind, src->pipe != NULL);
@@ -428,7 +478,10 @@ static sk_status parts_take(struct sk_text *t, struct sk_text_src *src, struct s
 	if (rule)
 		src->ignore_merges = rule->ignore_merges;
 	if (st == SK_OK)
-		st = pieces_take(t, src, err);
+		st = shown_make(t, src, &shown, err);
+	if (st == SK_OK)
+		st = pieces_take(t, src, shown, err);
+	shown_free(shown, src->vocab);
 	if (st == SK_OK)
 		st = added_take(t, src, err);
 	if (src->pipe && !keeps_bytes(t))

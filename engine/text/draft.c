@@ -45,6 +45,7 @@ void sk_draft_fini(struct sk_draft *d)
 	sk_stages_fini(&d->pipe.decoder);
 	free(d->tokens);
 	free(d->scores);
+	free(d->types);
 	free(d->merges);
 	free(d->rights);
 	free(d->ranks);

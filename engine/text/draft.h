@@ -17,6 +17,7 @@ struct sk_draft {
 	struct sk_arena strings;
 	struct sk_str *tokens;                  /* [cap], s NULL: a hole */
 	double *scores;                         /* [cap], or NULL */
+	uint8_t *types;                         /* enum sk_token_type, or NULL */
 	size_t scores_len;                      /* the model's own tokens */
 	size_t vocab, cap;                      /* vocab: one more than the largest id */
 	struct sk_table ids;                    /* id by string */

@@ -91,32 +91,55 @@ static bool vector_grow(void *ref, size_t cap)
 	return p;
 }
 
-/* Blanks at the ends of a token do not count for its offsets, as the reference's ByteLevel post-processor has it. */
-static void offsets_trim(const struct sk_text_job *job, int32_t id, uint32_t *io_start, uint32_t *io_stop)
+/* How many blanks a token has at one end, as the alphabet writes them. Pieces that are bytes have them as they are. */
+static size_t blanks_count(const struct sk_text *t, const struct sk_piece *p, bool back)
 {
-	size_t len, i, size, lead = 0, trail = 0;
-	struct sk_piece p = { .s = sk_text_piece(job->t, id, &len) };
+	size_t n = 0, i = back ? p->len : 0, size;
 	uint32_t cp;
 
-	p.len = len;
-	for (i = 0; i < len; i += size, lead++) {
-		size = sk_piece_char(&p, i, &cp);
-		if (!sk_set_has(SK_SET_SPACE, cp))
-			break;
+	while (back ? i > 0 : i < p->len) {
+		if (t->raw_pieces) {
+			if (p->s[back ? --i : i++] != ' ')
+				break;
+		} else {
+			if (back)
+				for (i--; i && ((unsigned char)p->s[i] & 0xc0) == 0x80; i--)
+					;
+			size = sk_piece_char(p, i, &cp);
+			if (cp != 0x120 && !sk_set_has(SK_SET_SPACE, cp))
+				break;
+			i += back ? 0 : size;
+		}
+		n++;
 	}
-	for (i = len; i > 0; trail++) {
-		for (size = i - 1; size && ((unsigned char)p.s[size] & 0xc0) == 0x80; size--)
-			;
-		i = size;
-		sk_piece_char(&p, i, &cp);
-		if (!sk_set_has(SK_SET_SPACE, cp))
-			break;
-	}
-	if (lead && job->t->trim_prefix && (!job->io->len || !*io_start))
-		lead--;
-	*io_start = *io_start + lead < *io_stop ? *io_start + (uint32_t)lead : *io_stop;
-	if (trail && *io_stop >= trail)
-		*io_stop = *io_stop - trail > *io_start ? *io_stop - (uint32_t)trail : *io_start;
+	return n;
+}
+
+/*
+ * Blanks at the ends of a token do not count for its offsets, as the reference's ByteLevel post-processor has it. A single one
+ * at the beginning of the text may have been put there, and stays.
+ */
+static void offsets_trim(const struct sk_text_job *job, int32_t id, uint32_t *io_start, uint32_t *io_stop)
+{
+	struct sk_piece p = { 0 };
+	size_t lead, trail;
+	uint32_t at;
+
+	p.s = sk_text_piece(job->t, id, &p.len);
+	lead = blanks_count(job->t, &p, false);
+	trail = blanks_count(job->t, &p, true);
+	if (lead == 1 && job->t->trim_prefix && (job->io->len == job->began || !*io_start))
+		lead = 0;
+	for (; lead && *io_start < *io_stop; lead--)
+		do
+			++*io_start;
+		while (*io_start < *io_stop && (job->text[*io_start] & 0xc0) == 0x80);
+	for (at = *io_stop; trail && at; trail--)
+		do
+			at--;
+		while (at && (job->text[at] & 0xc0) == 0x80);
+	if (!trail)
+		*io_stop = at > *io_start ? at : *io_start;
 }
 
 sk_status sk_text_emit(struct sk_text_job *job, int32_t id, const struct sk_piece *p, size_t from, size_t to)
@@ -292,7 +315,8 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
 			 size_t ids_max, struct sk_ids *io, struct sk_err *err)
 {
 	struct sk_walk walk = { .steps = &t->steps, .err = err };
-	struct sk_text_job job = { .t = t, .io = io, .ids_max = ids_max, .parse_special = parse_special, .walk = &walk, .err = err };
+	struct sk_text_job job = { .t = t, .io = io, .ids_max = ids_max, .parse_special = parse_special, .walk = &walk,
+				   .text = s, .err = err };
 	struct sk_normal lossy = SK_NORMAL;
 	struct sk_piece p = { s, len, NULL, 0 };
 	size_t was = io->len;
@@ -309,6 +333,7 @@ sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, boo
 			sk_fail(err, st, "no memory for %zu bytes of text", len);
 		p = sk_normal_piece(&lossy);
 	}
+	job.began = io->len;
 	if (st == SK_OK && p.len)
 		st = added_split(&job, &p, false, section_encode);
 	if (st == SK_OK && add_special)

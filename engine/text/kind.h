@@ -30,6 +30,7 @@ struct sk_added {
 	struct sk_str text;
 	int32_t id;
 	bool special, normalized, lstrip, rstrip, single_word;
+	bool as_is;                             /* looked for in normalised text, but not normalised itself */
 };
 
 /* What a tokenizer.json says around its model; lists are taken over by sk_text_open(), also when it fails. */
@@ -59,6 +60,7 @@ struct sk_text_src {
 	size_t scores_len;
 	struct sk_str prefix, suffix;           /* continuing_subword_prefix, end_of_word_suffix */
 	bool byte_fallback, ignore_merges, fuse_unk;
+	bool single;                            /* Unigram: sums are single precision, and types say which pieces take part */
 	int64_t chars_max;                      /* WordPiece: of a word */
 	int64_t bos, eos, eot, eom, unk, pad;
 	int add_bos, add_eos;                   /* -1: as the pre-tokeniser's row says */
@@ -112,6 +114,8 @@ struct sk_text_job {
 	struct sk_ids *io;
 	size_t ids_max;
 	bool parse_special;
+	const char *text;                       /* the caller's */
+	size_t began;                           /* ids before the text's own */
 	struct sk_walk *walk;
 	struct sk_err *err;
 };

@@ -13,6 +13,7 @@
 #include "engine/base/map.h"
 
 #define PATH_MAX_BYTES 4096
+#define SPM_MAX (64u << 20)
 
 /* A JSON file of the directory; text NULL: it is not there. */
 struct file { struct sk_map map; struct sk_jread j; const char *root; char path[PATH_MAX_BYTES]; };
@@ -21,7 +22,8 @@ struct dir {
 	const char *path;
 	struct sk_draft d;
 	struct file main, config, special, added;
-	char vocab_path[PATH_MAX_BYTES];
+	struct sk_map merges;
+	char merges_path[PATH_MAX_BYTES];
 	struct sk_str bos, eos, unk, pad;       /* tokens by name */
 	struct sk_err *err;
 };
@@ -206,6 +208,183 @@ static sk_status template_take(struct dir *x)
 	return st < 0 ? st : template_file(x);
 }
 
+/* ---- the vocabulary ----------------------------------------------------------------------------------------------------- */
+
+static sk_status json_take(struct dir *x, bool *ret_found)
+{
+	sk_status st = file_open(x, &x->main, "tokenizer.json");
+
+	*ret_found = x->main.root;
+	if (st < 0 || !x->main.root)
+		return st;
+	x->d.path = x->main.path;
+	return sk_load_json(&x->d, &x->main.j, x->main.root, x->err);
+}
+
+/* T5's vocabulary ends with a hundred tokens that are in no file, the last one first; and a text ends with eos. */
+static sk_status t5_take(struct dir *x)
+{
+	const char *v = sk_jread_find(x->config.root, "extra_ids");
+	int32_t eos = (int32_t)x->d.src.eos;
+	struct sk_added a = { .id = -1, .special = true };
+	int64_t i, extra = 100;
+	sk_status st = SK_OK;
+
+	if (v && (!sk_jread_int(v, &extra) || extra < 0 || extra > 10000))
+		return sk_fail(x->err, SK_EFORMAT, "%s: extra_ids is no number from 0 to 10000", x->config.path);
+	for (i = extra - 1; i >= 0 && st == SK_OK; i--) {
+		a.text.s = sk_arena_take(&x->d.strings, 32);
+		if (!a.text.s)
+			return sk_fail(x->err, SK_ENOMEM, "no memory for the tokenizer");
+		a.text.len = (size_t)snprintf((char *)(uintptr_t)a.text.s, 32, "<extra_id_%d>", (int)i);
+		st = sk_draft_added(&x->d, a, x->err);
+	}
+	return st < 0 ? st : sk_draft_around(&x->d, NULL, 0, &eos, eos >= 0, x->err);
+}
+
+static struct sk_str name_of(const struct sk_draft *d, int64_t id)
+{
+	return id >= 0 ? d->tokens[id] : (struct sk_str){ NULL, 0 };
+}
+
+/* A model that says nothing of its ends: Llama's begin with bos, as its tokenizer's class does when no file says otherwise. */
+static sk_status spm_take(struct dir *x, const char *name, bool *ret_found)
+{
+	struct sk_str class = sk_jread_str(&x->config.j, sk_jread_find(x->config.root, "tokenizer_class"));
+	struct sk_draft *d = &x->d;
+	int32_t bos;
+	sk_status st = path_make(x, name, x->main.path);
+
+	*ret_found = false;
+	if (st < 0 || access(x->main.path, F_OK) != 0)
+		return st;
+	*ret_found = true;
+	st = sk_map_open(&x->main.map, x->main.path, x->err);
+	if (st < 0) {
+		x->main.map = (struct sk_map){ .fd = -1 };
+		return st;
+	}
+	d->path = x->main.path;
+	if (x->main.map.len > SPM_MAX)
+		return sk_fail(x->err, SK_ETOOBIG, "%s has %zu bytes, the limit is %u", d->path, x->main.map.len, SPM_MAX);
+	st = sk_load_spm(d, x->main.map.data, x->main.map.len, x->err);
+	if (st < 0)
+		return st;
+	x->bos = name_of(d, d->src.bos);
+	x->eos = name_of(d, d->src.eos);
+	x->pad = name_of(d, d->src.pad);
+	if (sk_str_is(d->src.kind, "BPE")) {
+		bos = (int32_t)d->src.bos;
+		return sk_draft_around(d, &bos, bos >= 0, NULL, 0, x->err);
+	}
+	if (sk_str_is(class, "T5Tokenizer") || sk_str_is(class, "T5TokenizerFast") || sk_str_is(class, "MT5Tokenizer") ||
+	    (!class.s && !strcmp(name, "spiece.model")))
+		return t5_take(x);
+	return SK_OK;
+}
+
+/* merges.txt: "left right" a line, below a line that begins with "#version". */
+static sk_status merges_take(struct dir *x, const char *s, size_t len)
+{
+	struct sk_draft *d = &x->d;
+	const char *end = s + len, *stop, *space;
+	size_t lines = 1, n = 0, number = 0;
+
+	for (stop = s; stop < end && (stop = memchr(stop, '\n', (size_t)(end - stop))); stop++)
+		lines++;
+	if (lines > SK_TEXT_MERGES_MAX)
+		return sk_fail(x->err, SK_ETOOBIG, "%s: %zu merges, the limit is %u", x->merges_path, lines, SK_TEXT_MERGES_MAX);
+	d->merges = malloc(lines * sizeof(*d->merges));
+	d->rights = malloc(lines * sizeof(*d->rights));
+	if (!d->merges || !d->rights)
+		return sk_fail(x->err, SK_ENOMEM, "no memory for %zu merges", lines);
+	for (; s < end; s = stop + 1) {
+		stop = memchr(s, '\n', (size_t)(end - s));
+		stop = stop ? stop : end;
+		len = (size_t)(stop - s);
+		len -= len && s[len - 1] == '\r';
+		number++;
+		if (!len || (len >= 8 && !memcmp(s, "#version", 8)))
+			continue;
+		space = memchr(s, ' ', len);
+		if (!space || memchr(space + 1, ' ', len - (size_t)(space + 1 - s)))
+			return sk_fail(x->err, SK_EFORMAT, "%s: line %zu is not two tokens", x->merges_path, number);
+		d->merges[n] = (struct sk_str){ s, (size_t)(space - s) };
+		d->rights[n++] = (struct sk_str){ space + 1, len - (size_t)(space + 1 - s) };
+	}
+	d->merges_len = n;
+	return SK_OK;
+}
+
+static sk_status ids_take(struct dir *x, const struct file *f, bool added)
+{
+	struct sk_jiter it = sk_jread_iter(f->root, '{');
+	struct sk_added a = { .id = -1, .normalized = true };
+	const char *value;
+	struct sk_str s;
+	int64_t id;
+	sk_status st = SK_OK;
+
+	while (st == SK_OK && sk_jread_member(&f->j, &it, &s, &value)) {
+		if (!sk_jread_int(value, &id) || id < 0 || id >= SK_TEXT_VOCAB_MAX)
+			id = -1;
+		a.text = s;
+		a.id = (int32_t)id;
+		if (added && id < 0)
+			return sk_fail(x->err, SK_EFORMAT, "%s has a token without an id", f->path);
+		st = added ? sk_draft_added(&x->d, a, x->err) : sk_draft_token(&x->d, id, s, false, x->err);
+	}
+	return st;
+}
+
+/* GPT-2's pair of files: byte-level BPE. */
+static sk_status pair_take(struct dir *x, bool *ret_found)
+{
+	static const char decoder[] = "{\"type\":\"ByteLevel\"}";
+	static const char plain[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}";
+	static const char prefix[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}";
+	struct sk_jread none = { "", 0, &x->d.strings };
+	bool prefixed = sk_jread_bool(sk_jread_find(x->config.root, "add_prefix_space"), false);
+	sk_status st = file_open(x, &x->main, "vocab.json");
+
+	*ret_found = x->main.root;
+	if (st < 0 || !x->main.root)
+		return st;
+	x->d.path = x->main.path;
+	st = path_make(x, "merges.txt", x->merges_path);
+	if (st == SK_OK)
+		st = sk_draft_init(&x->d, x->d.path, sk_jread_count(x->main.root), false, x->err);
+	if (st == SK_OK)
+		st = ids_take(x, &x->main, false);
+	if (st == SK_OK)
+		st = sk_map_open(&x->merges, x->merges_path, x->err);
+	if (st == SK_OK)
+		st = merges_take(x, (const char *)x->merges.data, x->merges.len);
+	else
+		x->merges = (struct sk_map){ .fd = -1 };
+	x->d.src.kind = (struct sk_str){ "BPE", 3 };
+	if (st == SK_OK)
+		st = sk_pretokenizers_read(&none, prefixed ? prefix : plain, &x->d.pipe.pre, x->err);
+	return st < 0 ? st : sk_decoders_read(&none, decoder, &x->d.pipe.decoder, x->err);
+}
+
+static sk_status vocab_take(struct dir *x)
+{
+	bool found = false;
+	sk_status st = json_take(x, &found);
+
+	if (st == SK_OK && !found)
+		st = spm_take(x, "tokenizer.model", &found);
+	if (st == SK_OK && !found)
+		st = spm_take(x, "spiece.model", &found);
+	if (st == SK_OK && !found)
+		st = pair_take(x, &found);
+	if (st == SK_OK && !found)
+		return sk_fail(x->err, SK_ENOENT, "%s has no tokenizer.json, tokenizer.model, spiece.model, or vocab.json with merges.txt",
+			       x->path);
+	return st;
+}
+
 /* ---- all ---------------------------------------------------------------------------------------------------------------- */
 
 static sk_status beside_take(struct dir *x)
@@ -218,21 +397,13 @@ static sk_status beside_take(struct dir *x)
 	/* Files of before there was added_tokens_decoder. */
 	if (st == SK_OK && !decoder && x->special.root)
 		st = specials_take(x, &x->special);
+	if (st == SK_OK && !decoder)
+		st = file_open(x, &x->added, "added_tokens.json");
+	if (st == SK_OK && !decoder && x->added.root)
+		st = ids_take(x, &x->added, true);
 	if (st == SK_OK)
 		st = around_take(x);
 	return st < 0 ? st : template_take(x);
-}
-
-static sk_status vocab_take(struct dir *x)
-{
-	sk_status st = file_open(x, &x->main, "tokenizer.json");
-
-	if (st < 0)
-		return st;
-	if (!x->main.root)
-		return sk_fail(x->err, SK_ENOENT, "%s has no tokenizer.json", x->path);
-	x->d.path = x->main.path;
-	return sk_load_json(&x->d, &x->main.j, x->main.root, x->err);
 }
 
 static sk_status read_all(struct dir *x, const int32_t *eos, size_t eos_len, struct sk_text **ret_t)
@@ -255,6 +426,7 @@ static sk_status read_all(struct dir *x, const int32_t *eos, size_t eos_len, str
 	src->tokens = d->tokens;
 	src->vocab = d->vocab;
 	src->scores = d->scores;
+	src->types = d->types;
 	src->scores_len = d->scores_len;
 	src->merges = d->merges;
 	src->rights = d->rights;
@@ -289,6 +461,8 @@ sk_status sk_text_open_dir(const char *dir, const int32_t *eos, size_t eos_len, 
 	file_close(&x->config);
 	file_close(&x->special);
 	file_close(&x->added);
+	if (x->merges.data)
+		sk_map_fini(&x->merges);
 	free(x);
 	return st;
 }

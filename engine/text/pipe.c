@@ -16,6 +16,8 @@ static void step_fini(struct sk_stage *s)
 {
 	free(s->a);
 	free(s->b);
+	if (s->data && s->data_fini)
+		s->data_fini(s->data);
 	free(s->data);
 	sk_regex_close(&s->re);
 	sk_pretok_close(&s->pretok);

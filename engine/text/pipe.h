@@ -28,6 +28,7 @@ struct sk_stage {
 	struct sk_regex *re;            /* NULL: the pattern is the string a */
 	struct sk_pretok *pretok;       /* a pattern that pretok.c knows; instead of re */
 	void *data;                     /* the row's own, freed whole */
+	void (*data_fini)(void *data);  /* before that; or NULL */
 	int64_t n, m;
 	enum sk_behavior behavior;
 	bool on[4];

@@ -414,7 +414,7 @@ static sk_status char_delimiter_run(struct sk_walk *w, size_t i, const struct sk
 static sk_status scripts_run(struct sk_walk *w, size_t i, const struct sk_piece *p)
 {
 	size_t from = 0, at, size;
-	int last = -1, script;          /* -1: none yet */
+	int last = 0, script;
 	sk_status st = SK_OK;
 	struct sk_piece part;
 	uint32_t cp;
@@ -424,15 +424,15 @@ static sk_status scripts_run(struct sk_walk *w, size_t i, const struct sk_piece 
 		script = sk_script_of(cp);
 		if (!script)
 			continue;
-		/* Before the first script of all, a cut is made as well: what goes with any script stands alone there. */
+		/* What comes before the first script of all is lost, for the reference cuts there and keeps what is between cuts. */
 		if (script != last) {
-			part = sk_piece_part(p, from, at);
+			part = sk_piece_part(p, from, last ? at : from);
 			st = sk_walk_next(w, i + 1, &part);
 			from = at;
 		}
 		last = script;
 	}
-	part = sk_piece_part(p, from, p->len);
+	part = sk_piece_part(p, from, last ? p->len : from);
 	return st == SK_OK ? sk_walk_next(w, i + 1, &part) : st;
 }
 

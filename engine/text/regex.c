@@ -55,7 +55,7 @@ static void literal_put(struct sk_buf *b, uint32_t cp)
 struct escape {
 	bool set, negated;
 	uint32_t cp;
-	char items[4096];               /* of a set: what stands between brackets */
+	char items[16384];               /* of a set: what stands between brackets */
 };
 
 static int hex_value(char c)
@@ -150,7 +150,7 @@ static sk_status escape_read(struct rewrite *r, struct escape *e)
 	c = *r->p++;
 	switch (c) {
 	case 'd': case 'D': set_escape(e, "Nd", c == 'D'); return SK_OK;
-	case 'w': case 'W': set_escape(e, "Word", c == 'W'); return SK_OK;
+	case 'w': case 'W': set_escape(e, "EscapedWord", c == 'W'); return SK_OK;
 	case 's': case 'S': set_escape(e, "Space", c == 'S'); return SK_OK;
 	case 'h': case 'H': set_escape(e, "XDigit", c == 'H'); return SK_OK;
 	case 'p': case 'P': e->negated = c == 'P'; return property_escape(r, e);
@@ -242,7 +242,8 @@ static sk_status posix_read(struct rewrite *r, struct class *c, struct escape *e
 		return SK_OK;
 	memcpy(copy, name, n);
 	copy[n] = '\0';
-	if (!sk_regex_property(copy, e->items, sizeof(e->items)))
+	/* A sign is punctuation here, and not for \\p{Punct}. */
+	if (!sk_regex_property(!strcmp(copy, "punct") ? "posixpunct" : copy, e->items, sizeof(e->items)))
 		return sk_fail(r->err, SK_EFORMAT, "the pattern has [:%s:], which is no class", copy);
 	*ret_is = true;
 	r->p = p + 2;
@@ -393,7 +394,7 @@ static sk_status class_read(struct rewrite *r, struct sk_buf *out)
 
 /* ---- outside of classes --------------------------------------------------------------------------------------------- */
 
-#define WORDY "[\\p{L}\\p{Nl}\\p{M}\\p{Nd}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}]"
+#define WORDY "[\\p{L}\\p{Nl}\\p{M}\\p{Nd}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
 
 static sk_status escape_rewrite(struct rewrite *r)
 {

@@ -12,10 +12,6 @@
 #include "engine/text/sets.h"
 
 static const struct { const char *name, *items; } words[] = {
-	{ "alpha", "\\p{Alphabetic}" },
-	{ "alnum", "\\p{Alphabetic}\\p{Nd}" },
-	{ "upper", "\\p{Uppercase}" },
-	{ "lower", "\\p{Lowercase}" },
 	{ "space", "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}" },
 	{ "whitespace", "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}" },
 	{ "xdigit", "0-9A-Fa-f" },
@@ -24,6 +20,9 @@ static const struct { const char *name, *items; } words[] = {
 	{ "any", "\\x{0}-\\x{10ffff}" },
 	{ "cntrl", "\\x{0}-\\x{1f}\\x{7f}-\\x{9f}" },
 };
+
+/* Letters in circles and squares. */
+#define CIRCLED "\\x{24b6}-\\x{24cf}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 
 /* Categories by their long names, and POSIX's classes, in categories. */
 static const struct { const char *name, *categories, *more; } unions[] = {
@@ -34,11 +33,15 @@ static const struct { const char *name, *categories, *more; } unions[] = {
 	{ "number", "N", "" }, { "decimalnumber", "Nd", "" }, { "digit", "Nd", "" }, { "letternumber", "Nl", "" }, { "othernumber", "No", "" },
 	{ "punctuation", "P", "" }, { "connectorpunctuation", "Pc", "" }, { "dashpunctuation", "Pd", "" },
 	{ "openpunctuation", "Ps", "" }, { "closepunctuation", "Pe", "" }, { "initialpunctuation", "Pi", "" },
-	{ "finalpunctuation", "Pf", "" }, { "otherpunctuation", "Po", "" }, { "punct", "P", "$+<=>\\x{5e}`|~" },
+	{ "finalpunctuation", "Pf", "" }, { "otherpunctuation", "Po", "" }, { "punct", "P", "" },
 	{ "symbol", "S", "" }, { "mathsymbol", "Sm", "" }, { "currencysymbol", "Sc", "" }, { "modifiersymbol", "Sk", "" }, { "othersymbol", "So", "" },
 	{ "separator", "Z", "" }, { "spaceseparator", "Zs", "" }, { "lineseparator", "Zl", "" }, { "paragraphseparator", "Zp", "" },
-	{ "blank", "Zs", "\\t" }, { "control", "Cc", "" }, { "format", "Cf", "" }, { "privateuse", "Co", "" },
-	{ "word", "L M Nd Nl Pc", "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}" },
+	{ "blank", "Zs", "\\t" }, { "posixpunct", "P S", "" },
+	{ "print", "L M N P S Zs Cf Co", "" }, { "graph", "L M N P S Cf Co", "" },
+	{ "upper", "Lu", "\\x{2160}-\\x{216f}" CIRCLED }, { "uppercase", "Lu", "\\x{2160}-\\x{216f}" CIRCLED }, { "control", "Cc", "" }, { "format", "Cf", "" }, { "privateuse", "Co", "" },
+	{ "word", "L M Nd Nl Pc", CIRCLED "\\x{24d0}-\\x{24e9}" },
+	/* \\w, not [:word:]: a table of Latin-1 knows more words. */
+	{ "escapedword", "L M Nd Nl Pc", CIRCLED "\\x{24d0}-\\x{24e9}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" },
 };
 
 /* Names of one category, or of a group of them by their first letter. */
@@ -136,6 +139,22 @@ static bool script_add(const char *name, char *out, size_t out_bytes)
 	return ok;
 }
 
+/* A union and the ranges of a table beside it. */
+static bool ranges_add(const char *list, enum sk_set set, const char *more, char *out, size_t out_bytes)
+{
+	uint32_t first, last;
+	char part[64];
+	size_t len, i;
+	bool ok = union_add(list, more, out, out_bytes);
+
+	len = strlen(out);
+	for (i = 0; ok && sk_set_range(set, i, &first, &last); i++) {
+		snprintf(part, sizeof(part), "\\x{%x}-\\x{%x}", (unsigned)first, (unsigned)last);
+		ok = add(out, out_bytes, &len, part);
+	}
+	return ok;
+}
+
 bool sk_regex_property(const char *name, char *out, size_t out_bytes)
 {
 	char folded[48], spaced[8];
@@ -149,6 +168,12 @@ bool sk_regex_property(const char *name, char *out, size_t out_bytes)
 	for (i = 0; i < sizeof(unions) / sizeof(unions[0]); i++)
 		if (!strcmp(unions[i].name, folded))
 			return union_add(unions[i].categories, unions[i].more, out, out_bytes);
+	if (!strcmp(folded, "alpha") || !strcmp(folded, "alphabetic"))
+		return ranges_add("L Nl", SK_SET_ALPHA_MORE, "", out, out_bytes);
+	if (!strcmp(folded, "alnum"))
+		return ranges_add("L Nl Nd", SK_SET_ALPHA_MORE, "", out, out_bytes);
+	if (!strcmp(folded, "lower") || !strcmp(folded, "lowercase"))
+		return ranges_add("Ll", SK_SET_LOWER_MORE, "", out, out_bytes);
 	if (strlen(folded) <= 2) {
 		char cat[3] = { (char)(folded[0] & ~0x20), folded[1], '\0' };
 

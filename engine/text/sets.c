@@ -14,6 +14,7 @@ static const struct { const struct range *at; size_t len; } sets[SK_SETS] = {
 	[SK_SET_SPACE] = SET(space), [SK_SET_NUMBER] = SET(number), [SK_SET_WORD] = SET(word),
 	[SK_SET_PUNCTUATION] = SET(punctuation), [SK_SET_CONTROL] = SET(control), [SK_SET_BERT_SPACE] = SET(bert_space),
 	[SK_SET_HAN] = SET(han), [SK_SET_MARK] = SET(mark), [SK_SET_BERT_MARK] = SET(bert_mark), [SK_SET_INERT] = SET(inert),
+	[SK_SET_ALPHA_MORE] = SET(alpha_more), [SK_SET_LOWER_MORE] = SET(lower_more),
 };
 
 bool sk_set_has(enum sk_set set, uint32_t cp)
@@ -29,6 +30,15 @@ bool sk_set_has(enum sk_set set, uint32_t cp)
 			hi = mid;
 	}
 	return lo < sets[set].len && r[lo].first <= cp;
+}
+
+bool sk_set_range(enum sk_set set, size_t i, uint32_t *ret_first, uint32_t *ret_last)
+{
+	if (i >= sets[set].len)
+		return false;
+	*ret_first = sets[set].at[i].first;
+	*ret_last = sets[set].at[i].last;
+	return true;
 }
 
 int sk_script_of(uint32_t cp)

@@ -22,9 +22,13 @@ enum sk_set {
 	SK_SET_MARK,                    /* StripAccents */
 	SK_SET_BERT_MARK,               /* BertNormalizer's accents */
 	SK_SET_INERT,                   /* has no decomposition and no combining class yet */
+	SK_SET_ALPHA_MORE,              /* [[:alpha:]] of Oniguruma, but for letters and letter numbers */
+	SK_SET_LOWER_MORE,              /* [[:lower:]], but for lower-case letters */
 	SK_SETS
 };
 bool sk_set_has(enum sk_set set, uint32_t cp);
+/* false: after the last. */
+bool sk_set_range(enum sk_set set, size_t i, uint32_t *ret_first, uint32_t *ret_last);
 
 /* Unicode's script by number, as UnicodeScripts groups them; 0: goes with any. */
 int sk_script_of(uint32_t cp);

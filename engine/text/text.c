@@ -267,7 +267,7 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, c
 static sk_status added_put(struct sk_text *t, const struct sk_added *a, const struct sk_text_src *src, struct sk_err *err)
 {
 	struct sk_normal room[2] = { SK_NORMAL, SK_NORMAL };
-	struct sk_trie *trie = a->normalized ? &t->added_normal : &t->added;
+	struct sk_trie *trie = a->normalized || a->as_is ? &t->added_normal : &t->added;
 	struct sk_piece p = { a->text.s, a->text.len, NULL, 0 };
 	sk_status st = SK_OK;
 	uint32_t node = 0;
@@ -276,7 +276,7 @@ static sk_status added_put(struct sk_text *t, const struct sk_added *a, const st
 	if (a->text.len > SK_TEXT_ADDED_MAX)
 		return sk_fail(err, SK_ETOOBIG, "%s: added token %d has %zu bytes, the limit is %u", src->tokens_name, a->id,
 			       a->text.len, SK_TEXT_ADDED_MAX);
-	if (trie == &t->added_normal)
+	if (a->normalized)
 		st = sk_normalize(&t->normal, &p, room, &p, err);
 	/* Of equal ones the first counts. */
 	for (j = 0; st == SK_OK && j < p.len && trie->len && (node = sk_trie_step(trie, node, (uint8_t)p.s[j])); j++)

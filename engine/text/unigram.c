@@ -23,8 +23,28 @@ struct unigram {
 	double *score;                          /* [vocab] */
 	double unk_score;
 	int32_t of_byte[256];
-	bool byte_fallback;
+	bool byte_fallback, single;
 };
+
+/* Of a SentencePiece model only normal and user-defined pieces are found in text. */
+static sk_status pieces_open(struct sk_text *t, struct unigram *u, const struct sk_text_src *src, struct sk_err *err)
+{
+	struct sk_str *some = NULL;
+	sk_status st;
+	size_t i;
+
+	if (src->single && src->types) {
+		some = calloc(src->scores_len + 1, sizeof(*some));
+		if (!some)
+			return sk_fail(err, SK_ENOMEM, "no memory for %zu pieces", src->scores_len);
+		for (i = 0; i < src->scores_len; i++)
+			if (src->types[i] == SK_TOKEN_NORMAL || src->types[i] == SK_TOKEN_USER)
+				some[i] = src->tokens[i];
+	}
+	st = sk_pieces_open(t, &u->trie, some ? some : src->tokens, src->scores_len, err);
+	free(some);
+	return st;
+}
 
 static sk_status unigram_open(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
 {
@@ -37,6 +57,7 @@ static sk_status unigram_open(struct sk_text *t, const struct sk_text_src *src, 
 		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
 	t->state = u;
 	u->byte_fallback = src->byte_fallback;
+	u->single = src->single;
 	u->score = malloc(src->vocab * sizeof(*u->score));
 	if (!u->score)
 		return sk_fail(err, SK_ENOMEM, "no memory for %zu scores", src->vocab);
@@ -44,7 +65,8 @@ static sk_status unigram_open(struct sk_text *t, const struct sk_text_src *src, 
 		u->score[i] = i < src->scores_len ? src->scores[i] : 0;
 		if (i < src->scores_len && !isfinite(src->scores[i]))
 			return sk_fail(err, SK_EFORMAT, "%s: the score of token %zu is not finite", src->tokens_name, i);
-		if (i < src->scores_len && src->tokens[i].s && src->scores[i] < least)
+		if (i < src->scores_len && src->tokens[i].s && src->scores[i] < least &&
+		    (!src->single || !src->types || src->types[i] == SK_TOKEN_NORMAL))
 			least = src->scores[i];
 	}
 	u->unk_score = least - UNKNOWN_PENALTY;
@@ -53,7 +75,7 @@ static sk_status unigram_open(struct sk_text *t, const struct sk_text_src *src, 
 		return st;
 	sk_vocab_bytes(&u->vocab, u->of_byte);
 	t->mem_bytes += sizeof(*u) + src->vocab * sizeof(*u->score);
-	return sk_pieces_open(t, &u->trie, src->tokens, src->scores_len, err);
+	return pieces_open(t, u, src, err);
 }
 
 static void unigram_close(struct sk_text *t)
@@ -88,6 +110,7 @@ static sk_status best_ways(const struct unigram *u, const struct sk_text *t, con
 	const struct sk_pieces *trie = &u->trie;
 	size_t at, i, size;
 	uint32_t cp, node;
+	double sum;
 	int32_t id;
 	bool whole;
 
@@ -101,14 +124,16 @@ static sk_status best_ways(const struct unigram *u, const struct sk_text *t, con
 			id = trie->cells[node].id;
 			if (id < 0)
 				continue;
-			offer(&ends[i + 1], u->score[id] + ends[at].sum, at, id);
+			sum = u->score[id] + ends[at].sum;
+			offer(&ends[i + 1], u->single ? (float)sum : sum, at, id);
 			whole = whole || i + 1 == at + size;
 		}
 		if (whole)
 			continue;
 		if (t->unk < 0)
 			return SK_EINVAL;
-		offer(&ends[at + size], u->unk_score + ends[at].sum, at, t->unk);
+		sum = u->unk_score + ends[at].sum;
+		offer(&ends[at + size], u->single ? (float)sum : sum, at, t->unk);
 	}
 	return SK_OK;
 }
@@ -116,7 +141,7 @@ static sk_status best_ways(const struct unigram *u, const struct sk_text *t, con
 /* A part that is one piece, or unknown: then maybe its bytes. */
 static sk_status part_emit(struct sk_text_job *job, const struct unigram *u, const struct sk_piece *w, size_t from, size_t to)
 {
-	int32_t id = sk_vocab_find(&u->vocab, w->s + from, to - from);
+	int32_t id = u->single ? -1 : sk_vocab_find(&u->vocab, w->s + from, to - from);
 	sk_status st = SK_OK;
 	bool bytes = u->byte_fallback && id < 0;
 	size_t i;

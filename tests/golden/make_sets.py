@@ -66,13 +66,13 @@ SETS = [("SPACE", lambda c: len(space("a" + chr(c) + "a")) == 2), ("NUMBER", lam
 
 
 def scripts():
-    known, out, last = [], [], None      # known: one character of each script
+    known, out, last = ["a", "\u0430"], [], None        # one character of each script; two to begin with tell what goes with any
     same = lambda a, b: len(script(a + b)) == 1
     for c in POINTS:
         s = chr(c)
         if last is not None and last > 0 and same(known[last - 1], s) and not same(known[last % len(known)], s):
             k = last
-        elif len(known) > 1 and same(known[0], s) and same(known[1], s):
+        elif same(known[0], s) and same(known[1], s):
             k = 0
         else:
             k = next((i + 1 for i, r in enumerate(known) if same(r, s)), None)
@@ -136,3 +136,8 @@ table("added", "struct added", ['{ 0x%x, 0x%x, "%s" },' % tuple(r) for r in out]
 han = members("\\p{Han}")
 han14 = ranges(lambda c: c in han and unicodedata.category(chr(c)) == "Cn")
 table("added_han", "struct range", ["{ 0x%x, 0x%x }," % tuple(r) for r in han14])
+letters = members("\\p{L}") | members("\\p{Nl}")
+alpha = members("[[:alpha:]]") - letters
+table("set_alpha_more", "struct range", ["{ 0x%x, 0x%x }," % tuple(r) for r in ranges(lambda c: c in alpha)])
+lowercase = members("[[:lower:]]") - members("\\p{Ll}")
+table("set_lower_more", "struct range", ["{ 0x%x, 0x%x }," % tuple(r) for r in ranges(lambda c: c in lowercase)])

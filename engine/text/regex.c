@@ -18,9 +18,6 @@
 #define DEPTH_MAX	100             /* groups and classes inside each other */
 #define REWRITTEN_MAX	(1u << 20)
 
-#define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define HEX "0-9A-Fa-f"
-
 struct rewrite {
 	const char *p, *end, *pattern;
 	struct sk_buf *out;
@@ -394,7 +391,19 @@ static sk_status class_read(struct rewrite *r, struct sk_buf *out)
 
 /* ---- outside of classes --------------------------------------------------------------------------------------------- */
 
-#define WORDY "[\\p{L}\\p{Nl}\\p{M}\\p{Nd}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}]"
+/* Whether a word begins or ends here, or (\B) does not. */
+static sk_status boundary_rewrite(struct rewrite *r, bool is)
+{
+	struct escape *e = malloc(sizeof(*e));
+
+	if (!e)
+		return sk_fail(r->err, SK_ENOMEM, "no memory for a pattern");
+	set_escape(e, "EscapedWord", false);
+	sk_buf_addf(r->out, "(?:(?<=[%s])(?%c[%s])", e->items, is ? '!' : '=', e->items);
+	sk_buf_addf(r->out, "|(?<![%s])(?%c[%s]))", e->items, is ? '=' : '!', e->items);
+	free(e);
+	return r->out->failed < 0 ? refuse(r, SK_ETOOBIG, "too much in it") : SK_OK;
+}
 
 static sk_status escape_rewrite(struct rewrite *r)
 {
@@ -409,8 +418,7 @@ static sk_status escape_rewrite(struct rewrite *r)
 	r->atom = r->out->len;
 	if (c == 'b' || c == 'B') {
 		r->p++;
-		return sk_buf_adds(r->out, c == 'b' ? "(?:(?<=" WORDY ")(?!" WORDY ")|(?<!" WORDY ")(?=" WORDY "))" :
-						      "(?:(?<=" WORDY ")(?=" WORDY ")|(?<!" WORDY ")(?!" WORDY "))");
+		return boundary_rewrite(r, c == 'b');
 	}
 	if (strchr("AzZGRX", c) && c) {
 		r->p++;

@@ -571,6 +571,36 @@ def write(name, t):
             f.write("%s %s\n" % tuple(text(tried(t.decode, ids, skip_special_tokens=k)) for k in (False, True)))
 
 
+# ---- SentencePiece's own models, against its own library -----------------------------------------------------------------
+
+def spm_models():
+    import sentencepiece as spm
+    lines = [x for x in LINES if x.strip() and "\0" not in x]
+    plain = dict(normalization_rule_name="identity", vocab_size=420, hard_vocab_limit=False, character_coverage=0.98)
+    kinds = {
+        "spm-llama": dict(plain, model_type="bpe", byte_fallback=True, vocab_size=700, remove_extra_whitespaces=False),
+        "spm-bpe": dict(plain, model_type="bpe", vocab_size=500),
+        "spm-bpe-users": dict(plain, model_type="bpe", byte_fallback=True, vocab_size=700, user_defined_symbols=["<user>", "the", "ab c", "ét"], remove_extra_whitespaces=False, add_dummy_prefix=False),
+        "spm-unigram": dict(plain, model_type="unigram"),
+        "spm-unigram-bytes": dict(plain, model_type="unigram", byte_fallback=True, vocab_size=700, split_digits=True),
+        "spm-unigram-users": dict(plain, model_type="unigram", user_defined_symbols=["<user>", "the", "ét"], remove_extra_whitespaces=False),
+        "spm-suffix": dict(plain, model_type="unigram", treat_whitespace_as_suffix=True),
+        "spm-nfkc": dict(plain, model_type="unigram", normalization_rule_name="nmt_nfkc_cf"),
+    }
+    for name, o in kinds.items():
+        os.makedirs(OUT + "/" + name, exist_ok=True)
+        spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=OUT + "/" + name + "/tokenizer", minloglevel=9, num_threads=1, **o)
+        os.remove(OUT + "/" + name + "/tokenizer.vocab")
+        p = spm.SentencePieceProcessor(model_file=OUT + "/" + name + "/tokenizer.model")
+        with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
+            for s in STRINGS:
+                ids = p.encode(s)
+                if any(x in s for x in ("<s>", "</s>", "<unk>")) or "\0" in s:      # found in the text by us and by transformers, not by this library
+                    f.write("-\n")
+                else:
+                    f.write("- %s - - -\n" % numbers(ids))
+
+
 def main():
     if len(sys.argv) > 2:
         s = STRINGS[int(sys.argv[2])]
@@ -584,6 +614,8 @@ def main():
         f.writelines(esc(s) + "\n" for s in STRINGS)
     for name in sys.argv[1:] or ALL:
         write(name, ALL[name]())
+    if len(sys.argv) == 1:
+        spm_models()
     with open(OUT + "/names.txt", "w", newline="\n") as f:
         f.writelines(n + "\n" for n in sorted(os.listdir(OUT)) if os.path.isdir(OUT + "/" + n))
 

@@ -17,8 +17,6 @@
 #include "engine/base/log.h"
 #include "engine/inside.h"
 
-#define TEXT_MAX ((size_t)1 << 31)
-
 static const char *const phases[] = { "weights", "tokenizer", "warm-up", "" };
 enum { PHASE_WEIGHTS, PHASE_TOKENIZER, PHASE_WARM_UP, PHASE_DONE };
 
@@ -344,50 +342,19 @@ static sk_status text_get(const struct sk_engine *e, const struct sk_text **ret_
 sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
 			     int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
 {
-	struct sk_ids v = { 0 };
 	const struct sk_text *t;
 	sk_status st = text_get(e, &t, err);
 
-	if (st >= 0)
-		st = sk_text_encode(t, text, len, add_special, parse_special, 0, &v, err);
-	if (st >= 0 && !v.ids) {
-		v.ids = malloc(sizeof(*v.ids));
-		st = v.ids ? SK_OK : sk_fail(err, SK_ENOMEM, "out of memory");
-	}
-	if (st >= 0) {
-		*ret_ids = v.ids;
-		*ret_len = v.len;
-		v.ids = NULL;
-	}
-	sk_ids_fini(&v);
-	return st;
+	return st < 0 ? st : sk_tokenizer_encode(t, text, len, add_special, parse_special, ret_ids, ret_len, err);
 }
 
 sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
 			       size_t *ret_len, struct sk_err *err)
 {
-	struct sk_buf b = SK_BUF(TEXT_MAX);
 	const struct sk_text *t;
-	struct sk_text_info ti;
 	sk_status st = text_get(e, &t, err);
 
-	if (st < 0)
-		return st;
-	sk_text_info(t, &ti);
-	for (size_t i = 0; i < len; i++)
-		if (ids[i] < 0 || ids[i] >= ti.vocab)
-			return sk_fail(err, SK_EINVAL, "token id %d is not one of the vocabulary of %d", (int)ids[i],
-				       (int)ti.vocab);
-	st = sk_text_decode(t, ids, len, skip_special, &b);
-	if (st >= 0)
-		st = sk_buf_addc(&b, '\0');
-	if (st < 0) {
-		sk_buf_fini(&b);
-		return sk_fail(err, st, "the text of %zu tokens is too long", len);
-	}
-	*ret_text = b.data;
-	*ret_len = b.len - 1;
-	return SK_OK;
+	return st < 0 ? st : sk_tokenizer_decode(t, ids, len, skip_special, ret_text, ret_len, err);
 }
 
 const char *sk_engine_chat_template(const struct sk_engine *e)

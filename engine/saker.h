@@ -149,6 +149,23 @@ sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t
 sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special,
 			       char **ret_text, size_t *ret_len, struct sk_err *err);
 
+/*
+ * A tokenizer alone, without its model: of a .gguf file, of a directory that holds one, or of a directory with a tokenizer's own
+ * files (tokenizer.json, tokenizer.model ...). Immutable; any thread. sk_tokenizer_close() ends it.
+ *   SK_ENOENT SK_EIO SK_EFORMAT SK_ENOTSUP SK_ETOOBIG SK_ENOMEM
+ */
+struct sk_text;
+sk_status sk_tokenizer_open(const char *model, struct sk_text **ret_t, struct sk_err *err);
+void sk_tokenizer_close(struct sk_text **t);
+/* As sk_engine_tokenize() and sk_engine_detokenize(). */
+sk_status sk_tokenizer_encode(const struct sk_text *t, const char *text, size_t len, bool add_special, bool parse_special,
+			      int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
+sk_status sk_tokenizer_decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
+			      size_t *ret_len, struct sk_err *err);
+
+/* The text of one token inside a text: a blank at its beginning is kept, half a character is U+FFFD. Malloc'ed. */
+sk_status sk_tokenizer_token(const struct sk_text *t, int32_t id, char **ret_text, size_t *ret_len, struct sk_err *err);
+
 /* The embedded chat template (Jinja), lent until close; NULL when there is none. Rendering comes with the chat issue. */
 const char *sk_engine_chat_template(const struct sk_engine *e);
 

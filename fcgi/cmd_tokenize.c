@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece. --decode goes back.
+ * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece. --decode goes back. The model's
+ * weights are not loaded.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/buf.h"
 #include "engine/saker.h"
@@ -16,29 +16,7 @@
 
 #define TEXT_MAX (64u << 20)
 
-/* The tokenizer is there before the weights: ask until it is, or until loading has failed. */
-static sk_status wait_tokenizer(struct sk_engine *e, struct sk_err *err)
-{
-	const struct timespec pause = { .tv_nsec = 2000000 };
-	int32_t *ids = NULL;
-	size_t len = 0;
-	struct sk_stats stats;
-	sk_status st;
-
-	for (;;) {
-		st = sk_engine_tokenize(e, "", 0, false, false, &ids, &len, err);
-		if (st != SK_ELOADING)
-			break;
-		sk_engine_stats(e, &stats);
-		if (stats.state != SK_STATE_LOADING)
-			return sk_engine_wait_ready(e, err);
-		nanosleep(&pause, NULL);
-	}
-	free(ids);
-	return st;
-}
-
-static sk_status print_pieces(struct sk_engine *e, const int32_t *ids, size_t len, const struct sk_flags *f,
+static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_t len, const struct sk_flags *f,
 			      struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF(SIZE_MAX);
@@ -52,7 +30,7 @@ static sk_status print_pieces(struct sk_engine *e, const int32_t *ids, size_t le
 			printf("%s%" PRId32, i ? " " : "", ids[i]);
 			continue;
 		}
-		st = sk_engine_detokenize(e, &ids[i], 1, false, &text, &text_len, err);
+		st = sk_tokenizer_token(t, ids[i], &text, &text_len, err);
 		if (st < 0) {
 			sk_buf_fini(&b);
 			return st;
@@ -69,7 +47,7 @@ static sk_status print_pieces(struct sk_engine *e, const int32_t *ids, size_t le
 }
 
 /* Numbers separated by spaces, commas or lines, maybe in brackets, to text. */
-static sk_status decode(struct sk_engine *e, const char *s, const struct sk_flags *f, struct sk_err *err)
+static sk_status decode(const struct sk_text *t, const char *s, const struct sk_flags *f, struct sk_err *err)
 {
 	size_t len = 0, cap = strlen(s) / 2 + 1, text_len = 0;
 	int32_t *ids = calloc(cap, sizeof *ids);
@@ -91,7 +69,7 @@ static sk_status decode(struct sk_engine *e, const char *s, const struct sk_flag
 		s = end;
 	}
 	if (st == SK_OK)
-		st = sk_engine_detokenize(e, ids, len, f->tokenize_skip_special, &text, &text_len, err);
+		st = sk_tokenizer_decode(t, ids, len, f->tokenize_skip_special, &text, &text_len, err);
 	if (st == SK_OK) {
 		fwrite(text, 1, text_len, stdout);
 		putchar('\n');
@@ -101,18 +79,18 @@ static sk_status decode(struct sk_engine *e, const char *s, const struct sk_flag
 	return st;
 }
 
-static sk_status tokenize(struct sk_engine *e, struct sk_buf *text, const struct sk_flags *f, struct sk_err *err)
+static sk_status tokenize(const struct sk_text *t, struct sk_buf *text, const struct sk_flags *f, struct sk_err *err)
 {
 	int32_t *ids = NULL;
 	size_t len = 0;
 	sk_status st;
 
 	if (f->tokenize_decode)
-		return decode(e, sk_buf_str(text), f, err);
-	st = sk_engine_tokenize(e, text->len ? text->data : "", text->len, !f->tokenize_no_special,
+		return decode(t, sk_buf_str(text), f, err);
+	st = sk_tokenizer_encode(t, text->len ? text->data : "", text->len, !f->tokenize_no_special,
 				f->tokenize_parse_special, &ids, &len, err);
 	if (st == SK_OK)
-		st = print_pieces(e, ids, len, f, err);
+		st = print_pieces(t, ids, len, f, err);
 	free(ids);
 	return st;
 }
@@ -121,7 +99,7 @@ int sk_cmd_tokenize(int argc, char **argv)
 {
 	struct sk_buf text = SK_BUF(TEXT_MAX);
 	struct sk_engine_opts eo = { 0 };
-	struct sk_engine *engine = NULL;
+	struct sk_text *tokenizer = NULL;
 	struct sk_options o;
 	struct sk_flags f;
 	struct sk_err err = { 0 };
@@ -133,16 +111,14 @@ int sk_cmd_tokenize(int argc, char **argv)
 		st = sk_words_read(&text, argc, argv, "text", &err);
 	if (st == SK_OK) {
 		sk_options_engine(&o, &eo);
-		st = sk_engine_open(&eo, &engine, &err);
+		st = eo.model ? sk_tokenizer_open(eo.model, &tokenizer, &err) :
+				sk_fail(&err, SK_EINVAL, "no model is named: use --model");
 	}
 	if (st == SK_OK)
-		st = wait_tokenizer(engine, &err);
-	if (st == SK_OK)
-		st = tokenize(engine, &text, &f, &err);
+		st = tokenize(tokenizer, &text, &f, &err);
 	if (st == SK_OK && (fflush(stdout) || ferror(stdout)))
 		st = sk_fail(&err, SK_EIO, "standard output cannot be written");
-	if (engine)
-		sk_engine_close(&engine);
+	sk_tokenizer_close(&tokenizer);
 	sk_buf_fini(&text);
 	return sk_exit("tokenize", st, &err);
 }

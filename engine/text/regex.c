@@ -23,6 +23,7 @@ struct rewrite {
 	struct sk_buf *out;
 	size_t atom;                    /* where the last thing that can be repeated begins in out */
 	int depth;
+	bool in_class;
 	struct sk_err *err;
 };
 
@@ -147,7 +148,7 @@ static sk_status escape_read(struct rewrite *r, struct escape *e)
 	c = *r->p++;
 	switch (c) {
 	case 'd': case 'D': set_escape(e, "Nd", c == 'D'); return SK_OK;
-	case 'w': case 'W': set_escape(e, "EscapedWord", c == 'W'); return SK_OK;
+	case 'w': case 'W': set_escape(e, r->in_class ? "Word" : "EscapedWord", c == 'W'); return SK_OK;
 	case 's': case 'S': set_escape(e, "Space", c == 'S'); return SK_OK;
 	case 'h': case 'H': set_escape(e, "XDigit", c == 'H'); return SK_OK;
 	case 'p': case 'P': e->negated = c == 'P'; return property_escape(r, e);
@@ -269,7 +270,9 @@ static sk_status class_item(struct rewrite *r, struct class *c, struct escape *e
 		*ret_cp = '\b';
 		return SK_OK;
 	}
+	r->in_class = true;
 	st = escape_read(r, e);
+	r->in_class = false;
 	if (st < 0)
 		return st;
 	*ret_cp = e->cp;

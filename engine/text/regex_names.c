@@ -40,7 +40,7 @@ static const struct { const char *name, *categories, *more; } unions[] = {
 	{ "print", "L M N P S Zs Cf Co", "" }, { "graph", "L M N P S Cf Co", "" },
 	{ "upper", "Lu", "\\x{2160}-\\x{216f}" CIRCLED }, { "uppercase", "Lu", "\\x{2160}-\\x{216f}" CIRCLED }, { "control", "Cc", "" }, { "format", "Cf", "" }, { "privateuse", "Co", "" },
 	{ "word", "L M Nd Nl Pc", CIRCLED "\\x{24d0}-\\x{24e9}" },
-	/* \\w, not [:word:]: a table of Latin-1 knows more words. */
+	/* \\w outside of brackets: a table of Latin-1 knows more words. */
 	{ "escapedword", "L M Nd Nl Pc", CIRCLED "\\x{24d0}-\\x{24e9}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" },
 };
 

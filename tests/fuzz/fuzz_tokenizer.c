@@ -6,6 +6,9 @@
  *	          what comes out to stop strings
  *	128..     the rest is a vocabulary: lines "T token", "C control", "U user", "M merge", "I ids"; what is accepted is used
  *	'G'       ("GGUF": a whole file) a GGUF, through sk_text_open_gguf
+ *	'{'       a tokenizer.json, through sk_text_open_dir
+ *	"S:"      a SentencePiece model behind it, through the same
+ *	"P:"      vocab.json, a NUL, merges.txt, a NUL, tokenizer_config.json
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -233,12 +236,74 @@ static void gguf_try(const uint8_t *data, size_t len)
 	opened_try(st, &t, &err, (const char *)data, len);
 }
 
+static char dir[64];
+
+static void dir_remove(void)
+{
+	static const char *const names[] = { "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+static void file_put(const char *name, const void *data, size_t len)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	unlink(path);
+	if (!len)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && write(fd, data, len) == (ssize_t)len);
+	close(fd);
+}
+
+/* A directory of files; those that are empty are not there. */
+static void dir_try(const char *json, size_t json_len, const char *model, size_t model_len, const char *pair, size_t pair_len)
+{
+	const char *after = pair_len ? memchr(pair, 0, pair_len) : NULL, *config = NULL;
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	size_t used = after ? (size_t)(after - pair) + 1 : 0;
+	sk_status st;
+
+	if (!dir[0]) {
+		snprintf(dir, sizeof(dir), "/dev/shm/saker-fuzz-XXXXXX");
+		if (!mkdtemp(dir)) {
+			snprintf(dir, sizeof(dir), "/tmp/saker-fuzz-XXXXXX");
+			MUST(mkdtemp(dir));
+		}
+		atexit(dir_remove);
+	}
+	if (after)
+		config = memchr(pair + used, 0, pair_len - used);
+	file_put("tokenizer.json", json, json_len);
+	file_put("tokenizer.model", model, model_len);
+	file_put("vocab.json", pair, after ? used - 1 : 0);
+	file_put("merges.txt", pair + used, after ? config ? (size_t)(config - pair) - used : pair_len - used : 0);
+	file_put("tokenizer_config.json", config ? config + 1 : NULL, config ? pair_len - (size_t)(config + 1 - pair) : 0);
+	st = sk_text_open_dir(dir, NULL, 0, &t, &err);
+	opened_try(st, &t, &err, json_len ? json : model_len ? model : pair, json_len + model_len + pair_len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (!len)
 		return 0;
 	if (len > 4 && !memcmp(data, "GGUF", 4))
 		gguf_try(data, len);
+	else if (data[0] == '{')
+		dir_try((const char *)data, len, NULL, 0, NULL, 0);
+	else if (len > 2 && !memcmp(data, "S:", 2))
+		dir_try(NULL, 0, (const char *)data + 2, len - 2, NULL, 0);
+	else if (len > 2 && !memcmp(data, "P:", 2))
+		dir_try(NULL, 0, NULL, 0, (const char *)data + 2, len - 2);
 	else if (data[0] < 128)
 		fixed_try(data[0], (const char *)data + 1, len - 1);
 	else

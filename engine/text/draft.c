@@ -149,6 +149,25 @@ sk_status sk_draft_around(struct sk_draft *d, const int32_t *before, size_t befo
 	return SK_OK;
 }
 
+void sk_draft_src(struct sk_draft *d)
+{
+	struct sk_text_src *src = &d->src;
+
+	src->tokens = d->tokens;
+	src->vocab = d->vocab;
+	src->scores = d->scores;
+	src->types = d->types;
+	src->scores_len = d->scores_len;
+	src->merges = d->merges;
+	src->rights = d->rights;
+	src->ranks = d->ranks;
+	src->merges_len = d->merges_len;
+	src->tokens_name = src->merges_name = d->path;
+	src->pipe = &d->pipe;
+	d->pipe.added = d->added;
+	d->pipe.added_len = d->added_len;
+}
+
 /* ---- merges from scores ----------------------------------------------------------------------------------------------- */
 
 struct scored { double score; int32_t id; };

@@ -52,8 +52,25 @@ sk_status sk_draft_merges(struct sk_draft *d, const uint8_t *skip, struct sk_err
 
 /* The tokenizer.json at j, checked. */
 sk_status sk_load_json(struct sk_draft *d, const struct sk_jread *j, const char *root, struct sk_err *err);
+/* What the draft has, put where sk_text_open() looks for it. */
+void sk_draft_src(struct sk_draft *d);
+
 /* One added token: its object, and its id. */
 sk_status sk_load_added(struct sk_draft *d, const struct sk_jread *j, const char *v, int64_t id, struct sk_err *err);
+/*
+ * What SentencePiece does with a vocabulary: d has its tokens, scores and types (of SentencePiece, which GGUF's are as well);
+ * the steps around it, added tokens and merges are made here.
+ */
+struct sk_spm {
+	struct sk_draft *d;
+	struct sk_err *err;
+	int64_t model, unk, bos, eos, pad;      /* model: 1 Unigram, 2 BPE */
+	bool byte_fallback, suffix_space, dummy_prefix, remove_extra, escape;
+	const void *charsmap;                   /* or NULL */
+	size_t charsmap_len, pieces;
+};
+sk_status sk_spm_build(struct sk_spm *m);
+
 /* A SentencePiece model. */
 sk_status sk_load_spm(struct sk_draft *d, const void *data, size_t len, struct sk_err *err);
 

@@ -262,11 +262,18 @@ static const char *blanks(const char *p)
 	return p;
 }
 
+/* A quote ends the string unless an odd number of backslashes stands before it. */
 static const char *string_end(const char *p)
 {
-	for (p++; *p != '"'; p++)
-		p += *p == '\\';
-	return p + 1;
+	const char *q, *b;
+
+	for (p++;; p = q + 1) {
+		q = rawmemchr(p, '"');
+		for (b = q; b > p && b[-1] == '\\'; b--)
+			;
+		if ((q - b) % 2 == 0)
+			return q + 1;
+	}
 }
 
 static const char *value_end(const char *p)
@@ -298,7 +305,7 @@ struct sk_jiter sk_jread_iter(const char *v, char kind)
 {
 	struct sk_jiter it = { NULL };
 
-	if (sk_jread_kind(v) != kind)
+	if (!v || sk_jread_kind(v) != kind)
 		return it;
 	v = blanks(v + 1);
 	it.at = *v == ']' || *v == '}' ? NULL : v;
@@ -349,16 +356,14 @@ const char *sk_jread_find(const char *v, const char *key)
 
 size_t sk_jread_count(const char *v)
 {
-	struct sk_jiter it = sk_jread_iter(v, sk_jread_kind(v));
+	struct sk_jiter members = sk_jread_iter(v, '{'), items = sk_jread_iter(v, '[');
 	const char *value;
 	size_t n = 0;
 
-	if (sk_jread_kind(v) == '{')
-		for (; sk_jread_member(NULL, &it, NULL, &value); n++)
-			;
-	else if (sk_jread_kind(v) == '[')
-		for (; sk_jread_item(&it, &value); n++)
-			;
+	for (; sk_jread_member(NULL, &members, NULL, &value); n++)
+		;
+	for (; sk_jread_item(&items, &value); n++)
+		;
 	return n;
 }
 

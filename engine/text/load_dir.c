@@ -423,23 +423,12 @@ static sk_status read_all(struct dir *x, const int32_t *eos, size_t eos_len, str
 		st = beside_take(x);
 	if (st < 0)
 		return st;
-	src->tokens = d->tokens;
-	src->vocab = d->vocab;
-	src->scores = d->scores;
-	src->types = d->types;
-	src->scores_len = d->scores_len;
-	src->merges = d->merges;
-	src->rights = d->rights;
-	src->ranks = d->ranks;
-	src->merges_len = d->merges_len;
-	src->tokens_name = src->merges_name = d->path;
+	sk_draft_src(d);
 	src->bos = sk_draft_find(d, x->bos);
 	src->eos = sk_draft_find(d, x->eos);
 	src->pad = sk_draft_find(d, x->pad);
 	src->ends = eos;
 	src->ends_len = eos_len;
-	d->pipe.added = d->added;
-	d->pipe.added_len = d->added_len;
 	st = sk_text_open(src, ret_t, &why);
 	if (st < 0 && !strstr(why.text, d->path))
 		return sk_fail(x->err, st, "%s: %s", d->path, why.text);

@@ -8,16 +8,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMBERS_MAX 64
+
 struct load {
 	struct sk_draft *d;
 	const struct sk_jread *j;
 	const char *model;              /* the object */
+	struct { struct sk_str key; const char *v; } members[MEMBERS_MAX];      /* of it: looking for one walks over the vocabulary */
+	size_t members_len;
 	struct sk_err *err;
 };
 
+static void members_read(struct load *l)
+{
+	struct sk_jiter it = sk_jread_iter(l->model, '{');
+
+	while (l->members_len < MEMBERS_MAX &&
+	       sk_jread_member(l->j, &it, &l->members[l->members_len].key, &l->members[l->members_len].v))
+		l->members_len++;
+}
+
+/* A literal null is no member. */
 static const char *member(const struct load *l, const char *key)
 {
-	return sk_jread_find(l->model, key);
+	size_t i;
+
+	for (i = l->members_len; i > 0; i--)
+		if (sk_str_is(l->members[i - 1].key, key))
+			return *l->members[i - 1].v == 'n' ? NULL : l->members[i - 1].v;
+	return NULL;
 }
 
 static struct sk_str string_of(const struct load *l, const char *key)
@@ -384,13 +403,14 @@ static sk_status named(const struct sk_draft *d, sk_status st, const struct sk_e
 
 sk_status sk_load_json(struct sk_draft *d, const struct sk_jread *j, const char *root, struct sk_err *err)
 {
-	struct load l = { d, j, sk_jread_find(root, "model"), err };
+	struct load l = { .d = d, .j = j, .model = sk_jread_find(root, "model"), .err = err };
 	struct around *all;
 	struct sk_err why = { .text = "" };
 	sk_status st;
 
 	if (sk_jread_kind(root) != '{')
 		return sk_fail(err, SK_EFORMAT, "%s is no object", d->path);
+	members_read(&l);
 	st = model_read(&l);
 	if (st == SK_OK)
 		st = added_read(&l, sk_jread_find(root, "added_tokens"));

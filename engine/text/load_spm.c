@@ -80,21 +80,12 @@ static float float_of(const struct field *f)
 enum piece_type { P_NORMAL = 1, P_UNKNOWN = 2, P_CONTROL = 3, P_USER = 4, P_UNUSED = 5, P_BYTE = 6 };
 enum model_type { MODEL_UNIGRAM = 1, MODEL_BPE = 2 };
 
-struct spm {
-	struct sk_draft *d;
-	struct sk_err *err;
-	int64_t model, unk, bos, eos, pad;
-	bool byte_fallback, suffix_space, dummy_prefix, remove_extra, escape;
-	const unsigned char *charsmap;
-	size_t charsmap_len, pieces;
-};
-
-static sk_status broken(const struct spm *m)
+static sk_status broken(const struct sk_spm *m)
 {
 	return sk_fail(m->err, SK_EFORMAT, "%s is no SentencePiece model: its messages do not fit into each other", m->d->path);
 }
 
-static sk_status piece_read(const struct spm *m, struct wire w, size_t id)
+static sk_status piece_read(const struct sk_spm *m, struct wire w, size_t id)
 {
 	struct sk_str s = { "", 0 };
 	uint64_t type = P_NORMAL;
@@ -126,7 +117,7 @@ static sk_status piece_read(const struct spm *m, struct wire w, size_t id)
 	return SK_OK;
 }
 
-static sk_status pieces_read(struct spm *m, struct wire w)
+static sk_status pieces_read(struct sk_spm *m, struct wire w)
 {
 	struct field f;
 	sk_status st = sk_draft_init(m->d, m->d->path, m->pieces, true, m->err);
@@ -142,7 +133,7 @@ static sk_status pieces_read(struct spm *m, struct wire w)
 	return st;
 }
 
-static sk_status trainer_read(struct spm *m, struct wire w)
+static sk_status trainer_read(struct sk_spm *m, struct wire w)
 {
 	struct field f;
 	int rc;
@@ -164,7 +155,7 @@ static sk_status trainer_read(struct spm *m, struct wire w)
 	return rc < 0 ? broken(m) : SK_OK;
 }
 
-static sk_status rules_read(struct spm *m, struct wire w)
+static sk_status rules_read(struct sk_spm *m, struct wire w)
 {
 	struct field f;
 	int rc;
@@ -282,7 +273,7 @@ static sk_status rules_run(const struct sk_stage *step, const struct sk_piece *i
 
 static const struct sk_normalizer_op spm_normalizer = { .type = "SentencePiece", .run = rules_run };
 
-static sk_status rules_add(struct spm *m)
+static sk_status rules_add(struct sk_spm *m)
 {
 	struct sk_stage *step;
 	struct sk_err why = { .text = "" };
@@ -313,7 +304,7 @@ static sk_status rules_add(struct spm *m)
 /* ---- the tokenizer -------------------------------------------------------------------------------------------------------- */
 
 /* Control and unknown tokens are found in the text; with BPE user-defined ones, too, in the normalised one. */
-static sk_status added_add(struct spm *m)
+static sk_status added_add(struct sk_spm *m)
 {
 	sk_status st = SK_OK;
 	size_t i;
@@ -330,7 +321,7 @@ static sk_status added_add(struct spm *m)
 }
 
 /* A user-defined symbol of a Unigram model has a score by its length, so that it is better than what it could be made of. */
-static void users_score(struct spm *m)
+static void users_score(struct sk_spm *m)
 {
 	float most = 0;
 	bool any = false;
@@ -346,7 +337,7 @@ static void users_score(struct spm *m)
 			m->d->scores[i] = (double)((float)m->d->tokens[i].len * most) - 0.1;
 }
 
-static sk_status decoders_add(struct spm *m)
+static sk_status decoders_add(struct sk_spm *m)
 {
 	static const char bpe[] = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" META
 		"\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}";
@@ -359,7 +350,7 @@ static sk_status decoders_add(struct spm *m)
 	return sk_decoders_read(&j, text, &m->d->pipe.decoder, m->err);
 }
 
-static sk_status merges_add(struct spm *m)
+static sk_status merges_add(struct sk_spm *m)
 {
 	uint8_t *skip = malloc(m->pieces + 1);
 	sk_status st;
@@ -374,9 +365,40 @@ static sk_status merges_add(struct spm *m)
 	return st;
 }
 
+static int64_t id_or_none(const struct sk_spm *m, int64_t id)
+{
+	return id >= 0 && (uint64_t)id < m->pieces ? id : -1;
+}
+
+sk_status sk_spm_build(struct sk_spm *m)
+{
+	struct sk_text_src *src = &m->d->src;
+	sk_status st = rules_add(m);
+
+	if (st == SK_OK)
+		st = added_add(m);
+	if (st == SK_OK)
+		st = decoders_add(m);
+	if (st == SK_OK && m->model == MODEL_BPE)
+		st = merges_add(m);
+	if (st < 0)
+		return st;
+	if (m->model == MODEL_UNIGRAM)
+		users_score(m);
+	src->kind = m->model == MODEL_BPE ? (struct sk_str){ "BPE", 3 } : (struct sk_str){ "Unigram", 7 };
+	src->byte_fallback = m->byte_fallback;
+	src->fuse_unk = true;
+	src->single = true;
+	src->unk = id_or_none(m, m->unk);
+	src->bos = id_or_none(m, m->bos);
+	src->eos = id_or_none(m, m->eos);
+	src->pad = id_or_none(m, m->pad);
+	return SK_OK;
+}
+
 sk_status sk_load_spm(struct sk_draft *d, const void *data, size_t len, struct sk_err *err)
 {
-	struct spm m = { .d = d, .err = err, .model = MODEL_UNIGRAM, .unk = 0, .bos = 1, .eos = 2, .pad = -1, .dummy_prefix = true,
+	struct sk_spm m = { .d = d, .err = err, .model = MODEL_UNIGRAM, .unk = 0, .bos = 1, .eos = 2, .pad = -1, .dummy_prefix = true,
 			 .remove_extra = true, .escape = true };
 	struct wire w = { data, (const unsigned char *)data + len };
 	struct field f;
@@ -401,25 +423,5 @@ sk_status sk_load_spm(struct sk_draft *d, const void *data, size_t len, struct s
 	if (m.model != MODEL_UNIGRAM && m.model != MODEL_BPE)
 		return sk_fail(err, SK_ENOTSUP, "%s: SentencePiece models of type %lld (word, char) are not supported", d->path, (long long)m.model);
 	st = pieces_read(&m, (struct wire){ data, (const unsigned char *)data + len });
-	if (st == SK_OK)
-		st = rules_add(&m);
-	if (st == SK_OK)
-		st = added_add(&m);
-	if (st == SK_OK)
-		st = decoders_add(&m);
-	if (st == SK_OK && m.model == MODEL_BPE)
-		st = merges_add(&m);
-	if (st < 0)
-		return st;
-	if (m.model == MODEL_UNIGRAM)
-		users_score(&m);
-	d->src.kind = m.model == MODEL_BPE ? (struct sk_str){ "BPE", 3 } : (struct sk_str){ "Unigram", 7 };
-	d->src.byte_fallback = m.byte_fallback;
-	d->src.fuse_unk = true;
-	d->src.single = true;
-	d->src.unk = m.unk >= 0 && (size_t)m.unk < m.pieces ? m.unk : -1;
-	d->src.bos = m.bos >= 0 && (size_t)m.bos < m.pieces ? m.bos : -1;
-	d->src.eos = m.eos >= 0 && (size_t)m.eos < m.pieces ? m.eos : -1;
-	d->src.pad = m.pad >= 0 && (size_t)m.pad < m.pieces ? m.pad : -1;
-	return SK_OK;
+	return st < 0 ? st : sk_spm_build(&m);
 }

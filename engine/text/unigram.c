@@ -210,7 +210,6 @@ static sk_status unigram_encode(struct sk_text_job *job, const struct sk_piece *
 
 const struct sk_text_kind sk_text_kind_unigram = {
 	.name   = "unigram",
-	.ggml   = "t5",
 	.json   = "Unigram",
 	.open   = unigram_open,
 	.close  = unigram_close,

@@ -148,7 +148,7 @@ static sk_status level_encode(struct sk_text_job *job, const struct sk_piece *w)
 }
 
 const struct sk_text_kind sk_text_kind_wordpiece = {
-	.name = "wordpiece", .ggml = "bert", .json = "WordPiece", .open = wordpiece_open, .close = wordpiece_close, .encode = wordpiece_encode,
+	.name = "wordpiece", .json = "WordPiece", .open = wordpiece_open, .close = wordpiece_close, .encode = wordpiece_encode,
 };
 
 const struct sk_text_kind sk_text_kind_wordlevel = {

@@ -10,6 +10,7 @@ golden.txt: a line a string, of 32-bit hashes (FNV-1a over little endian 32-bit 
     ids with specials   ids without   byte offsets (start, stop ...; widened to whole characters)   decoded   decoded without specials
 then "random" and lines of two hashes: decoded and decoded without specials of the ids that lcg() makes.
 """
+import functools
 import itertools
 import json
 import os
@@ -69,12 +70,14 @@ def lcg(vocab):
 ALPHABET = P.ByteLevel.alphabet()
 SPECIALS = ["<unk>", "<s>", "</s>", "<pad>", "<mask>"]
 BYTES = ["<0x%02X>" % b for b in range(256)]
-MADE = {}
+# Trainers break ties as they like, so what was trained is kept in trained.json; remove it to train anew.
+TRAINED = OUT + "/trained.json"
+MADE = json.load(open(TRAINED, encoding="utf-8")) if os.path.exists(TRAINED) else {}
 
 
 def once(f):
     def g(*a):
-        k = (f.__name__,) + a
+        k = "/".join([f.__name__] + [str(x) for x in a])
         if k not in MADE:
             MADE[k] = f(*a)
         return MADE[k]
@@ -120,7 +123,6 @@ def wordpiece(lower):
     return json.loads(t.to_str())["model"]["vocab"]
 
 
-@once
 def charsmap():
     import io
     import sentencepiece as spm
@@ -132,11 +134,18 @@ def charsmap():
     return m.normalizer_spec.precompiled_charsmap
 
 
+charsmap = functools.lru_cache(charsmap)
+
+
 # ---- the tokenizers --------------------------------------------------------------------------------------------------
+
+def pairs(m):
+    return [tuple(x) for x in m]
+
 
 def raw(**o):
     v, m = bpe_bytes()
-    t = Tokenizer(M.BPE(v, m, **o))
+    t = Tokenizer(M.BPE(v, pairs(m), **o))
     t.decoder = D.ByteLevel()
     t.add_special_tokens([AddedToken(x, normalized=False, special=True) for x in ("<unk>", "<s>", "</s>", "<pad>")])
     return t
@@ -151,7 +160,7 @@ def words(pre, **added):
 
 def spm_bpe(normalizer, pre, decoder=None, fallback=True, **o):
     v, m = bpe_chars("", "", fallback)
-    t = Tokenizer(M.BPE(v, m, unk_token="<unk>", byte_fallback=fallback, **{"fuse_unk": True, **o}))
+    t = Tokenizer(M.BPE(v, pairs(m), unk_token="<unk>", byte_fallback=fallback, **{"fuse_unk": True, **o}))
     t.normalizer, t.pre_tokenizer = normalizer, pre
     t.decoder = decoder or D.Sequence([D.Replace("▁", " "), D.ByteFallback(), D.Fuse(), D.Strip(" ", 1, 0)])
     t.add_special_tokens([AddedToken(x, normalized=False, special=True) for x in ("<unk>", "<s>", "</s>")])
@@ -159,7 +168,7 @@ def spm_bpe(normalizer, pre, decoder=None, fallback=True, **o):
 
 
 def uni(normalizer, pre, fallback=False):
-    t = Tokenizer(M.Unigram(unigram(fallback), unk_id=2, byte_fallback=fallback))
+    t = Tokenizer(M.Unigram(pairs(unigram(fallback)), unk_id=2, byte_fallback=fallback))
     t.normalizer, t.pre_tokenizer = normalizer, pre
     t.decoder = D.Sequence([D.ByteFallback(), D.Metaspace()]) if fallback else D.Metaspace()
     t.add_special_tokens(["<pad>", "</s>", "<unk>"])
@@ -292,7 +301,7 @@ def deepseek():
 def bytes_unk():
     v, m = bpe_bytes()
     v = {k: i for k, i in v.items() if k not in ("Q", "z", "Ã")}
-    m = [x for x in m if all(y in v for y in x) and "".join(x) in v]
+    m = [x for x in pairs(m) if all(y in v for y in x) and "".join(x) in v]
     t = Tokenizer(M.BPE(v, m, unk_token="<unk>", fuse_unk=False))
     t.pre_tokenizer, t.decoder = BL, D.ByteLevel()
     return t
@@ -302,7 +311,7 @@ def bytes_unk():
 def bytes_lacking():
     v, m = bpe_bytes()
     v = {k: i for k, i in v.items() if k not in ("Q", "z", "Ã")}
-    m = [x for x in m if all(y in v for y in x) and "".join(x) in v]
+    m = [x for x in pairs(m) if all(y in v for y in x) and "".join(x) in v]
     t = Tokenizer(M.BPE(v, m))
     t.pre_tokenizer, t.decoder = BL, D.ByteLevel()
     return t
@@ -348,7 +357,7 @@ def spm_unk_single():
 @scheme
 def bpe_prefix():
     v, m = bpe_chars("##", "", False)
-    t = Tokenizer(M.BPE(v, m, unk_token="<unk>", continuing_subword_prefix="##"))
+    t = Tokenizer(M.BPE(v, pairs(m), unk_token="<unk>", continuing_subword_prefix="##"))
     t.pre_tokenizer, t.decoder = P.BertPreTokenizer(), D.WordPiece(cleanup=False)
     return t
 
@@ -356,7 +365,7 @@ def bpe_prefix():
 @scheme
 def bpe_suffix():
     v, m = bpe_chars("", "</w>", False)
-    t = Tokenizer(M.BPE(v, m, unk_token="<unk>", end_of_word_suffix="</w>"))
+    t = Tokenizer(M.BPE(v, pairs(m), unk_token="<unk>", end_of_word_suffix="</w>"))
     t.normalizer, t.pre_tokenizer, t.decoder = N.BertNormalizer(), P.BertPreTokenizer(), D.BPEDecoder()
     return t
 
@@ -364,7 +373,7 @@ def bpe_suffix():
 @scheme
 def bpe_no_unk():
     v, m = bpe_chars("", "", False)
-    t = Tokenizer(M.BPE(v, m, ignore_merges=True))
+    t = Tokenizer(M.BPE(v, pairs(m), ignore_merges=True))
     t.pre_tokenizer = P.Metaspace()
     return t
 
@@ -599,6 +608,28 @@ def spm_models():
                     f.write("-\n")
                 else:
                     f.write("- %s - - -\n" % numbers(ids))
+        if name in ("spm-llama", "spm-bpe", "spm-unigram", "spm-nfkc"):
+            gguf(OUT + "/" + name, "tokenizer.gguf")
+
+
+def gguf(path, name):
+    """The same vocabulary as a GGUF has it: metadata only."""
+    import struct
+    from sentencepiece import sentencepiece_model_pb2 as pb
+    m = pb.ModelProto()
+    m.ParseFromString(open(path + "/tokenizer.model", "rb").read())
+    text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+    array = lambda kind, fmt, v: struct.pack("<IIQ", 9, kind, len(v)) + b"".join(text(x) if fmt == "s" else struct.pack(fmt, x) for x in v)
+    number = lambda n: struct.pack("<II", 4, n & 0xFFFFFFFF)
+    flag = lambda b: struct.pack("<I?", 7, b)
+    pairs = [("general.architecture", struct.pack("<I", 8) + text("llama")), ("tokenizer.ggml.model", struct.pack("<I", 8) + text("llama" if m.trainer_spec.model_type == 2 else "t5")),
+             ("tokenizer.ggml.tokens", array(8, "s", [p.piece for p in m.pieces])), ("tokenizer.ggml.scores", array(6, "<f", [p.score for p in m.pieces])), ("tokenizer.ggml.token_type", array(5, "<i", [p.type for p in m.pieces])),
+             ("tokenizer.ggml.unknown_token_id", number(m.trainer_spec.unk_id)), ("tokenizer.ggml.bos_token_id", number(m.trainer_spec.bos_id)), ("tokenizer.ggml.eos_token_id", number(m.trainer_spec.eos_id)),
+             ("tokenizer.ggml.add_space_prefix", flag(m.normalizer_spec.add_dummy_prefix)), ("tokenizer.ggml.remove_extra_whitespaces", flag(m.normalizer_spec.remove_extra_whitespaces))]
+    if m.normalizer_spec.precompiled_charsmap:
+        pairs.append(("tokenizer.ggml.precompiled_charsmap", array(0, "<B", m.normalizer_spec.precompiled_charsmap)))
+    with open(path + "/" + name, "wb") as f:
+        f.write(b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs)) + b"".join(text(k) + v for k, v in pairs) + b"\0" * 64)
 
 
 def main():
@@ -616,6 +647,9 @@ def main():
         write(name, ALL[name]())
     if len(sys.argv) == 1:
         spm_models()
+    with open(TRAINED, "w", encoding="utf-8", newline="\n") as f:
+        json.dump(MADE, f, ensure_ascii=False, separators=(",", ":"))
+        f.write("\n")
     with open(OUT + "/names.txt", "w", newline="\n") as f:
         f.writelines(n + "\n" for n in sorted(os.listdir(OUT)) if os.path.isdir(OUT + "/" + n))
 

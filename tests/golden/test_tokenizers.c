@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/utf8.h"
 #include "engine/text/text.h"
@@ -18,7 +19,7 @@
 
 static char *strings[STRINGS_MAX];
 static size_t string_len[STRINGS_MAX], strings_len;
-static unsigned long compared, differ;
+static unsigned long compared, differ, ggufs;
 
 static uint32_t fnv(uint32_t h, const void *data, size_t len)
 {
@@ -160,7 +161,30 @@ static int columns_of(char *line, char **c, int max)
 	return n;
 }
 
-static void tokenizer_check(const char *name)
+/* NAME/tokenizer.gguf, where there is one: the same answers. */
+static bool gguf_open(const char *name, struct sk_text **ret_t)
+{
+	struct sk_weights *w = NULL;
+	struct sk_err err = { .text = "" };
+	char path[512];
+	sk_status st;
+
+	snprintf(path, sizeof(path), "%s/tests/golden/tokenizers/%s/tokenizer.gguf", GOLDEN_SRCDIR, name);
+	if (access(path, F_OK) != 0)
+		return false;
+	st = sk_weights_open(path, &w, &err);
+	if (st == SK_OK)
+		st = sk_text_open_gguf(w, ret_t, &err);
+	if (st < 0) {
+		differ++;
+		printf("%s: %s\n", path, err.text);
+	}
+	if (w)
+		sk_weights_close(&w);
+	return st == SK_OK;
+}
+
+static void tokenizer_check(const char *name, bool gguf)
 {
 	char path[512], *file, *line, *next, *c[5] = { NULL };
 	struct sk_text *t = NULL;
@@ -171,7 +195,11 @@ static void tokenizer_check(const char *name)
 	int columns;
 
 	snprintf(path, sizeof(path), "%s/tests/golden/tokenizers/%s", GOLDEN_SRCDIR, name);
-	if (sk_text_open_dir(path, NULL, 0, &t, &err) < 0) {
+	if (gguf) {
+		if (!gguf_open(name, &t))
+			return;
+		ggufs++;
+	} else if (sk_text_open_dir(path, NULL, 0, &t, &err) < 0) {
 		differ++;
 		printf("%s: %s\n", name, err.text);
 		return;
@@ -252,11 +280,13 @@ int main(int argc, char **argv)
 			*next++ = '\0';
 		if (argc > 1 && strcmp(argv[1], line) != 0)
 			continue;
-		tokenizer_check(line);
+		tokenizer_check(line, false);
+		tokenizer_check(line, true);
 		tokenizers++;
 	}
-	printf("%u tokenizers, %zu strings: %lu comparisons, %lu differ\n", tokenizers, strings_len, compared, differ);
+	printf("%u tokenizers, %lu of them also as GGUF, %zu strings: %lu comparisons, %lu differ\n", tokenizers, ggufs, strings_len,
+	       compared, differ);
 	free(names);
 	free(text);
-	return differ || (argc == 1 && (tokenizers < 160 || compared < 300000)) ? EXIT_FAILURE : EXIT_SUCCESS;
+	return differ || (argc == 1 && (tokenizers < 160 || ggufs < 4 || compared < 300000)) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -172,7 +172,8 @@ static uint32_t compose(uint32_t a, uint32_t b)
 {
 	utf8proc_int32_t pair[3] = { (utf8proc_int32_t)a, (utf8proc_int32_t)b, 0 };
 
-	if (b < 0x300 || sk_set_has(SK_SET_INERT, a) || sk_set_has(SK_SET_INERT, b))
+	/* utf8proc takes U+11A7, which is no consonant, for the first of those that end a syllable. */
+	if (b < 0x300 || b == 0x11a7 || sk_set_has(SK_SET_INERT, a) || sk_set_has(SK_SET_INERT, b))
 		return 0;
 	if (utf8proc_normalize_utf32(pair, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) != 1)
 		return 0;

@@ -617,6 +617,7 @@ static const struct { const char *name, *text, *want; } nfc_cases[] = {
 	{ "after other text", "xxe\xcc\x81yy", "xx\xc3\xa9yy" },
 	{ "marks in the wrong order", "a\xcc\x81\xcc\xa3", "\xe1\xba\xa1\xcc\x81" },
 	{ "hangul", "\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xea\xb0\x81" },
+	{ "what is just before the last consonants is none of them", "\xea\xba\x84\xe1\x86\xa7", "\xea\xba\x84\xe1\x86\xa7" },
 	{ "nothing", "", "" },
 	{ "compatibility forms stay", "\xef\xac\x81", "\xef\xac\x81" },
 };

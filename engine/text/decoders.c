@@ -213,7 +213,7 @@ static sk_status fallback_token(struct sk_decode *c, size_t i, const char *s, si
 			st = run_full(c, i);
 		c->d->hold[c->d->step[i].a] = (char)b;
 	}
-	c->d->step[i].a++;
+	c->d->step[i].a += st == SK_OK;
 	return st;
 }
 

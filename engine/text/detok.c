@@ -79,17 +79,15 @@ static sk_status push(const struct sk_text *t, struct sk_detok *d, int32_t id, s
 	struct sk_decode c = { t, d, b, hold };
 	size_t len;
 	const char *p;
+	sk_status st;
 
 	/* What is no token is left out, as the Hugging Face library does. */
 	if (id < 0 || id >= t->vocab || t->flags[id] & SK_TF_HOLE)
 		return b->failed;
 	p = sk_text_piece(t, id, &len);
 	d->text = t;
-	if (t->raw_pieces)
-		sk_detok_bytes(d, p, len, buf_take, b);
-	else
-		sk_decoder_token(&c, p, len);
-	return b->failed;
+	st = t->raw_pieces ? sk_detok_bytes(d, p, len, buf_take, b) : sk_decoder_token(&c, p, len);
+	return st < 0 ? st : b->failed;
 }
 
 sk_status sk_detok_push(const struct sk_text *t, struct sk_detok *d, int32_t id, struct sk_buf *b)
@@ -101,14 +99,16 @@ static sk_status end(struct sk_detok *d, struct sk_buf *b, struct sk_buf *hold)
 {
 	struct sk_decode c = { d->text, d, b, hold };
 
+	sk_status st = SK_OK;
+
 	if (d->text && !d->text->raw_pieces)
-		sk_decoder_end(&c);
+		st = sk_decoder_end(&c);
 	else if (d->tail_len)
 		sk_buf_add(b, REPLACEMENT, 3);
 	d->text = NULL;
 	d->tail_len = 0;
 	memset(d->step, 0, sizeof(d->step));
-	return b->failed;
+	return st < 0 ? st : b->failed;
 }
 
 sk_status sk_detok_end(struct sk_detok *d, struct sk_buf *b)

@@ -32,6 +32,12 @@ static sk_status refuse(const struct rewrite *r, sk_status st, const char *why)
 	return sk_fail(r->err, st, "the pattern has %s at byte %zu", why, (size_t)(r->p - r->pattern));
 }
 
+/* A buffer that has failed. */
+static sk_status overfull(const struct rewrite *r, sk_status failed)
+{
+	return failed == SK_ENOMEM ? sk_fail(r->err, SK_ENOMEM, "no memory for a pattern") : refuse(r, SK_ETOOBIG, "too much in it");
+}
+
 static bool starts(const struct rewrite *r, const char *with)
 {
 	size_t n = strlen(with);
@@ -384,7 +390,8 @@ static sk_status class_read(struct rewrite *r, struct sk_buf *out)
 		class_put(out, &c, negated);
 	}
 	if (st == SK_OK && (c.items.failed < 0 || c.alts.failed < 0 || before.failed < 0 || out->failed < 0))
-		st = refuse(r, SK_ETOOBIG, "too much in a class");
+		st = overfull(r, c.items.failed == SK_ENOMEM || c.alts.failed == SK_ENOMEM || before.failed == SK_ENOMEM ||
+				 out->failed == SK_ENOMEM ? SK_ENOMEM : SK_ETOOBIG);
 	r->depth--;
 	free(e);
 	class_fini(&c);
@@ -405,7 +412,7 @@ static sk_status boundary_rewrite(struct rewrite *r, bool is)
 	sk_buf_addf(r->out, "(?:(?<=[%s])(?%c[%s])", e->items, is ? '!' : '=', e->items);
 	sk_buf_addf(r->out, "|(?<![%s])(?%c[%s]))", e->items, is ? '=' : '!', e->items);
 	free(e);
-	return r->out->failed < 0 ? refuse(r, SK_ETOOBIG, "too much in it") : SK_OK;
+	return r->out->failed < 0 ? overfull(r, r->out->failed) : SK_OK;
 }
 
 static sk_status escape_rewrite(struct rewrite *r)
@@ -576,7 +583,7 @@ static sk_status interval_rewrite(struct rewrite *r)
 	if (again) {
 		sk_buf_adds(r->out, "(?:");
 		if (r->out->failed < 0)
-			return refuse(r, SK_ETOOBIG, "too much in it");
+			return overfull(r, r->out->failed);
 		memmove(r->out->data + r->atom + 3, r->out->data + r->atom, len);
 		memcpy(r->out->data + r->atom, "(?:", 3);
 	}
@@ -625,8 +632,8 @@ static sk_status body_rewrite(struct rewrite *r)
 
 	while (st == SK_OK && r->p < r->end && *r->p != ')')
 		st = one_rewrite(r);
-	if (st == SK_OK && r->out->failed < 0)
-		return refuse(r, SK_ETOOBIG, "too much in it");
+	if (r->out->failed < 0)
+		return overfull(r, r->out->failed);
 	return st;
 }
 

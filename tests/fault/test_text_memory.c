@@ -73,21 +73,18 @@ static struct sk_text_src source(const char *pre)
 				     .chat_template = { "{{ x }}", 7 } };
 }
 
-static sk_status use(const char *pre, struct sk_err *err)
+/* Encode, decode and the stop strings. */
+static sk_status work(struct sk_text *t, struct sk_err *err)
 {
-	static const char text[] = "abc <tool> e\xcc\x81 \xff abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabc \xf0\xb1\x8d\x90";
+	static const char text[] = "abc <tool> e\xcc\x81 \xff abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabc \xf0\xb1\x8d\x90";
 	static const char *const stop[] = { "xyz", "abcd" };
 	static const size_t stop_bytes[] = { 3, 4 };
-	struct sk_text_src src = source(pre);
 	struct sk_ids v = { .offsets = true };
 	struct sk_buf b = SK_BUF(1 << 20);
-	struct sk_text *t = NULL;
 	struct sk_stop *s = NULL;
 	sk_status st;
 
-	st = sk_text_open(&src, &t, err);
-	if (st == SK_OK)
-		st = sk_text_encode(t, text, sizeof(text) - 1, true, true, 0, &v, err);
+	st = sk_text_encode(t, text, sizeof(text) - 1, true, true, 0, &v, err);
 	if (st == SK_OK)
 		st = sk_stop_open(stop, stop_bytes, 2, &s, err);
 	if (st == SK_OK) {
@@ -98,35 +95,68 @@ static sk_status use(const char *pre, struct sk_err *err)
 	sk_stop_close(&s);
 	sk_buf_fini(&b);
 	sk_ids_fini(&v);
+	return st;
+}
+
+/* A rule of GGUF's pre-tokenisers, or (with a slash) a directory. */
+static sk_status use(const char *what, struct sk_err *err)
+{
+	struct sk_text *t = NULL;
+	struct sk_text_src src;
+	sk_status st;
+
+	if (strchr(what, '/')) {
+		st = sk_text_open_dir(what, NULL, 0, &t, err);
+	} else {
+		src = source(what);
+		st = sk_text_open(&src, &t, err);
+	}
+	if (st == SK_OK)
+		st = work(t, err);
 	sk_text_close(&t);
 	return st;
+}
+
+/* Every allocation fails once; of many, each of the first hundred and then fewer. */
+static bool try_all(const char *what)
+{
+	struct sk_err err;
+	sk_status st;
+	long n, tries = 0;
+
+	for (n = 0;; n += 1 + n / 100, tries++) {
+		err = (struct sk_err){ .text = "" };
+		failed = false;
+		left = n;
+		st = use(what, &err);
+		left = -1;
+		if (!failed)
+			break;
+		/* A buffer that cannot be made smaller stays as it is: that failure may go unseen. */
+		if (st != SK_OK && (st != SK_ENOMEM || !err.text[0])) {
+			printf("%s: allocation %ld: %s \"%s\"\n", what, n, sk_status_name(st), err.text);
+			return false;
+		}
+	}
+	printf("%s: %ld allocations, %ld failed in turn%s%s\n", what, n, tries, st < 0 ? ": " : "", err.text);
+	return st == SK_OK && n >= 15;
 }
 
 int main(void)
 {
 	static const char *const rules[] = { "smollm", "qwen2", "llama-bpe" };
-	struct sk_err err;
-	sk_status st;
+	static const char *const dirs[] = { "llama3", "llama-legacy", "t5", "bert-uncased", "added-raw", "bpe-suffix", "spm-bpe-users",
+					    "spm-nfkc", "decode-12" };
+	const char *srcdir = getenv("srcdir");
+	char path[512];
 	size_t i;
-	long n;
 
-	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		for (n = 0;; n++) {
-			err = (struct sk_err){ .text = "" };
-			failed = false;
-			left = n;
-			st = use(rules[i], &err);
-			left = -1;
-			if (!failed)
-				break;
-			/* A buffer that cannot be made smaller stays as it is: that failure may go unseen. */
-			if (st != SK_OK && (st != SK_ENOMEM || !err.text[0])) {
-				printf("%s: allocation %ld: %s \"%s\"\n", rules[i], n, sk_status_name(st), err.text);
-				return 1;
-			}
-		}
-		printf("%s: %ld allocations failed in turn\n", rules[i], n);
-		if (st != SK_OK || n < 15)
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (!try_all(rules[i]))
+			return 1;
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/tests/golden/tokenizers/%s", srcdir ? srcdir : ".", dirs[i]);
+		if (!try_all(path))
 			return 1;
 	}
 	return 0;

@@ -128,7 +128,7 @@ struct sk_gen *sk_engine_next_ready(struct sk_engine *e)
 static void event_token(struct sk_gen *g, struct sk_event_token *t, int32_t id, float logprob)
 {
 	*t = (struct sk_event_token){ .id = id, .logprob = logprob,
-				      .special = sk_text_is_special(atomic_load(&g->e->text), id) };
+				      .special = !g->e->setup.keep_special && sk_text_is_special(atomic_load(&g->e->text), id) };
 }
 
 /* Texts of tokens that stand alone: each decoded by itself. Pointers are set last, as the buffer may move while it grows. */

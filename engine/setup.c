@@ -325,10 +325,15 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 
 	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 }, .backend_asked = !is_auto(o->backend) };
 	if (!o->model || !*o->model)
-		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one");
+		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one or a Hugging Face model");
 	st = sk_weights_open(o->model, &s->weights, err);
 	if (st >= 0)
 		st = sk_model_check(s->weights, &arch, &dims, err);
+	if (st >= 0 && dims.encoder_layers)
+		st = sk_fail(err, SK_ENOTSUP, "%s: architecture %s has an encoder: such models are checked and calculated, but not served "
+			     "yet", sk_weights_path(s->weights), arch->name);
+	if (st >= 0)
+		s->keep_special = dims.keep_special;
 	if (st >= 0)
 		st = setup_backend(s, o, err);
 	if (st >= 0)

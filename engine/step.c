@@ -371,7 +371,7 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 		memcpy(&g->top[(size_t)at * g->top_max], out->top, out->top_len * sizeof(*out->top));
 	}
 	if (g->stop)
-		stop = stop_feed(e, g, out->id, sk_text_is_special(text, out->id));
+		stop = stop_feed(e, g, out->id, !e->setup.keep_special && sk_text_is_special(text, out->id));
 	else
 		g->released = g->generated;
 	/* TGI's precedence. */

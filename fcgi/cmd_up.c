@@ -369,7 +369,7 @@ static sk_status check(struct up *u, struct sk_err *err)
 	sk_status st;
 
 	if (!*u->o.model)
-		return sk_fail(err, SK_EINVAL, "--model: name a GGUF file, or a directory that holds one");
+		return sk_fail(err, SK_EINVAL, "--model: name a GGUF file, or a directory that holds one or a Hugging Face model");
 	if (*u->o.listen)
 		return sk_fail(err, SK_EINVAL, "--listen: saker up makes its own socket; --address and --port are the web server's");
 	st = sk_web_find(u->f.up_web, &u->web, err);

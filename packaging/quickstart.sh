@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # From a fresh Debian 12 to a model that answers through nginx, in one command:
 #
-#	sh packaging/quickstart.sh [MODEL]     MODEL: a GGUF file, or a directory that holds one
+#	sh packaging/quickstart.sh [MODEL]     MODEL: a GGUF file, or a directory that holds one or a Hugging Face model
 #	sh packaging/quickstart.sh --stop      end what it started
 #
 # Installs packages with apt, builds, installs to /usr/local, fetches a small model when none is given, starts saker

@@ -10,42 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- rules ---------------------------------------------------------------------------------------------------- */
-
-const struct sk_weight_rule *sk_rule_find(const struct sk_arch *a, enum sk_slot slot)
-{
-	for (const struct sk_weight_rule *r = a->weights; r->slot != SK_W_END; r++)
-		if (r->slot == slot)
-			return r;
-	return NULL;
-}
-
-bool sk_rule_per_layer(const struct sk_weight_rule *r)
-{
-	return strstr(r->name, "%d") != NULL;
-}
-
-/* The rule's name with the layer's number in place of "%d". */
-static void rule_name(const struct sk_weight_rule *r, int32_t layer, char out[128])
-{
-	const char *mark = strstr(r->name, "%d");
-
-	if (mark)
-		snprintf(out, 128, "%.*s%" PRId32 "%s", (int)(mark - r->name), r->name, layer, mark + 2);
-	else
-		snprintf(out, 128, "%s", r->name);
-}
-
-const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer)
-{
-	const struct sk_weight_rule *r = sk_rule_find(a, slot);
-	char name[128];
-
-	if (!r)
-		return NULL;
-	rule_name(r, layer, name);
-	return sk_weights_find(w, name);
-}
+/* ---- tensors against rules ------------------------------------------------------------------------------------ */
 
 int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum sk_slot *slots, int len, int32_t layer)
 {
@@ -57,84 +22,45 @@ int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum
 	return n;
 }
 
-bool sk_glu_joins(const struct sk_weights *w, const struct sk_arch *a, int32_t layer)
+static bool any_separate(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot gate, enum sk_slot up, int32_t layers)
 {
-	return sk_slots_run(w, a, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP }, 2, layer) == 2;
-}
-
-bool sk_model_any_separate_glu(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d)
-{
-	for (int32_t l = 0; l < d->layers; l++)
-		if (!sk_glu_joins(w, a, l))
+	for (int32_t l = 0; l < layers; l++)
+		if (sk_slots_run(w, a, (const enum sk_slot[]){ gate, up }, 2, l) != 2)
 			return true;
 	return false;
 }
 
-/* One letter of a shape; the letters are STYLE.md's, and Q = H*d, G = K*d, R = half of the rotated width. */
-static int64_t letter(const struct sk_dims *d, char c)
+bool sk_model_any_separate_glu(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d)
 {
-	const struct { char letter; int64_t value; } letters[] = {
-		{ 'D', d->width }, { 'V', d->vocab }, { 'F', d->ffn_width },
-		{ 'Q', (int64_t)d->heads * d->head_width }, { 'G', (int64_t)d->kv_heads * d->head_width },
-		{ 'R', d->rope_width / 2 },
-	};
-
-	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
-		if (letters[i].letter == c)
-			return letters[i].value;
-	(void)SK_BUG_IF(true);          /* a letter no rule may use */
-	return 0;
+	return d->glu && (any_separate(w, a, SK_W_GATE, SK_W_UP, d->layers) ||
+			  any_separate(w, a, SK_W_ENC_GATE, SK_W_ENC_UP, d->encoder_layers));
 }
 
-static void print_shape(const struct sk_tensor *t, char out[96])
+/* Whether another rule's tensor does for this slot. */
+static bool slot_there(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer)
 {
-	size_t len = 0;
-
-	for (int i = 0; i < t->dims; i++)
-		len += (size_t)snprintf(out + len, 96 - len, "%s%" PRId64, i ? ", " : "", t->dim[i]);
-}
-
-/* "V,D" against a tensor: as many dimensions as letters, each of the letter's size. */
-static sk_status check_shape(const struct sk_weights *w, const struct sk_weight_rule *r, const struct sk_dims *d,
-			     const struct sk_tensor *t, struct sk_err *err)
-{
-	struct sk_tensor want = { .dims = 0 };
-	char have_text[96], want_text[96];
-	bool same;
-
-	for (const char *s = r->shape; *s; s++)
-		if (*s != ',')
-			want.dim[want.dims++] = letter(d, *s);
-	same = want.dims == t->dims;
-	for (int i = 0; same && i < t->dims; i++)
-		same = want.dim[i] == t->dim[i];
-	if (same)
-		return SK_OK;
-	print_shape(t, have_text);
-	print_shape(&want, want_text);
-	return sk_fail(err, SK_EFORMAT, "%s: tensor %s has shape [%s], the configuration wants [%s] (%s)",
-		       sk_weights_path(w), t->name, have_text, want_text, r->shape);
+	return sk_slot_find(w, a, slot, layer) != NULL;
 }
 
 static sk_status check_rule(const struct sk_weights *w, const struct sk_arch *a, const struct sk_weight_rule *r,
 			    const struct sk_dims *d, unsigned char *seen, struct sk_err *err)
 {
-	int32_t times = sk_rule_per_layer(r) ? d->layers : 1;
-	char name[128];
+	char name[SK_RULE_NAME_MAX];
 
-	for (int32_t l = 0; l < times; l++) {
-		const struct sk_tensor *t;
-		sk_status st;
+	for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
+		const struct sk_tensor *t = sk_rule_find(w, a, r, l);
+		sk_status st = SK_OK;
 
-		rule_name(r, l, name);
-		t = sk_weights_find(w, name);
-		if (!t && r->flags & SK_RULE_OPTIONAL)
-			continue;
-		if (!t)
+		if (!t && !(r->flags & SK_RULE_OPTIONAL) && r->slot != SK_W_IGNORE && !slot_there(w, a, r->slot, l)) {
+			sk_rule_name(r, l, name);
 			return sk_fail(err, SK_EFORMAT, "%s: tensor %s is missing (architecture %s)", sk_weights_path(w), name,
 				       a->name);
+		}
+		if (!t)
+			continue;
 		seen[t - sk_weights_at(w, 0)] = 1;
-		st = check_shape(w, r, d, t, err);
+		if (r->slot != SK_W_IGNORE && !(r->slot == SK_W_HEAD && d->tied_head))
+			st = sk_rule_check(w, r, d, t, err);
 		if (st < 0)
 			return st;
 	}
@@ -152,17 +78,18 @@ static sk_status check_all_known(const struct sk_weights *w, const struct sk_arc
 	return SK_OK;
 }
 
-static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_err *err)
+/* ---- the architecture ----------------------------------------------------------------------------------------- */
+
+/* The architecture that a string of the metadata names. */
+static sk_status find_named(const struct sk_weights *w, const char *key, const char *s, size_t len, const struct sk_arch **ret_arch,
+			    struct sk_err *err)
 {
-	size_t len = 0;
-	const char *s = sk_meta_str(w, "general.architecture", &len);
 	struct sk_err unknown = { 0 };
 	char name[64];
 	sk_status st;
 
 	if (!s || len == 0 || len >= sizeof(name) || memchr(s, 0, len))
-		return sk_fail(err, SK_EFORMAT, "%s: key general.architecture is missing or no name of 1 to 63 bytes",
-			       sk_weights_path(w));
+		return sk_fail(err, SK_EFORMAT, "%s: key %s is missing or no name of 1 to 63 bytes", sk_weights_path(w), key);
 	memcpy(name, s, len);
 	name[len] = 0;
 	for (size_t i = 0; i < len; i++)
@@ -170,6 +97,78 @@ static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **re
 			name[i] = '?';
 	st = sk_arch_find(name, ret_arch, &unknown);
 	return st < 0 ? sk_fail(err, st, "%s: %s", sk_weights_path(w), unknown.text) : SK_OK;
+}
+
+/* A config.json names a class, and the family it belongs to: the class knows better (a T5 may be mT5's), where it is known. */
+static sk_status find_hf(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_err *err)
+{
+	const struct sk_meta_value *list = sk_meta_find(w, "architectures");
+	struct sk_meta_value item;
+	const void *cursor = NULL;
+	size_t at = 0, len = 0;
+	const char *s;
+
+	if (list && list->type == SK_META_ARRAY && list->item == SK_META_STRING && sk_meta_next(list, &cursor, &at, &item) &&
+	    find_named(w, "architectures", item.s, item.len, ret_arch, NULL) >= 0)
+		return SK_OK;
+	s = sk_meta_str(w, "model_type", &len);
+	if (!s && list && list->type == SK_META_ARRAY && list->item == SK_META_STRING && list->len)
+		return find_named(w, "architectures", item.s, item.len, ret_arch, err);
+	return find_named(w, "model_type", s, len, ret_arch, err);
+}
+
+static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_err *err)
+{
+	bool gguf = sk_weights_form(w) == SK_FORM_GGUF;
+	const struct sk_arch *a = NULL;
+	size_t len = 0;
+	const char *s = sk_meta_str(w, "general.architecture", &len);
+	sk_status st = gguf ? find_named(w, "general.architecture", s, len, &a, err) : find_hf(w, &a, err);
+
+	if (st < 0)
+		return st;
+	if (gguf ? !a->config_gguf : !a->config)
+		return sk_fail(err, SK_ENOTSUP, "%s: architecture %s is not supported from %s", sk_weights_path(w), a->name,
+			       gguf ? "a GGUF file (a Hugging Face directory is)" : "a Hugging Face directory (a GGUF file is)");
+	*ret_arch = a;
+	return SK_OK;
+}
+
+static sk_status read_dims(const struct sk_weights *w, const struct sk_arch *a, struct sk_dims *ret_d, struct sk_err *err)
+{
+	struct sk_dims d = { .norm = a->norm, .position = a->position, .act = a->act, .residual = a->residual, .glu = a->glu,
+			     .norm_eps = 1e-5f };
+	sk_status st = sk_weights_form(w) == SK_FORM_GGUF ? a->config_gguf(&d, w, err) : a->config(&d, w, err);
+
+	if (st >= 0)
+		*ret_d = d;
+	return st;
+}
+
+/* What must be there in one form or another: rules alone cannot say so. */
+static sk_status check_present(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d, struct sk_err *err)
+{
+	for (int32_t l = 0; l < d->layers; l++) {
+		const struct { const char *what; bool there; } needs[] = {
+			{ "norm before its attention", d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) },
+			{ "norm before its MLP", d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
+						   slot_there(w, a, SK_W_FFN_NORM, l) },
+			{ "weights of q, k and v", slot_there(w, a, SK_W_QKV, l) || (slot_there(w, a, SK_W_Q, l) &&
+						   (slot_there(w, a, SK_W_KV, l) || (slot_there(w, a, SK_W_K, l) &&
+										     slot_there(w, a, SK_W_V, l)))) },
+		};
+
+		for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+			if (!needs[i].there)
+				return sk_fail(err, SK_EFORMAT, "%s: layer %d has no %s (architecture %s)", sk_weights_path(w), l,
+					       needs[i].what, a->name);
+	}
+	if (!d->plain_norms && !d->no_out_norm && !slot_there(w, a, SK_W_OUT_NORM, 0))
+		return sk_fail(err, SK_EFORMAT, "%s: there is no norm before the head (architecture %s)", sk_weights_path(w), a->name);
+	if (d->embed_width != d->width && (!slot_there(w, a, SK_W_PROJ_IN, 0) || !slot_there(w, a, SK_W_PROJ_OUT, 0)))
+		return sk_fail(err, SK_EFORMAT, "%s: an embedding of width %d in a model of width %d, but no projections",
+			       sk_weights_path(w), d->embed_width, d->width);
+	return SK_OK;
 }
 
 sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims,
@@ -181,23 +180,57 @@ sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_
 	sk_status st = find_arch(w, &a, err);
 
 	if (st >= 0)
-		st = a->config(&d, w, err);
+		st = read_dims(w, a, &d, err);
 	if (st < 0)
 		return st;
 	seen = calloc(sk_weights_len(w) + 1, 1);
 	if (!seen)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", sk_weights_path(w));
-	for (const struct sk_weight_rule *r = a->weights; r->slot != SK_W_END && st >= 0; r++)
+	for (const struct sk_weight_rule *r = sk_rules(w, a); r->slot != SK_W_END && st >= 0; r++)
 		st = check_rule(w, a, r, &d, seen, err);
 	if (st >= 0)
 		st = check_all_known(w, a, seen, err);
+	if (st >= 0)
+		st = check_present(w, a, &d, err);
 	free(seen);
 	if (st < 0)
 		return st;
-	d.tied_head = !sk_slot_find(w, a, SK_W_HEAD, 0);
+	if (!sk_slot_find(w, a, SK_W_HEAD, 0))
+		d.tied_head = true;
 	*ret_arch = a;
 	*ret_dims = d;
 	return SK_OK;
+}
+
+/* ---- vectors -------------------------------------------------------------------------------------------------- */
+
+/* Each starts on 64 bytes. */
+static uint64_t padded(int64_t floats)
+{
+	return ((uint64_t)floats + 15) / 16 * 16;
+}
+
+static bool is_qkv_bias(enum sk_slot slot)
+{
+	return slot == SK_W_QKV_B || slot == SK_W_Q_B || slot == SK_W_K_B || slot == SK_W_V_B || slot == SK_W_KV_B;
+}
+
+uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d)
+{
+	int64_t qkv = ((int64_t)d->heads + 2 * d->kv_heads) * d->head_width;
+	uint64_t sum = padded(d->rope.width / 2) + padded(d->heads);    /* frequencies, slopes */
+
+	if (d->position == SK_POS_RELATIVE)
+		sum += 2 * padded((int64_t)d->heads * (2 * (int64_t)d->rel_distance + 1));
+	for (const struct sk_weight_rule *r = sk_rules(w, a); r->slot != SK_W_END; r++)
+		for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
+			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, a, r, l);
+
+			/* Biases of q, k and v lie together, in as many parts as their weights. */
+			if (t && t->dims == 1)
+				sum += is_qkv_bias(r->slot) ? padded(qkv) + 32 : padded(t->dim[0]);
+		}
+	return sum;
 }
 
 /* ---- scratch -------------------------------------------------------------------------------------------------- */
@@ -214,6 +247,7 @@ void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scrat
 		{ &m->att,    4 * rows * q },
 		{ &m->ffn,    4 * rows * ffn },
 		{ &m->ffn_up, any_separate_glu ? 4 * rows * ffn : 0 },
+		{ &m->e,      d->embed_width != d->width ? 4 * rows * (uint64_t)d->embed_width : 0 },
 		{ &m->last,   4 * rows * width },
 		{ &m->logits, 4 * (uint64_t)m->logits_rows * (uint64_t)d->vocab },
 	};
@@ -234,8 +268,8 @@ void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan)
 	*ret_plan = (struct sk_dev_plan){
 		.tokens_max = m->rows_max,
 		.sequences_max = m->opts.sequences_max,
-		.K_max = largest(largest(d->width, q), d->ffn_width),
-		.N_max = largest(largest(d->vocab, q + 2 * kv), largest(d->width, 2 * d->ffn_width)),
+		.K_max = largest(largest(d->width, d->embed_width), largest(q, d->ffn_width)),
+		.N_max = largest(largest(d->vocab, q + 2 * kv), largest(d->embed_width, largest(d->width, 2 * d->ffn_width))),
 		.heads = d->heads,
 		.kv_heads = d->kv_heads,
 		.head_width = d->head_width,
@@ -278,6 +312,8 @@ sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const s
 	if (st >= 0)
 		st = check_option("tokens of a sequence", o->context_max, 1, m->dims.context_max, err);
 	if (st >= 0)
+		st = check_option("tokens of an encoder's input", o->encode_max, 0, SK_ENCODE_MAX, err);
+	if (st >= 0)
 		st = check_option("KV blocks", o->kv_blocks, 0, INT32_MAX, err);
 	if (st < 0)
 		return st;
@@ -287,6 +323,8 @@ sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const s
 	m->opts = *o;
 	m->logits_rows = o->logits_max + SK_PROMPT_TILE_MIN;
 	m->rows_max = largest(largest(o->tokens_max, o->logits_max), SK_PROMPT_TILE);
+	if (m->dims.encoder_layers)
+		m->rows_max = largest(m->rows_max, o->encode_max);
 	return SK_OK;
 }
 
@@ -298,23 +336,41 @@ struct sums {
 	uint64_t by_type[SK_DTYPES];
 };
 
-static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w, const struct sk_tensor *t,
-			    struct sums *s, struct sk_err *err)
+static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w, const struct sk_weight_rule *r,
+			    const struct sk_tensor *t, struct sums *s, struct sk_err *err)
 {
-	uint64_t columns = (uint64_t)t->dim[t->dims - 1], rows = t->dims == 2 ? (uint64_t)t->dim[0] : 1, bytes;
+	bool turned = r->flags & SK_RULE_TRANSPOSED;
+	uint64_t columns = (uint64_t)t->dim[turned ? 0 : t->dims - 1], rows = t->dims == 2 ? (uint64_t)t->dim[turned] : 1, bytes;
 
 	s->params += rows * columns;
-	if (t->dims == 1) {             /* vectors become float32 */
-		s->weights_bytes += 4 * columns;
-		return SK_OK;
-	}
-	bytes = m->backend->weight_bytes(t->dtype, t->dim[0], t->dim[1]);
+	if (t->dims == 1 || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
+		return SK_OK;           /* among the vectors */
+	bytes = m->backend->weight_bytes(t->dtype, (int64_t)rows, (int64_t)columns);
 	if (bytes == 0)
 		return sk_fail(err, SK_ENOTSUP, "%s: tensor %s: backend %s cannot hold a weight of type %s with %" PRIu64
 			       " columns", sk_weights_path(w), t->name, m->backend->name, sk_quant_get(t->dtype)->name, columns);
 	s->weights_bytes += bytes;
 	s->by_type[t->dtype] += t->bytes;
 	return SK_OK;
+}
+
+/* Each tensor that is loaded, once. */
+static sk_status add_tensors(const struct sk_model *m, const struct sk_weights *w, struct sums *s, struct sk_err *err)
+{
+	sk_status st = SK_OK;
+
+	for (const struct sk_weight_rule *r = sk_rules(w, m->arch); r->slot != SK_W_END; r++) {
+		if (r->slot == SK_W_IGNORE || (r->slot == SK_W_HEAD && m->dims.tied_head))
+			continue;
+		for (int32_t l = 0; l < sk_rule_layers(r, &m->dims) && st >= 0; l++) {
+			const struct sk_tensor *t = sk_rule_find(w, m->arch, r, l);
+
+			if (t && t == sk_slot_find(w, m->arch, r->slot, l))
+				st = add_tensor(m, w, r, t, s, err);
+		}
+	}
+	s->weights_bytes += sizeof(float) * sk_model_vectors(w, m->arch, &m->dims);
+	return st;
 }
 
 /* The type that most of the weights' bytes are in. */
@@ -340,8 +396,8 @@ sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *
 	size_t dev_bytes = 0;
 	sk_status st = sk_model_begin(&m, w, o, err);
 
-	for (size_t i = 0; i < sk_weights_len(w) && st >= 0; i++)
-		st = add_tensor(&m, w, sk_weights_at(w, i), &s, err);
+	if (st >= 0)
+		st = add_tensors(&m, w, &s, err);
 	if (st < 0)
 		return st;
 	sk_model_dev_plan(&m, &dev_plan);

@@ -13,84 +13,17 @@
  */
 #include "engine/model/inside.h"
 
-#include <math.h>
-#include <string.h>
-
-/* Rows [0, rows) of a float32 buffer, from `column` on. */
-static struct sk_view view(float *data, int32_t rows, int32_t stride, int32_t column, int32_t columns)
-{
-	return (struct sk_view){ .data = data + column, .dtype = SK_F32, .dim = { rows, columns }, .stride = stride };
-}
-
-static struct sk_view whole(float *data, int32_t rows, int32_t columns)
-{
-	return view(data, rows, columns, 0, columns);
-}
-
-static void norm(const struct sk_model *m, float *x, float *y, int32_t rows, const float *w)
-{
-	m->backend->ops->norm(m->dev, &(struct sk_op_norm){
-		.x = whole(x, rows, m->dims.width), .y = whole(y, rows, m->dims.width), .w = w, .eps = m->dims.norm_eps });
-}
-
-static void linear(const struct sk_model *m, const struct sk_linear *l, struct sk_view x, struct sk_view y, unsigned flags)
-{
-	struct sk_op_linear op = { .x = x, .y = y, .w = l->w, .flags = flags, .quantise = m->opts.quantise,
-				   .slices = l->slices, .act = flags & SK_LINEAR_GLU ? m->arch->act : SK_ACT_NONE };
-
-	memcpy(op.slice_end, l->slice_end, sizeof(op.slice_end));
-	m->backend->ops->linear(m->dev, &op);
-}
-
-/* x += Wo attend(rope(Wqkv norm(x))), and the cache grows. */
-static void attention(struct sk_model *m, int32_t layer, const struct sk_step *step)
-{
-	const struct sk_dims *d = &m->dims;
-	const struct sk_layer *y = &m->layers[layer];
-	const struct sk_ops *ops = m->backend->ops;
-	int32_t T = step->T, q = d->heads * d->head_width, kv = d->kv_heads * d->head_width, row = q + 2 * kv;
-
-	norm(m, m->x, m->h, T, y->attn_norm);
-	for (int32_t i = 0; i < y->qkv_len; i++)
-		linear(m, &y->qkv[i], whole(m->h, T, d->width), view(m->qkv, T, row, y->qkv[i].column, y->qkv[i].columns), 0);
-	ops->rope(m->dev, &(struct sk_op_rope){         /* q and k are neighbours: their heads turn in one call */
-		.x = view(m->qkv, T, row, 0, q + kv), .pos = step->pos, .heads = d->heads + d->kv_heads,
-		.head_width = d->head_width, .rotary_width = d->rope_width, .inv_freq = m->inv_freq,
-		.factor = d->rope_factor, .interleaved = d->rope_interleaved });
-	ops->kv_write(m->dev, &(struct sk_op_kv_write){
-		.kv = m->kv, .layer = layer, .step = step, .k = view(m->qkv, T, row, q, kv),
-		.v = view(m->qkv, T, row, q + kv, kv) });
-	ops->attend(m->dev, &(struct sk_op_attend){
-		.kv = m->kv, .layer = layer, .step = step, .q = view(m->qkv, T, row, 0, q), .y = whole(m->att, T, q),
-		.heads = d->heads, .kv_heads = d->kv_heads, .head_width = d->head_width,
-		.scale = 1.0f / sqrtf((float)d->head_width) });
-	linear(m, &y->o, whole(m->att, T, q), whole(m->x, T, d->width), SK_LINEAR_ADD);
-}
-
-/* x += Wdown (silu(Wgate h) * Wup h), h = norm(x) */
-static void mlp(struct sk_model *m, int32_t layer, float *x, int32_t rows)
-{
-	const struct sk_dims *d = &m->dims;
-	const struct sk_layer *y = &m->layers[layer];
-	struct sk_view h = whole(m->h, rows, d->width), ffn = whole(m->ffn, rows, d->ffn_width);
-
-	norm(m, x, m->h, rows, y->ffn_norm);
-	if (!y->up.w) {
-		linear(m, &y->gate, h, ffn, SK_LINEAR_GLU);
-	} else {
-		struct sk_view up = whole(m->ffn_up, rows, d->ffn_width);
-
-		linear(m, &y->gate, h, ffn, 0);
-		linear(m, &y->up, h, up, 0);
-		m->backend->ops->glu(m->dev, &(struct sk_op_glu){ .gate = ffn, .up = up, .y = ffn, .act = m->arch->act });
-	}
-	linear(m, &y->down, ffn, whole(x, rows, d->width), SK_LINEAR_ADD);
-}
-
 static void head(struct sk_model *m, float *x, int32_t rows, float *logits)
 {
-	norm(m, x, m->h, rows, m->out_norm);
-	linear(m, &m->head, whole(m->h, rows, m->dims.width), whole(logits, rows, m->dims.vocab), 0);
+	const struct sk_dims *d = &m->dims;
+	float *h = m->out_norm.there ? m->h : x;
+
+	sk_layer_norm(m, &m->out_norm, x, h, rows);
+	if (m->proj_out.w) {
+		sk_layer_linear(m, &m->proj_out, sk_rows_whole(h, rows, d->width), sk_rows_whole(m->e, rows, d->embed_width), 0, SK_ACT_NONE);
+		h = m->e;
+	}
+	sk_layer_linear(m, &m->head, sk_rows_whole(h, rows, d->embed_width), sk_rows_whole(logits, rows, d->vocab), 0, SK_ACT_NONE);
 }
 
 /* Whether `rows` are all the step's tokens, in order. */
@@ -115,10 +48,10 @@ static void finish(struct sk_model *m, const int32_t *rows, int32_t rows_len, in
 	if (!m->x_final) {
 		x = m->last;
 		m->backend->ops->rows(m->dev, &(struct sk_op_rows){
-			.x = whole(m->x, T, m->dims.width), .y = whole(x, rows_len, m->dims.width), .rows = rows,
+			.x = sk_rows_whole(m->x, T, m->dims.width), .y = sk_rows_whole(x, rows_len, m->dims.width), .rows = rows,
 			.rows_len = rows_len });
 	}
-	mlp(m, m->dims.layers - 1, x, rows_len);
+	sk_layer_mlp(m, &m->layers[m->dims.layers - 1], x, rows_len);
 	head(m, x, rows_len, m->logits);
 }
 
@@ -154,12 +87,13 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 	m->step_T = step->T;
 	m->step_rows = rows_len;
 	b->ops->begin(m->dev, step);
-	b->ops->embed(m->dev, &(struct sk_op_embed){ .ids = step->ids, .T = step->T, .w = m->embed,
-						     .y = whole(m->x, step->T, m->dims.width) });
+	sk_layer_embed(m, step);
 	for (int32_t l = 0; l <= last; l++) {
-		attention(m, l, step);
+		sk_layer_self(m, &m->layers[l], &(struct sk_place){ .layer = l, .bias = m->bias }, step);
+		if (m->encoder)
+			sk_layer_cross(m, &m->layers[l], l, step);
 		if (l < last)
-			mlp(m, l, m->x, step->T);
+			sk_layer_mlp(m, &m->layers[l], m->x, step->T);
 	}
 	finish(m, rows, rows_len, step->T);
 	st = b->sync(m->dev, err);
@@ -174,7 +108,7 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp)
 {
 	m->backend->ops->row_stats(m->dev, &(struct sk_op_row_stats){
-		.x = whole(m->logits, m->step_rows, m->dims.vocab), .argmax = argmax, .max = max, .logsumexp = logsumexp });
+		.x = sk_rows_whole(m->logits, m->step_rows, m->dims.vocab), .argmax = argmax, .max = max, .logsumexp = logsumexp });
 }
 
 const float *sk_model_logits(struct sk_model *m, int32_t row)
@@ -201,13 +135,13 @@ static const float *prompt_tile(struct sk_model *m, int32_t row, int32_t len, fl
 	for (int32_t i = 0; i < len; i++)
 		rows[i] = row + i;
 	m->backend->ops->rows(m->dev, &(struct sk_op_rows){
-		.x = whole(m->x, m->step_T, m->dims.width), .y = whole(m->last, len, m->dims.width), .rows = rows,
+		.x = sk_rows_whole(m->x, m->step_T, m->dims.width), .y = sk_rows_whole(m->last, len, m->dims.width), .rows = rows,
 		.rows_len = len });
 	if (!m->x_final)
-		mlp(m, m->dims.layers - 1, m->last, len);
+		sk_layer_mlp(m, &m->layers[m->dims.layers - 1], m->last, len);
 	head(m, m->last, len, tile_at(m, m->logits));
 	m->backend->ops->row_stats(m->dev, &(struct sk_op_row_stats){
-		.x = whole(tile_at(m, m->logits), len, m->dims.vocab), .logsumexp = logsumexp });
+		.x = sk_rows_whole(tile_at(m, m->logits), len, m->dims.vocab), .logsumexp = logsumexp });
 	if (!m->logits_host) {
 		m->backend->sync(m->dev, NULL);         /* a failed device fails the next forward too */
 		return tile_at(m, m->logits);

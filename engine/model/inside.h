@@ -18,19 +18,33 @@
 #define SK_PROMPT_TILE_MIN 16
 #define SK_PARTS_MAX 3                  /* q, k, v */
 
+/* A norm's weight and bias in the device's memory; there without both when it is one without tensors. */
+struct sk_model_norm { bool there; const float *w, *b; };
+
 /* A linear layer: a repacked weight, which columns of the output it writes, and how its sum over K is cut. */
 struct sk_linear {
 	struct sk_weight *w;
+	const float *bias;                      /* [w->N], the device's; NULL: none */
 	int32_t column, columns;
 	int32_t slices;
 	int32_t slice_end[SK_SLICES_MAX];
 };
 
-struct sk_layer {
-	const float *attn_norm, *ffn_norm;
+/* One half of a layer that looks at tokens, and one that does not. */
+struct sk_attention {
+	struct sk_model_norm norm;
 	struct sk_linear qkv[SK_PARTS_MAX];     /* one, or one for each run of equal types */
-	struct sk_linear o, gate, up, down;     /* up.w NULL: gate holds both, joined as a GLU */
 	int32_t qkv_len;
+	struct sk_linear o;
+};
+struct sk_mlp {
+	struct sk_model_norm norm;
+	struct sk_linear gate, up, down;        /* gate.w NULL: none; up.w NULL: gate holds both, joined as a GLU */
+};
+struct sk_layer {
+	struct sk_attention self;
+	struct sk_attention cross, cross_kv;    /* over what an encoder left: q and o; k and v in qkv of the other */
+	struct sk_mlp mlp;
 };
 
 struct sk_model {
@@ -43,13 +57,16 @@ struct sk_model {
 	uint64_t load_bytes;
 
 	/* weights */
-	struct sk_layer *layers;
-	struct sk_weight *embed;
+	struct sk_layer *layers, *encoder;      /* encoder NULL: none */
+	struct sk_weight *embed, *positions;    /* positions NULL: none */
 	struct sk_linear head;                  /* head.w is embed when they are tied */
-	float *vectors;                         /* all norms, one after the other, vector_stride apart */
-	int32_t vector_stride;
-	const float *out_norm;
-	float *inv_freq;
+	struct sk_linear proj_in, proj_out;     /* w NULL: none */
+	struct sk_model_norm embed_norm, out_norm, encoder_norm;
+	float *vectors;                         /* norms, biases and tables, one after the other, each aligned to 64 bytes */
+	uint64_t vectors_len, vectors_used;     /* floats */
+	const float *inv_freq;
+	float rope_factor;                      /* of cos and sin */
+	struct sk_attend_bias bias, encoder_bias;
 
 	/* scratch: float32, rows_max rows (but for logits) */
 	int32_t rows_max, logits_rows;
@@ -57,6 +74,7 @@ struct sk_model {
 	float *h;                               /* normed */
 	float *qkv, *att;
 	float *ffn, *ffn_up;                    /* ffn_up: only where some gate and up could not be joined */
+	float *e;                               /* as wide as the embedding, where that is not x's width */
 	float *last;                            /* rows of x that go to the head */
 	float *logits;                          /* [logits_rows][V]: logits_max and the least tile */
 	float *logits_host;                     /* their copy where the device's memory is not the host's; else NULL */
@@ -66,26 +84,73 @@ struct sk_model {
 	bool x_final;                           /* x has been through the last layer's MLP */
 };
 
-/* The rule of a slot, NULL when the architecture has none. */
-const struct sk_weight_rule *sk_rule_find(const struct sk_arch *a, enum sk_slot slot);
-/* The tensor of a slot and layer, checked before by sk_model_check(); NULL for an optional one that is not there. */
-const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
+/* ---- rules.c ---- */
+
+#define SK_RULE_NAME_MAX 128
+/* The rules for this checkpoint's form; end with SK_W_END. */
+const struct sk_weight_rule *sk_rules(const struct sk_weights *w, const struct sk_arch *a);
 bool sk_rule_per_layer(const struct sk_weight_rule *r);
+int32_t sk_rule_layers(const struct sk_weight_rule *r, const struct sk_dims *d);        /* 1 for a rule that is not per layer */
+void sk_rule_name(const struct sk_weight_rule *r, int32_t layer, char out[SK_RULE_NAME_MAX]);
+/* The tensor of a rule and layer, with or without the architecture's prefix; NULL: not there. */
+const struct sk_tensor *sk_rule_find(const struct sk_weights *w, const struct sk_arch *a, const struct sk_weight_rule *r,
+				     int32_t layer);
+/* Shape and type. */
+sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule *r, const struct sk_dims *d,
+			const struct sk_tensor *t, struct sk_err *err);
+/* The tensor of a slot and layer, checked before by sk_model_check(); NULL for one that is not there. */
+const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
+bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
+
+/* ---- check.c ---- */
 
 /* How many tensors from slots[i] on have the type of the first: what can be joined. */
 int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum sk_slot *slots, int len, int32_t layer);
-
-/* Whether a layer's gate and up are of one type. */
-bool sk_glu_joins(const struct sk_weights *w, const struct sk_arch *a, int32_t layer);
+/* Floats that norms, biases and tables take (sk_model.vectors_len). */
+uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d);
 
 /* Scratch buffers and their bytes; *x points into m, its bytes come with it. The plan adds them up, open takes them. */
 struct sk_scratch { float **at; uint64_t bytes; };
-#define SK_SCRATCH_LEN 8
+#define SK_SCRATCH_LEN 9
 void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scratch ret_list[SK_SCRATCH_LEN]);
 void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan);
 bool sk_model_any_separate_glu(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d);
 void sk_model_kv_spec(const struct sk_model *m, int32_t blocks, struct sk_kv_spec *ret_spec);
 /* Check the options and fill backend, opts, dims, arch and row counts. */
 sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const struct sk_model_opts *o, struct sk_err *err);
+
+/* ---- layers.c: operations on the scratch, for forward.c and encdec.c ---- */
+
+/* Rows [0, rows) of a float32 buffer, from `column` on. */
+static inline struct sk_view sk_rows_view(float *data, int32_t rows, int32_t stride, int32_t column, int32_t columns)
+{
+	return (struct sk_view){ .data = data + column, .dtype = SK_F32, .dim = { rows, columns }, .stride = stride };
+}
+
+static inline struct sk_view sk_rows_whole(float *data, int32_t rows, int32_t columns)
+{
+	return sk_rows_view(data, rows, columns, 0, columns);
+}
+
+/* Where an attention's keys and values go, and what is added to its scores. encoder: all tokens of an input see each other. */
+struct sk_place { int32_t layer; struct sk_attend_bias bias; bool encoder; };
+
+void sk_layer_norm(const struct sk_model *m, const struct sk_model_norm *n, float *x, float *y, int32_t rows);
+void sk_layer_linear(const struct sk_model *m, const struct sk_linear *l, struct sk_view x, struct sk_view y, unsigned flags,
+		     enum sk_act act);
+void sk_layer_embed(struct sk_model *m, const struct sk_step *step);                            /* m->x */
+/* The first half of a layer, on m->x; where the halves are parallel, all of it. */
+void sk_layer_self(struct sk_model *m, const struct sk_layer *y, const struct sk_place *at, const struct sk_step *step);
+/* Between the halves, in a decoder behind an encoder. */
+void sk_layer_cross(struct sk_model *m, const struct sk_layer *y, int32_t layer, const struct sk_step *step);
+/* The cross keys and values of a decoder's layer, from the encoder's answer x. */
+void sk_layer_cross_write(struct sk_model *m, const struct sk_layer *y, int32_t layer, float *x, const struct sk_step *step);
+/* The second half, for some rows of a stream. */
+void sk_layer_mlp(struct sk_model *m, const struct sk_layer *y, float *x, int32_t rows);
+
+/* ---- rope.c ---- */
+
+/* inv_freq [width / 2] for a sequence of `length` tokens (DYNAMIC only looks at it); returns the factor of cos and sin. */
+float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f);
 
 #endif

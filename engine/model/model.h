@@ -24,8 +24,10 @@ struct sk_model_opts {
 	int32_t tokens_max, sequences_max;      /* T and S of a step */
 	int32_t logits_max;                     /* rows of logits a step may ask for, at most */
 	int32_t context_max;                    /* tokens of one sequence */
+	int32_t encode_max;                     /* tokens of a step of the encoder; 0 where there is none */
 	int32_t kv_blocks;
 };
+#define SK_ENCODE_MAX (1 << 20)
 
 struct sk_model_plan {
 	uint64_t weights_bytes, scratch_bytes, kv_bytes, kv_bytes_per_token, params;
@@ -55,6 +57,13 @@ void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
  */
 sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
 			   const float **ret_logits, struct sk_err *err);
+
+/*
+ * One step of the encoder: step->ids are whole inputs, step->blocks (and cross_blocks, the same) where each sequence's cross
+ * keys and values go, step->cross_len their lengths. A decoder's step names them again in cross_blocks and cross_len. Blocks of
+ * both kinds are of the one pool. Waits for the device. SK_EENGINE: the device failed.
+ */
+sk_status sk_model_encode(struct sk_model *m, const struct sk_step *step, struct sk_err *err);
 
 /* Of each row of the last forward's logits: [rows_len], host; any may be NULL. See sk_op_row_stats. */
 void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp);

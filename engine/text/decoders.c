@@ -283,8 +283,8 @@ enum { CLEANUP };
 
 static sk_status wordpiece_read(struct sk_stage *step, const struct sk_config *c)
 {
-	step->on[CLEANUP] = sk_config_bool(c, "cleanup", true);
-	return sk_config_str(c, "prefix", "##", &step->a, &step->a_len);
+	step->on[CLEANUP] = sk_text_config_bool(c, "cleanup", true);
+	return sk_text_config_str(c, "prefix", "##", &step->a, &step->a_len);
 }
 
 static sk_status wordpiece_token(struct sk_decode *c, size_t i, const char *s, size_t len)
@@ -324,7 +324,7 @@ static const struct sk_decoder_op join = { .type = "none", .token = join_token, 
 
 static sk_status bpe_read(struct sk_stage *step, const struct sk_config *c)
 {
-	return sk_config_str(c, "suffix", "</w>", &step->a, &step->a_len);
+	return sk_text_config_str(c, "suffix", "</w>", &step->a, &step->a_len);
 }
 
 static sk_status suffix_give(struct sk_decode *c, size_t i, const char *s, size_t len, const char *with)
@@ -371,10 +371,10 @@ const struct sk_decoder_op sk_decoder_bpe = { .type = "BPEDecoder", .read = bpe_
 
 static sk_status ctc_read(struct sk_stage *step, const struct sk_config *c)
 {
-	sk_status st = sk_config_str(c, "pad_token", "<pad>", &step->a, &step->a_len);
+	sk_status st = sk_text_config_str(c, "pad_token", "<pad>", &step->a, &step->a_len);
 
-	step->on[CLEANUP] = sk_config_bool(c, "cleanup", true);
-	return st < 0 ? st : sk_config_str(c, "word_delimiter_token", "|", &step->b, &step->b_len);
+	step->on[CLEANUP] = sk_text_config_bool(c, "cleanup", true);
+	return st < 0 ? st : sk_text_config_str(c, "word_delimiter_token", "|", &step->b, &step->b_len);
 }
 
 static void replaced(struct made *m, const char *s, size_t len, const char *what, size_t what_len, const char *with)
@@ -425,15 +425,15 @@ static sk_status strip_read(struct sk_stage *step, const struct sk_config *c)
 {
 	struct sk_piece p;
 	uint32_t cp;
-	sk_status st = sk_config_str(c, "content", " ", &step->a, &step->a_len);
+	sk_status st = sk_text_config_str(c, "content", " ", &step->a, &step->a_len);
 
 	if (st < 0)
 		return st;
 	p = (struct sk_piece){ step->a, step->a_len, NULL, 0 };
 	if (!p.len || sk_piece_char(&p, 0, &cp) != p.len)
 		return sk_fail(c->err, SK_EFORMAT, "the decoder Strip: \"content\" is not one character");
-	st = sk_config_int(c, "start", 0, 0, 65535, &step->n);
-	return st < 0 ? st : sk_config_int(c, "stop", 0, 0, 65535, &step->m);
+	st = sk_text_config_int(c, "start", 0, 0, 65535, &step->n);
+	return st < 0 ? st : sk_text_config_int(c, "stop", 0, 0, 65535, &step->m);
 }
 
 static bool begins(const struct sk_stage *step, const char *s, size_t len)
@@ -513,9 +513,9 @@ const struct sk_decoder_op sk_decoder_strip = { .type = "Strip", .read = strip_r
 
 static sk_status replace_read(struct sk_stage *step, const struct sk_config *c)
 {
-	sk_status st = sk_config_pattern(c, "pattern", step);
+	sk_status st = sk_text_config_pattern(c, "pattern", step);
 
-	return st < 0 ? st : sk_config_str(c, "content", NULL, &step->b, &step->b_len);
+	return st < 0 ? st : sk_text_config_str(c, "content", NULL, &step->b, &step->b_len);
 }
 
 typedef void put_fn(void *arg, const char *s, size_t len);

@@ -157,10 +157,10 @@ static size_t bert_accent_change(uint32_t cp, uint32_t out[3])
 
 static sk_status bert_read(struct sk_stage *step, const struct sk_config *c)
 {
-	step->on[BERT_CLEAN] = sk_config_bool(c, "clean_text", true);
-	step->on[BERT_HAN] = sk_config_bool(c, "handle_chinese_chars", true);
-	step->on[BERT_LOWER] = sk_config_bool(c, "lowercase", true);
-	step->on[BERT_ACCENTS] = sk_config_bool(c, "strip_accents", step->on[BERT_LOWER]);
+	step->on[BERT_CLEAN] = sk_text_config_bool(c, "clean_text", true);
+	step->on[BERT_HAN] = sk_text_config_bool(c, "handle_chinese_chars", true);
+	step->on[BERT_LOWER] = sk_text_config_bool(c, "lowercase", true);
+	step->on[BERT_ACCENTS] = sk_text_config_bool(c, "strip_accents", step->on[BERT_LOWER]);
 	return SK_OK;
 }
 
@@ -210,8 +210,8 @@ enum { STRIP_LEFT, STRIP_RIGHT };
 
 static sk_status strip_read(struct sk_stage *step, const struct sk_config *c)
 {
-	step->on[STRIP_LEFT] = sk_config_bool(c, "strip_left", true);
-	step->on[STRIP_RIGHT] = sk_config_bool(c, "strip_right", true);
+	step->on[STRIP_LEFT] = sk_text_config_bool(c, "strip_left", true);
+	step->on[STRIP_RIGHT] = sk_text_config_bool(c, "strip_right", true);
 	return SK_OK;
 }
 
@@ -242,7 +242,7 @@ static sk_status strip_run(const struct sk_stage *step, const struct sk_piece *i
 
 static sk_status prepend_read(struct sk_stage *step, const struct sk_config *c)
 {
-	return sk_config_str(c, "prepend", NULL, &step->a, &step->a_len);
+	return sk_text_config_str(c, "prepend", NULL, &step->a, &step->a_len);
 }
 
 static sk_status prepend_run(const struct sk_stage *step, const struct sk_piece *in, struct sk_normal *out, bool *ret_same)
@@ -258,9 +258,9 @@ static sk_status prepend_run(const struct sk_stage *step, const struct sk_piece 
 
 static sk_status replace_read(struct sk_stage *step, const struct sk_config *c)
 {
-	sk_status st = sk_config_pattern(c, "pattern", step);
+	sk_status st = sk_text_config_pattern(c, "pattern", step);
 
-	return st < 0 ? st : sk_config_str(c, "content", NULL, &step->b, &step->b_len);
+	return st < 0 ? st : sk_text_config_str(c, "content", NULL, &step->b, &step->b_len);
 }
 
 /* What is put in has the place of the last character taken out; at the very beginning, none. */

@@ -174,7 +174,7 @@ sk_status sk_decoders_read(const struct sk_jread *j, const char *v, struct sk_st
 
 /* ---- reading a component -------------------------------------------------------------------------------------------- */
 
-sk_status sk_config_str(const struct sk_config *c, const char *key, const char *otherwise, char **ret_s, size_t *ret_len)
+sk_status sk_text_config_str(const struct sk_config *c, const char *key, const char *otherwise, char **ret_s, size_t *ret_len)
 {
 	const char *v = sk_jread_find(c->v, key);
 	struct sk_str s = sk_jread_str(c->j, v);
@@ -196,12 +196,12 @@ sk_status sk_config_str(const struct sk_config *c, const char *key, const char *
 	return SK_OK;
 }
 
-bool sk_config_bool(const struct sk_config *c, const char *key, bool otherwise)
+bool sk_text_config_bool(const struct sk_config *c, const char *key, bool otherwise)
 {
 	return sk_jread_bool(sk_jread_find(c->v, key), otherwise);
 }
 
-sk_status sk_config_int(const struct sk_config *c, const char *key, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_i)
+sk_status sk_text_config_int(const struct sk_config *c, const char *key, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_i)
 {
 	const char *v = sk_jread_find(c->v, key);
 
@@ -214,7 +214,7 @@ sk_status sk_config_int(const struct sk_config *c, const char *key, int64_t othe
 	return SK_OK;
 }
 
-sk_status sk_config_pattern(const struct sk_config *c, const char *key, struct sk_stage *step)
+sk_status sk_text_config_pattern(const struct sk_config *c, const char *key, struct sk_stage *step)
 {
 	const char *v = sk_jread_find(c->v, key), *text = sk_jread_find(v, "String"), *regex = sk_jread_find(v, "Regex");
 	struct sk_config inner = *c;
@@ -224,7 +224,7 @@ sk_status sk_config_pattern(const struct sk_config *c, const char *key, struct s
 	if (!text && !regex)
 		return sk_fail(c->err, SK_EFORMAT, "the %s %s: \"%s\" has neither \"String\" nor \"Regex\"", c->what, c->type, key);
 	inner.v = v;
-	st = sk_config_str(&inner, regex ? "Regex" : "String", NULL, &step->a, &step->a_len);
+	st = sk_text_config_str(&inner, regex ? "Regex" : "String", NULL, &step->a, &step->a_len);
 	if (st < 0 || !regex)
 		return st;
 	st = sk_regex_open(step->a, step->a_len, &step->re, &why);
@@ -233,7 +233,7 @@ sk_status sk_config_pattern(const struct sk_config *c, const char *key, struct s
 	return SK_OK;
 }
 
-sk_status sk_config_behavior(const struct sk_config *c, enum sk_behavior otherwise, struct sk_stage *step)
+sk_status sk_text_config_behavior(const struct sk_config *c, enum sk_behavior otherwise, struct sk_stage *step)
 {
 	static const struct { const char *name; enum sk_behavior behavior; } names[] = {
 		{ "Isolated", SK_SPLIT_ISOLATED }, { "Removed", SK_SPLIT_REMOVED }, { "Contiguous", SK_SPLIT_CONTIGUOUS },

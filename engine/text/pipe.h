@@ -87,12 +87,12 @@ sk_stage_read *sk_decoder_read(const void *op);
 void sk_stages_fini(struct sk_stages *l);
 
 /* What rows use to read themselves. Messages name the component and the key. */
-sk_status sk_config_str(const struct sk_config *c, const char *key, const char *otherwise, char **ret_s, size_t *ret_len);
-bool sk_config_bool(const struct sk_config *c, const char *key, bool otherwise);
-sk_status sk_config_int(const struct sk_config *c, const char *key, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_i);
+sk_status sk_text_config_str(const struct sk_config *c, const char *key, const char *otherwise, char **ret_s, size_t *ret_len);
+bool sk_text_config_bool(const struct sk_config *c, const char *key, bool otherwise);
+sk_status sk_text_config_int(const struct sk_config *c, const char *key, int64_t otherwise, int64_t min, int64_t max, int64_t *ret_i);
 /* {"String": s} into step->a, or {"Regex": r} into step->re. */
-sk_status sk_config_pattern(const struct sk_config *c, const char *key, struct sk_stage *step);
-sk_status sk_config_behavior(const struct sk_config *c, enum sk_behavior otherwise, struct sk_stage *step);
+sk_status sk_text_config_pattern(const struct sk_config *c, const char *key, struct sk_stage *step);
+sk_status sk_text_config_behavior(const struct sk_config *c, enum sk_behavior otherwise, struct sk_stage *step);
 
 /*
  * The matches of a step's pattern in s, one after the other, as the Hugging Face library finds them: { step, s, len, match, err }

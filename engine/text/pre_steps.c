@@ -150,9 +150,9 @@ enum { BYTES_PREFIX, BYTES_REGEX, BYTES_TRIM, BYTES_RAW };
 
 static sk_status bytes_read(struct sk_stage *step, const struct sk_config *c)
 {
-	step->on[BYTES_PREFIX] = sk_config_bool(c, "add_prefix_space", true);
-	step->on[BYTES_TRIM] = sk_config_bool(c, "trim_offsets", true);
-	step->on[BYTES_REGEX] = sk_config_bool(c, "use_regex", true);
+	step->on[BYTES_PREFIX] = sk_text_config_bool(c, "add_prefix_space", true);
+	step->on[BYTES_TRIM] = sk_text_config_bool(c, "trim_offsets", true);
+	step->on[BYTES_REGEX] = sk_text_config_bool(c, "use_regex", true);
 	return step->on[BYTES_REGEX] ? sk_pretok_open(sk_pretok_find("", 0), &step->pretok, c->err) : SK_OK;
 }
 
@@ -239,13 +239,13 @@ enum { SPLIT_INVERT };
 static sk_status split_read(struct sk_stage *step, const struct sk_config *c)
 {
 	const struct sk_pretok_rule *known;
-	sk_status st = sk_config_pattern(c, "pattern", step);
+	sk_status st = sk_text_config_pattern(c, "pattern", step);
 
 	if (st == SK_OK)
-		st = sk_config_behavior(c, SK_SPLIT_ISOLATED, step);
+		st = sk_text_config_behavior(c, SK_SPLIT_ISOLATED, step);
 	if (st < 0)
 		return st;
-	step->on[SPLIT_INVERT] = sk_config_bool(c, "invert", false);
+	step->on[SPLIT_INVERT] = sk_text_config_bool(c, "invert", false);
 	/* A pattern of pretok.c, which is faster, and compared over all of Unicode. */
 	known = step->re && step->behavior == SK_SPLIT_ISOLATED ? sk_pretok_by_pattern(step->a, step->a_len) : NULL;
 	return known ? sk_pretok_open(known, &step->pretok, c->err) : SK_OK;
@@ -308,7 +308,7 @@ static bool is_delimiter(const struct sk_stage *step, uint32_t cp)
 
 static sk_status digits_read(struct sk_stage *step, const struct sk_config *c)
 {
-	step->behavior = sk_config_bool(c, "individual_digits", false) ? SK_SPLIT_ISOLATED : SK_SPLIT_CONTIGUOUS;
+	step->behavior = sk_text_config_bool(c, "individual_digits", false) ? SK_SPLIT_ISOLATED : SK_SPLIT_CONTIGUOUS;
 	return SK_OK;
 }
 
@@ -321,7 +321,7 @@ static sk_status digits_run(struct sk_walk *w, size_t i, const struct sk_piece *
 
 static sk_status punctuation_read(struct sk_stage *step, const struct sk_config *c)
 {
-	return sk_config_behavior(c, SK_SPLIT_ISOLATED, step);
+	return sk_text_config_behavior(c, SK_SPLIT_ISOLATED, step);
 }
 
 static sk_status punctuation_run(struct sk_walk *w, size_t i, const struct sk_piece *p)
@@ -392,7 +392,7 @@ static sk_status bert_run(struct sk_walk *w, size_t i, const struct sk_piece *p)
 
 static sk_status char_delimiter_read(struct sk_stage *step, const struct sk_config *c)
 {
-	sk_status st = sk_config_str(c, "delimiter", NULL, &step->a, &step->a_len);
+	sk_status st = sk_text_config_str(c, "delimiter", NULL, &step->a, &step->a_len);
 	struct sk_piece p = { step->a, step->a_len, NULL, 0 };
 	uint32_t cp;
 
@@ -438,7 +438,7 @@ static sk_status scripts_run(struct sk_walk *w, size_t i, const struct sk_piece 
 
 static sk_status fixed_read(struct sk_stage *step, const struct sk_config *c)
 {
-	return sk_config_int(c, "length", 5, 1, INT32_MAX, &step->n);
+	return sk_text_config_int(c, "length", 5, 1, INT32_MAX, &step->n);
 }
 
 static sk_status fixed_run(struct sk_walk *w, size_t i, const struct sk_piece *p)
@@ -480,7 +480,7 @@ static sk_status metaspace_read(struct sk_stage *step, const struct sk_config *c
 	struct sk_str scheme = sk_jread_str(c->j, v);
 	struct sk_piece p;
 	uint32_t cp;
-	sk_status st = sk_config_str(c, "replacement", "\xe2\x96\x81", &step->a, &step->a_len);
+	sk_status st = sk_text_config_str(c, "replacement", "\xe2\x96\x81", &step->a, &step->a_len);
 
 	if (st < 0)
 		return st;
@@ -492,12 +492,12 @@ static sk_status metaspace_read(struct sk_stage *step, const struct sk_config *c
 	if (v && !step->on[META_ALWAYS] && !step->on[META_FIRST] && !sk_str_is(scheme, "never"))
 		return sk_fail(c->err, SK_EFORMAT, "the %s Metaspace: \"prepend_scheme\" is none of always, first, never", c->what);
 	/* Files of the library's earlier versions. */
-	if (sk_jread_find(c->v, "add_prefix_space") && !sk_config_bool(c, "add_prefix_space", true)) {
+	if (sk_jread_find(c->v, "add_prefix_space") && !sk_text_config_bool(c, "add_prefix_space", true)) {
 		if (v && !sk_str_is(scheme, "never"))
 			return sk_fail(c->err, SK_EFORMAT, "the %s Metaspace: \"add_prefix_space\" and \"prepend_scheme\" disagree", c->what);
 		step->on[META_ALWAYS] = step->on[META_FIRST] = false;
 	}
-	step->on[META_SPLIT] = sk_config_bool(c, "split", true);
+	step->on[META_SPLIT] = sk_text_config_bool(c, "split", true);
 	return SK_OK;
 }
 

@@ -405,10 +405,10 @@ START_TEST(sums_are_cut_on_heads_and_blocks)
 
 	ck_assert(rig_open(&r, &slice_cases[_i].o, (struct rig_opts){ .backend = "ref" }));
 	y = &r.m->layers[0];
-	ck_assert_int_eq(y->o.slices, slice_cases[_i].o_slices);
-	ck_assert_mem_eq(y->o.slice_end, slice_cases[_i].o_ends, sizeof(y->o.slice_end));
-	ck_assert_int_eq(y->down.slices, slice_cases[_i].down_slices);
-	ck_assert_mem_eq(y->down.slice_end, slice_cases[_i].down_ends, sizeof(y->down.slice_end));
+	ck_assert_int_eq(y->self.o.slices, slice_cases[_i].o_slices);
+	ck_assert_mem_eq(y->self.o.slice_end, slice_cases[_i].o_ends, sizeof(y->self.o.slice_end));
+	ck_assert_int_eq(y->mlp.down.slices, slice_cases[_i].down_slices);
+	ck_assert_mem_eq(y->mlp.down.slice_end, slice_cases[_i].down_ends, sizeof(y->mlp.down.slice_end));
 	rig_close(&r);
 }
 END_TEST
@@ -615,7 +615,7 @@ START_TEST(a_rope_factor_without_a_type_is_linear)
 	free(file);
 	ck_assert_msg(sk_weights_open(path, &w, &err) == SK_OK, "%s", err.text);
 	ck_assert_msg(sk_model_check(w, &a, &d, &err) == SK_OK, "%s", err.text);
-	ck_assert_float_eq(d.rope_scale, 2.0f);
+	ck_assert_float_eq(d.rope.factor, 2.0f);
 	sk_weights_close(&w);
 }
 END_TEST
@@ -634,14 +634,14 @@ START_TEST(dimensions_come_from_the_keys)
 	ck_assert_int_eq(d.heads, 4);
 	ck_assert_int_eq(d.kv_heads, 2);
 	ck_assert_int_eq(d.head_width, 16);
-	ck_assert_int_eq(d.rope_width, 16);
+	ck_assert_int_eq(d.rope.width, 16);
 	ck_assert_int_eq(d.ffn_width, 96);
 	ck_assert_int_eq(d.vocab, 302);
 	ck_assert_int_eq(d.context_max, 256);
-	ck_assert(d.rope_interleaved);
+	ck_assert(d.rope.interleaved);
 	ck_assert(!d.tied_head);
-	ck_assert_float_eq(d.rope_base, 10000.0f);
-	ck_assert_float_eq(d.rope_scale, 2.0f);
+	ck_assert_float_eq(d.rope.base, 10000.0f);
+	ck_assert_float_eq(d.rope.factor, 2.0f);
 	ck_assert_float_eq(d.norm_eps, 1e-5f);
 	sk_weights_close(&w);
 }

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a model's configuration: see config.h. */
+#include "engine/arch/config.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEY_MAX 96
+
+/* The first of `keys` that is there; its name goes to key, the first one's when there is none. */
+static const struct sk_meta_value *find(const struct sk_weights *w, const char *keys, char key[KEY_MAX])
+{
+	const char *at = keys, *arch;
+	size_t arch_len = 0;
+	char name[KEY_MAX];
+
+	arch = *keys == '.' ? sk_meta_str(w, "general.architecture", &arch_len) : NULL;
+
+	for (;;) {
+		size_t len = strcspn(at, " ");
+		const struct sk_meta_value *v;
+
+		if (SK_BUG_IF(arch_len + len >= KEY_MAX))
+			return NULL;
+		snprintf(name, sizeof(name), "%.*s%.*s", *at == '.' ? (int)arch_len : 0, arch ? arch : "", (int)len, at);
+		v = sk_meta_find(w, name);
+		if (v || at == keys)
+			memcpy(key, name, sizeof(name));
+		if (v || !at[len])
+			return v;
+		at += len + 1;
+	}
+}
+
+static sk_status missing(const struct sk_weights *w, const char *key, struct sk_err *err)
+{
+	return sk_fail(err, SK_EFORMAT, "%s: key %s is missing", sk_weights_path(w), key);
+}
+
+static sk_status read_int(const struct sk_weights *w, const char *keys, int64_t min, int64_t max, bool optional, int32_t *ret_v,
+			  struct sk_err *err)
+{
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+
+	if (!v)
+		return optional ? SK_OK : missing(w, key, err);
+	if (v->type == SK_META_ARRAY)
+		return sk_fail(err, SK_ENOTSUP, "%s: key %s has a value for each layer, only one for all is supported",
+			       sk_weights_path(w), key);
+	if (v->type != SK_META_INT)
+		return sk_fail(err, SK_EFORMAT, "%s: key %s is no whole number", sk_weights_path(w), key);
+	if (v->i < min || v->i > max)
+		return sk_fail(err, SK_EFORMAT, "%s: key %s is %" PRId64 ", it must be from %" PRId64 " to %" PRId64,
+			       sk_weights_path(w), key, v->i, min, max);
+	*ret_v = (int32_t)v->i;
+	return SK_OK;
+}
+
+sk_status sk_config_int(const struct sk_weights *w, const char *keys, int64_t min, int64_t max, int32_t *ret_v, struct sk_err *err)
+{
+	return read_int(w, keys, min, max, true, ret_v, err);
+}
+
+sk_status sk_config_ints(const struct sk_weights *w, const struct sk_config_key *list, size_t len, struct sk_dims *d,
+			 struct sk_err *err)
+{
+	for (size_t i = 0; i < len; i++) {
+		int32_t v = 0;
+		sk_status st;
+
+		memcpy(&v, (const char *)d + list[i].offset, sizeof(v));
+		st = read_int(w, list[i].keys, 1, list[i].max, list[i].flags & SK_KEY_OPTIONAL, &v, err);
+		if (st < 0)
+			return st;
+		memcpy((char *)d + list[i].offset, &v, sizeof(v));
+	}
+	return SK_OK;
+}
+
+sk_status sk_config_float(const struct sk_weights *w, const char *keys, double max, float *ret_v, struct sk_err *err)
+{
+	char key[KEY_MAX];
+	double f;
+
+	if (!find(w, keys, key))
+		return SK_OK;
+	f = sk_meta_float(w, key, NAN);
+	if (!(f > 0 && f <= max))
+		return sk_fail(err, SK_EFORMAT, "%s: key %s is %g, it must be above 0 and at most %g", sk_weights_path(w), key, f,
+			       max);
+	*ret_v = (float)f;
+	return SK_OK;
+}
+
+sk_status sk_config_bool(const struct sk_weights *w, const char *keys, bool *ret_v, struct sk_err *err)
+{
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+
+	if (!v)
+		return SK_OK;
+	if (v->type != SK_META_BOOL)
+		return sk_fail(err, SK_EFORMAT, "%s: key %s is neither true nor false", sk_weights_path(w), key);
+	*ret_v = v->i != 0;
+	return SK_OK;
+}
+
+static bool is_text(const struct sk_meta_value *v, const char *text)
+{
+	return v->type == SK_META_STRING && v->len == strlen(text) && !memcmp(v->s, text, v->len);
+}
+
+bool sk_config_is(const struct sk_weights *w, const char *keys, const char *text)
+{
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+
+	return v && is_text(v, text);
+}
+
+/* A text value, fit for a message. */
+static int shown_len(const struct sk_meta_value *v)
+{
+	int n = 0;
+
+	while (v->type == SK_META_STRING && (size_t)n < v->len && n < 40 && v->s[n] >= 32 && v->s[n] < 127)
+		n++;
+	return n;
+}
+
+sk_status sk_config_act(const struct sk_weights *w, const char *keys, enum sk_act *ret_act, struct sk_err *err)
+{
+	static const struct { const char *name; enum sk_act act; } names[] = {
+		{ "gelu", SK_ACT_GELU }, { "gelu_python", SK_ACT_GELU }, { "gelu_new", SK_ACT_GELU_TANH },
+		{ "gelu_fast", SK_ACT_GELU_TANH }, { "gelu_pytorch_tanh", SK_ACT_GELU_TANH }, { "relu", SK_ACT_RELU },
+		{ "silu", SK_ACT_SILU }, { "swish", SK_ACT_SILU },
+	};
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+
+	if (!v)
+		return SK_OK;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (is_text(v, names[i].name)) {
+			*ret_act = names[i].act;
+			return SK_OK;
+		}
+	return sk_fail(err, SK_ENOTSUP, "%s: key %s: activation \"%.*s\" is not supported (known: gelu, gelu_python, gelu_new, "
+		       "gelu_fast, gelu_pytorch_tanh, relu, silu, swish)", sk_weights_path(w), key, shown_len(v),
+		       v->type == SK_META_STRING ? v->s : "");
+}
+
+sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const char *what, struct sk_err *err)
+{
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+
+	if (!v || ((v->type == SK_META_BOOL || v->type == SK_META_INT) && v->i == 0) || (v->type == SK_META_FLOAT && v->f == 0.0))
+		return SK_OK;
+	return sk_fail(err, SK_ENOTSUP, "%s: key %s: %s is not supported", sk_weights_path(w), key, what);
+}
+
+/* ---- rope ----------------------------------------------------------------------------------------------------- */
+
+/* Where scaling's keys are: "rope_scaling." of old configurations, "rope_parameters." of new ones. */
+#define SCALING(key) "rope_scaling." key " rope_parameters." key
+
+static sk_status rope_kind(const struct sk_weights *w, struct sk_rope *r, struct sk_err *err)
+{
+	static const struct { const char *name; enum sk_rope_scaling scaling; } kinds[] = {
+		{ "default", SK_ROPE_PLAIN }, { "linear", SK_ROPE_LINEAR }, { "dynamic", SK_ROPE_DYNAMIC },
+		{ "llama3", SK_ROPE_LLAMA3 }, { "yarn", SK_ROPE_YARN },
+	};
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type "
+						"rope_parameters.type", key);
+
+	if (!v)
+		return SK_OK;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (is_text(v, kinds[i].name)) {
+			r->scaling = kinds[i].scaling;
+			return SK_OK;
+		}
+	return sk_fail(err, SK_ENOTSUP, "%s: key %s: rotary scaling \"%.*s\" is not supported (known: default, linear, dynamic, "
+		       "llama3, yarn)", sk_weights_path(w), key, shown_len(v), v->type == SK_META_STRING ? v->s : "");
+}
+
+sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	struct sk_rope *r = &d->rope;
+	float part = 1.0f;
+	sk_status st;
+
+	r->base = 10000.0f;
+	r->factor = 1.0f;
+	r->original = d->context_max;
+	r->round = true;
+	st = sk_config_float(w, "rope_theta rotary_emb_base rope_parameters.rope_theta", 1e15, &r->base, err);
+	if (st >= 0)
+		st = sk_config_float(w, "partial_rotary_factor rotary_pct rope_parameters.partial_rotary_factor", 1.0, &part, err);
+	if (st >= 0)
+		st = rope_kind(w, r, err);
+	if (st < 0)
+		return st;
+	if (!r->width)
+		r->width = (int32_t)((double)d->head_width * (double)part);
+	if (r->width < 2 || r->width > d->head_width || r->width % 2)
+		return sk_fail(err, SK_EFORMAT, "%s: %d dimensions of a head turn, it must be an even number from 2 to the head's "
+			       "width %d", sk_weights_path(w), r->width, d->head_width);
+	if (r->scaling == SK_ROPE_PLAIN)
+		return SK_OK;
+	if (!find(w, SCALING("factor"), (char[KEY_MAX]){ 0 }))
+		return missing(w, "rope_scaling.factor", err);
+	st = sk_config_float(w, SCALING("factor"), 1e6, &r->factor, err);
+	if (st >= 0)
+		st = sk_config_int(w, SCALING("original_max_position_embeddings"), 1, SK_CONTEXT_MAX, &r->original, err);
+	/* Where the stretched length is not what max_position_embeddings says already. */
+	if (st >= 0 && (r->scaling == SK_ROPE_LINEAR || r->scaling == SK_ROPE_YARN)) {
+		double length = (double)(r->scaling == SK_ROPE_YARN ? r->original : d->context_max) * (double)r->factor;
+
+		if (length > d->context_max)
+			d->context_max = length < SK_CONTEXT_MAX ? (int32_t)length : SK_CONTEXT_MAX;
+	}
+	if (r->scaling == SK_ROPE_LLAMA3) {
+		r->low = 1.0f;
+		r->high = 4.0f;
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("low_freq_factor"), 1e6, &r->low, err);
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("high_freq_factor"), 1e6, &r->high, err);
+		if (st >= 0 && r->high <= r->low)
+			st = sk_fail(err, SK_EFORMAT, "%s: high_freq_factor %g of the rotary scaling is not above low_freq_factor %g",
+				     sk_weights_path(w), (double)r->high, (double)r->low);
+	}
+	if (r->scaling == SK_ROPE_YARN) {
+		r->low = 1.0f;
+		r->high = 32.0f;
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("beta_slow"), 1e6, &r->low, err);
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("beta_fast"), 1e6, &r->high, err);
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("attention_factor"), 1e6, &r->attention, err);
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("mscale"), 1e6, &r->mscale, err);
+		if (st >= 0)
+			st = sk_config_float(w, SCALING("mscale_all_dim"), 1e6, &r->mscale_all, err);
+		if (st >= 0)
+			st = sk_config_bool(w, SCALING("truncate"), &r->round, err);
+	}
+	return st;
+}
+
+/* ---- what follows --------------------------------------------------------------------------------------------- */
+
+sk_status sk_config_derive(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	if (!d->kv_heads)
+		d->kv_heads = d->heads;
+	if (!d->embed_width)
+		d->embed_width = d->width;
+	if (d->heads % d->kv_heads)
+		return sk_fail(err, SK_EFORMAT, "%s: %d attention heads are no multiple of %d key-value heads", sk_weights_path(w),
+			       d->heads, d->kv_heads);
+	if (!d->head_width) {
+		if (d->width % d->heads)
+			return sk_fail(err, SK_EFORMAT, "%s: width %d is no multiple of %d heads", sk_weights_path(w), d->width,
+				       d->heads);
+		d->head_width = d->width / d->heads;
+	}
+	if (d->head_width > SK_HEAD_WIDTH_MAX)
+		return sk_fail(err, SK_EFORMAT, "%s: heads of width %d, the limit is %d", sk_weights_path(w), d->head_width,
+			       SK_HEAD_WIDTH_MAX);
+	return SK_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a GGUF's metadata says of any architecture, by the keys that all of them share. */
+#include "engine/arch/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct sk_config_key keys[] = {
+	{ ".block_count",             offsetof(struct sk_dims, layers),      SK_LAYERS_MAX },
+	{ ".embedding_length",        offsetof(struct sk_dims, width),       SK_WIDTH_MAX },
+	{ ".feed_forward_length",     offsetof(struct sk_dims, ffn_width),   SK_FFN_MAX },
+	{ ".context_length",          offsetof(struct sk_dims, context_max), SK_CONTEXT_MAX },
+	{ ".attention.head_count",    offsetof(struct sk_dims, heads),       SK_HEADS_MAX },
+	{ ".attention.head_count_kv", offsetof(struct sk_dims, kv_heads),    SK_HEADS_MAX,      SK_KEY_OPTIONAL },
+	{ ".attention.key_length",    offsetof(struct sk_dims, head_width),  SK_HEAD_WIDTH_MAX, SK_KEY_OPTIONAL },
+	{ ".rope.dimension_count",    offsetof(struct sk_dims, rope.width),  SK_HEAD_WIDTH_MAX, SK_KEY_OPTIONAL },
+	{ ".vocab_size",              offsetof(struct sk_dims, vocab),       SK_VOCAB_MAX,      SK_KEY_OPTIONAL },
+};
+
+static sk_status read_vocab(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	const struct sk_tensor *embed = sk_weights_find(w, "token_embd.weight");
+
+	if (!d->vocab && embed && embed->dims == 2 && embed->dim[0] <= SK_VOCAB_MAX)
+		d->vocab = (int32_t)embed->dim[0];      /* older files have no vocab_size */
+	return d->vocab ? SK_OK : sk_fail(err, SK_EFORMAT, "%s: neither vocab_size nor token_embd.weight with at most %d rows",
+					  sk_weights_path(w), SK_VOCAB_MAX);
+}
+
+static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	struct sk_rope *r = &d->rope;
+	const struct sk_meta_value *type;
+	char key[96];
+	size_t len = 0;
+	const char *arch = sk_meta_str(w, "general.architecture", &len);
+	sk_status st;
+
+	if (!r->width)
+		r->width = d->head_width;
+	if (r->width > d->head_width || r->width % 2)
+		return sk_fail(err, SK_EFORMAT, "%s: %.*s.rope.dimension_count is %d, it must be even and at most the head's width "
+			       "%d", sk_weights_path(w), (int)len, arch, r->width, d->head_width);
+	r->base = 10000.0f;
+	r->factor = 1.0f;
+	st = sk_config_float(w, ".rope.freq_base", 1e15, &r->base, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".rope.scaling.factor .rope.scale_linear", 1e6, &r->factor, err);
+	if (st < 0)
+		return st;
+	snprintf(key, sizeof(key), "%.*s.rope.scaling.type", (int)len, arch);
+	type = sk_meta_find(w, key);
+	if (type && sk_config_is(w, ".rope.scaling.type", "none"))
+		r->factor = 1.0f;
+	else if (type && !sk_config_is(w, ".rope.scaling.type", "linear"))
+		return sk_fail(err, SK_ENOTSUP, "%s: %s \"%.*s\" is not supported (none and linear are)", sk_weights_path(w), key,
+			       type->type == SK_META_STRING && type->len < 40 ? (int)type->len : 1,
+			       type->type == SK_META_STRING && type->len ? type->s : "?");
+	/* A factor alone means linear, as in llama.cpp. */
+	r->scaling = r->factor != 1.0f ? SK_ROPE_LINEAR : SK_ROPE_PLAIN;
+	return SK_OK;
+}
+
+sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	int32_t window = 0, value_length;
+	sk_status st = sk_config_refuse(w, ".expert_count", "a mixture of experts", err);
+
+	if (st >= 0)
+		st = SK_CONFIG_INTS(w, keys, d, err);
+	if (st >= 0)
+		st = sk_config_derive(w, d, err);
+	if (st >= 0)
+		st = read_rope(w, d, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".attention.layer_norm_rms_epsilon .attention.layer_norm_epsilon", 1.0, &d->norm_eps, err);
+	value_length = d->head_width;
+	if (st >= 0)
+		st = sk_config_int(w, ".attention.value_length", 1, SK_HEAD_WIDTH_MAX, &value_length, err);
+	if (st >= 0 && value_length != d->head_width)
+		st = sk_fail(err, SK_ENOTSUP, "%s: values of width %d beside keys of width %d are not supported", sk_weights_path(w),
+			     value_length, d->head_width);
+	if (st >= 0)
+		st = read_vocab(w, d, err);
+	/* Up to the window's length a sliding window hides nothing: the model is exact there, so that is its context. */
+	if (st >= 0)
+		st = sk_config_int(w, ".attention.sliding_window", 0, SK_CONTEXT_MAX, &window, err);
+	if (st >= 0 && window > 0 && window < d->context_max)
+		d->context_max = window;
+	return st;
+}

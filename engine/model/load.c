@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading: norms, biases and tables become float32 vectors; linears are repacked, one after the other, and the file's pages
+ * given back behind them. However a checkpoint stores q, k and v (three tensors, one after the other in one, group by group,
+ * transposed), the device gets one weight with rows q | k | v.
+ */
+#include "engine/model/inside.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What every step of loading needs. */
+struct loader {
+	struct sk_model *m;
+	const struct sk_weights *w;
+	_Atomic uint64_t *done;
+	_Atomic bool *stop;
+	struct sk_err *err;
+	float *row;                             /* host: one vector, row_len floats */
+	uint64_t row_len;
+	struct turned { void *data; const struct sk_tensor *from; } turned[SK_PARTS_MAX];       /* transposed tensors the right way round */
+};
+
+static const struct sk_tensor *find(const struct loader *ld, enum sk_slot slot, int32_t layer)
+{
+	return sk_slot_find(ld->w, ld->m->arch, slot, layer);
+}
+
+/* After a tensor was read: progress, pages back. SK_ECANCELED when asked to stop. */
+static sk_status tensor_done(struct loader *ld, const struct sk_tensor *t)
+{
+	for (int i = 0; i < SK_PARTS_MAX; i++)
+		if (ld->turned[i].from == t) {
+			free(ld->turned[i].data);
+			ld->turned[i] = (struct turned){ NULL, NULL };
+		}
+	sk_weights_drop(ld->w, t);
+	if (ld->done)
+		atomic_fetch_add_explicit(ld->done, t->bytes, memory_order_relaxed);
+	if (ld->stop && atomic_load_explicit(ld->stop, memory_order_relaxed))
+		return sk_fail(ld->err, SK_ECANCELED, "loading was stopped");
+	return SK_OK;
+}
+
+/* ---- vectors -------------------------------------------------------------------------------------------------- */
+
+/* ld->row[0, len) goes to the device; sk_model_vectors() counted its place. */
+static const float *put_vector(struct loader *ld, uint64_t len)
+{
+	struct sk_model *m = ld->m;
+	float *to = m->vectors + m->vectors_used;
+
+	if (SK_BUG_IF(m->vectors_used + (len + 15) / 16 * 16 > m->vectors_len || len > ld->row_len))
+		return NULL;
+	m->backend->put(m->dev, to, ld->row, sizeof(float) * (size_t)len);
+	m->vectors_used += (len + 15) / 16 * 16;
+	return to;
+}
+
+/* A vector of the file; *ret_v stays NULL where it has none. */
+static sk_status load_vector(struct loader *ld, enum sk_slot slot, int32_t layer, float scale, const float **ret_v)
+{
+	const struct sk_tensor *t = find(ld, slot, layer);
+
+	if (!t)
+		return SK_OK;
+	sk_quant_get(t->dtype)->dequantise(t->data, ld->row, (size_t)t->dim[0]);
+	for (int64_t i = 0; i < t->dim[0] && scale != 1.0f; i++)
+		ld->row[i] *= scale;
+	*ret_v = put_vector(ld, (uint64_t)t->dim[0]);
+	return tensor_done(ld, t);
+}
+
+/* slot is the norm's weight, the next one its bias. `always`: a norm without tensors is one with ones and zeros. */
+static sk_status load_norm(struct loader *ld, enum sk_slot slot, int32_t layer, bool always, struct sk_model_norm *n)
+{
+	float scale = slot == SK_W_OUT_NORM && ld->m->dims.out_scale > 0.0f ? ld->m->dims.out_scale : 1.0f;
+	sk_status st = load_vector(ld, slot, layer, scale, &n->w);
+
+	if (st >= 0)
+		st = load_vector(ld, slot + 1, layer, scale, &n->b);
+	n->there = always || n->w;
+	return st;
+}
+
+static sk_status load_rope(struct loader *ld)
+{
+	struct sk_model *m = ld->m;
+	const struct sk_tensor *t = find(ld, SK_W_ROPE_FREQS, 0);
+	int32_t half = m->dims.rope.width / 2;
+	float factors[1024 / 2];
+
+	if (m->dims.position != SK_POS_ROPE)
+		return SK_OK;
+	if (SK_BUG_IF((size_t)half > sizeof(factors) / sizeof(factors[0])))
+		return SK_EBUG;
+	m->rope_factor = sk_rope_frequencies(&m->dims.rope, 0, ld->row);
+	if (t)                                  /* Llama 3 in a GGUF: the file's own factor of each frequency */
+		sk_quant_get(t->dtype)->dequantise(t->data, factors, (size_t)half);
+	for (int32_t i = 0; i < half && t; i++) {
+		if (!(factors[i] > 0.0f && factors[i] < 1e9f))
+			return sk_fail(ld->err, SK_EFORMAT, "%s: tensor %s: factor %d is %g, it must be above 0 and below 1e9",
+				       sk_weights_path(ld->w), t->name, i, (double)factors[i]);
+		ld->row[i] /= factors[i];
+	}
+	m->inv_freq = put_vector(ld, (uint64_t)half);
+	return t ? tensor_done(ld, t) : SK_OK;
+}
+
+/*
+ * Slopes of ALiBi: 2^(-8 i / n), i from 1, for n heads, a power of two; further heads take every other slope of 2n. As the
+ * Hugging Face library calculates them, in float32.
+ */
+static void load_slopes(struct loader *ld)
+{
+	struct sk_model *m = ld->m;
+	int32_t heads = m->dims.heads, n = 1;
+	float base, between;
+
+	if (m->dims.position != SK_POS_ALIBI && m->dims.position != SK_POS_ALIBI_BF16)
+		return;
+	while (2 * n <= heads)
+		n *= 2;
+	base = (float)pow(2.0, -8.0 / n);
+	between = (float)pow(2.0, -4.0 / n);
+	for (int32_t h = 0; h < heads; h++)
+		ld->row[h] = h < n ? powf(base, (float)(h + 1)) : powf(between, (float)(2 * (h - n) + 1));
+	m->bias = (struct sk_attend_bias){ .kind = m->dims.position == SK_POS_ALIBI ? SK_BIAS_ALIBI : SK_BIAS_ALIBI_BF16,
+					   .data = put_vector(ld, (uint64_t)heads) };
+}
+
+/*
+ * The bucket of key j for the query at i, apart = j - i. The encoder gives half of the buckets to each side; a decoder looks
+ * back only. Half of a side's buckets are distances as they are, the rest grows with the logarithm up to `distance`.
+ */
+static int32_t bucket(int32_t apart, int32_t buckets, int32_t distance, bool both)
+{
+	int32_t first = 0, n = both ? (apart < 0 ? -apart : apart) : (apart < 0 ? -apart : 0), exact, large;
+
+	if (both) {
+		buckets /= 2;
+		first = apart > 0 ? buckets : 0;
+	}
+	exact = buckets / 2;
+	if (n < exact)
+		return first + n;
+	large = exact + (int32_t)(logf((float)n / (float)exact) / (float)log((double)distance / exact) * (float)(buckets - exact));
+	return first + (large < buckets - 1 ? large : buckets - 1);
+}
+
+/* The table of a relative bias, [heads][2 * reach + 1], from the file's [buckets][heads]. */
+static sk_status load_relative(struct loader *ld, enum sk_slot slot, bool both, struct sk_attend_bias *ret_bias)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	const struct sk_tensor *t = find(ld, slot, 0);
+	int32_t reach = d->rel_distance, wide = 2 * reach + 1;
+	float *values = malloc(sizeof(*values) * (size_t)d->rel_buckets * (size_t)d->heads);
+
+	if (!values)
+		return sk_fail(ld->err, SK_ENOMEM, "out of memory");
+	sk_quant_get(t->dtype)->dequantise(t->data, values, (size_t)d->rel_buckets * (size_t)d->heads);
+	for (int32_t h = 0; h < d->heads; h++)
+		for (int32_t apart = -reach; apart <= reach; apart++)
+			ld->row[(size_t)h * (size_t)wide + (size_t)(apart + reach)] =
+				values[(size_t)bucket(apart, d->rel_buckets, d->rel_distance, both) * (size_t)d->heads + (size_t)h];
+	free(values);
+	*ret_bias = (struct sk_attend_bias){ .kind = SK_BIAS_TABLE, .reach = reach,
+					     .data = put_vector(ld, (uint64_t)d->heads * (uint64_t)wide) };
+	return tensor_done(ld, t);
+}
+
+static sk_status load_biases_of_position(struct loader *ld)
+{
+	struct sk_model *m = ld->m;
+	sk_status st;
+
+	load_slopes(ld);
+	if (m->dims.position != SK_POS_RELATIVE)
+		return SK_OK;
+	st = load_relative(ld, SK_W_REL_BIAS, false, &m->bias);
+	return st < 0 || !m->dims.encoder_layers ? st : load_relative(ld, SK_W_ENC_REL_BIAS, true, &m->encoder_bias);
+}
+
+static sk_status load_layer_norms(struct loader *ld, int32_t l)
+{
+	struct sk_model *m = ld->m;
+	struct sk_layer *y = &m->layers[l];
+	sk_status st = load_norm(ld, SK_W_ATTN_NORM, l, true, &y->self.norm);
+
+	if (st >= 0)
+		st = load_norm(ld, SK_W_FFN_NORM, l, m->dims.residual != SK_RESIDUAL_PARALLEL, &y->mlp.norm);
+	return st < 0 || !m->dims.encoder_layers ? st : load_norm(ld, SK_W_CROSS_NORM, l, true, &y->cross.norm);
+}
+
+static sk_status load_vectors(struct loader *ld)
+{
+	struct sk_model *m = ld->m;
+	sk_status st;
+
+	m->vectors_len = sk_model_vectors(ld->w, m->arch, &m->dims);
+	m->vectors = m->backend->alloc(m->dev, sizeof(float) * (size_t)m->vectors_len);
+	if (!m->vectors)
+		return sk_fail(ld->err, SK_ENOMEM, "no memory for %" PRIu64 " floats of norms and biases", m->vectors_len);
+	st = load_rope(ld);
+	if (st >= 0)
+		st = load_biases_of_position(ld);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_EMBED_NORM, 0, false, &m->embed_norm);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_OUT_NORM, 0, !m->dims.no_out_norm, &m->out_norm);
+	for (int32_t l = 0; l < m->dims.layers && st >= 0; l++)
+		st = load_layer_norms(ld, l);
+	if (st >= 0 && m->dims.encoder_layers)
+		st = load_norm(ld, SK_W_ENC_OUT_NORM, 0, true, &m->encoder_norm);
+	for (int32_t l = 0; l < m->dims.encoder_layers && st >= 0; l++) {
+		st = load_norm(ld, SK_W_ENC_ATTN_NORM, l, true, &m->encoder[l].self.norm);
+		if (st >= 0)
+			st = load_norm(ld, SK_W_ENC_FFN_NORM, l, true, &m->encoder[l].mlp.norm);
+	}
+	return st;
+}
+
+/* ---- linears: rows of tensors --------------------------------------------------------------------------------- */
+
+/* Rows [first, first + rows) of the weight and bias of a slot. */
+struct rows { enum sk_slot slot; int32_t first, rows; };
+
+/* The rows of a transposed tensor as they are needed: copied once, kept until the tensor is done. */
+static sk_status turn(struct loader *ld, const struct sk_tensor *t, const void **ret_rows)
+{
+	size_t K = (size_t)t->dim[0], N = (size_t)t->dim[1], size = t->bytes / (K * N);
+	const unsigned char *from = t->data;
+	unsigned char *to;
+	int i = 0;
+
+	while (i < SK_PARTS_MAX && ld->turned[i].from && ld->turned[i].from != t)
+		i++;
+	if (SK_BUG_IF(i == SK_PARTS_MAX))
+		return SK_EBUG;
+	*ret_rows = ld->turned[i].data;
+	if (ld->turned[i].from)
+		return SK_OK;
+	if (sk_quant_get(t->dtype)->block_len != 1)
+		return sk_fail(ld->err, SK_ENOTSUP, "%s: tensor %s is stored transposed in blocks, which is not supported",
+			       sk_weights_path(ld->w), t->name);
+	*ret_rows = ld->turned[i].data = to = malloc(t->bytes);
+	if (!to)
+		return sk_fail(ld->err, SK_ENOMEM, "no memory to turn tensor %s of %zu bytes", t->name, t->bytes);
+	ld->turned[i].from = t;
+	for (size_t n0 = 0; n0 < N; n0 += 16)           /* so few rows that their lines stay in the cache */
+		for (size_t k = 0; k < K; k++)
+			for (size_t n = n0; n < N && n < n0 + 16; n++)
+				memcpy(to + (n * K + k) * size, from + (k * N + n) * size, size);
+	return SK_OK;
+}
+
+static sk_status source(struct loader *ld, const struct rows *r, int32_t layer, struct sk_weight_src *ret_src)
+{
+	const struct sk_tensor *t = find(ld, r->slot, layer);
+	bool turned = sk_slot_transposed(ld->w, ld->m->arch, r->slot, layer);
+	int32_t K = (int32_t)t->dim[turned ? 0 : 1];
+	size_t row_bytes = t->bytes / (size_t)t->dim[turned ? 1 : 0];
+	const void *data = t->data;
+	sk_status st = turned ? turn(ld, t, &data) : SK_OK;
+
+	if (st < 0)
+		return st;
+	*ret_src = (struct sk_weight_src){
+		.data = (const unsigned char *)data + (size_t)r->first * row_bytes,
+		.dtype = t->dtype, .N = r->rows, .K = K, .row_bytes = row_bytes };
+	return SK_OK;
+}
+
+/* The biases of the rows, one after the other, zeros where a slot has none; nothing where none has one. */
+static sk_status load_biases(struct loader *ld, const struct rows *list, int32_t len, int32_t layer, const float **ret_bias)
+{
+	uint64_t at = 0;
+	bool any = false;
+
+	for (int32_t i = 0; i < len; at += (uint64_t)list[i++].rows) {
+		const struct sk_tensor *t = find(ld, list[i].slot + 1, layer);
+		const struct sk_quant *q = t ? sk_quant_get(t->dtype) : NULL;
+
+		if (SK_BUG_IF(at + (uint64_t)list[i].rows > ld->row_len))
+			return SK_EBUG;
+		any |= t != NULL;
+		if (t)                          /* vectors are plain numbers: sk_rule_check() saw to it */
+			q->dequantise((const unsigned char *)t->data + (size_t)list[i].first * q->block_bytes, ld->row + at,
+				      (size_t)list[i].rows);
+		else
+			memset(ld->row + at, 0, sizeof(float) * (size_t)list[i].rows);
+	}
+	if (any)
+		*ret_bias = put_vector(ld, at);
+	return SK_OK;
+}
+
+/* Whether a slot of the list comes again further on: its tensor is still needed. */
+static bool comes_again(const struct rows *list, int32_t len, int32_t i)
+{
+	for (int32_t k = i + 1; k < len; k++)
+		if (list[k].slot == list[i].slot)
+			return true;
+	return false;
+}
+
+/* One weight of the rows in `list`, and its bias. */
+static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t len, int32_t layer, enum sk_weight_join join,
+			   struct sk_linear *lin)
+{
+	struct sk_model *m = ld->m;
+	struct sk_weight_src *src = calloc((size_t)len, sizeof(*src));
+	sk_status st = src ? SK_OK : sk_fail(ld->err, SK_ENOMEM, "out of memory");
+
+	for (int32_t i = 0; i < len && st >= 0; i++)
+		st = source(ld, &list[i], layer, &src[i]);
+	if (st >= 0)
+		st = m->backend->weight_open(m->dev, src, len, join, &lin->w, ld->err);
+	if (st >= 0)
+		st = load_biases(ld, list, len, layer, &lin->bias);
+	free(src);
+	for (int32_t i = 0; i < len && st >= 0; i++) {
+		const struct sk_tensor *b = find(ld, list[i].slot + 1, layer);
+
+		if (comes_again(list, len, i))
+			continue;
+		st = tensor_done(ld, find(ld, list[i].slot, layer));
+		if (st >= 0 && b)
+			st = tensor_done(ld, b);
+	}
+	if (st >= 0)
+		lin->columns = lin->w->N;
+	return st;
+}
+
+/* All rows of one slot; nothing where the file has none. */
+static sk_status load_linear(struct loader *ld, enum sk_slot slot, int32_t layer, struct sk_linear *lin)
+{
+	const struct sk_tensor *t = find(ld, slot, layer);
+	bool turned = t && sk_slot_transposed(ld->w, ld->m->arch, slot, layer);
+
+	if (!t)
+		return SK_OK;
+	return load_rows(ld, &(struct rows){ slot, 0, (int32_t)t->dim[turned] }, 1, layer, SK_JOIN_STACK, lin);
+}
+
+/* ---- a layer -------------------------------------------------------------------------------------------------- */
+
+static int32_t gcd(int32_t a, int32_t b)
+{
+	while (b) {
+		int32_t r = a % b;
+
+		a = b;
+		b = r;
+	}
+	return a;
+}
+
+/*
+ * Where the sum over K of a row-parallel weight is cut, so that any number of ranks gives the same bits: a unit is the
+ * fewest `piece`s (heads, columns) that end on a block of the weight's type; at most 8 slices of whole units.
+ */
+static void cut_slices(struct sk_linear *lin, int32_t piece)
+{
+	int32_t block = (int32_t)sk_quant_get(lin->w->dtype)->block_len;
+	int32_t unit = piece / gcd(piece, block) * block;       /* the least common multiple */
+	int64_t units = lin->w->K / unit;
+
+	lin->slices = (int32_t)(units < SK_SLICES_MAX ? units : SK_SLICES_MAX);
+	for (int32_t s = 0; s < lin->slices; s++)
+		lin->slice_end[s] = (int32_t)((s + 1) * units / lin->slices) * unit;
+}
+
+/* Rows q | k | v of a fused weight that lies group by group: see SK_QKV_GROUPS. */
+static int32_t group_rows(const struct sk_dims *d, struct rows *list)
+{
+	int32_t q = d->heads / d->kv_heads * d->head_width, group = q + 2 * d->head_width, n = 0;
+
+	for (int32_t part = 0; part < SK_PARTS_MAX; part++)
+		for (int32_t g = 0; g < d->kv_heads; g++)
+			list[n++] = (struct rows){ SK_W_QKV, g * group + (part == 0 ? 0 : q + (part - 1) * d->head_width),
+						   part == 0 ? q : d->head_width };
+	return n;
+}
+
+static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	struct rows *list;
+	sk_status st;
+
+	a->qkv_len = 1;
+	if (d->qkv == SK_QKV_PARTS)
+		return load_linear(ld, SK_W_QKV, l, &a->qkv[0]);
+	list = calloc((size_t)d->kv_heads * SK_PARTS_MAX, sizeof(*list));
+	if (!list)
+		return sk_fail(ld->err, SK_ENOMEM, "out of memory");
+	st = load_rows(ld, list, group_rows(d, list), l, SK_JOIN_STACK, &a->qkv[0]);
+	free(list);
+	return st;
+}
+
+/* All rows of several slots: one weight for each run of equal types, side by side in the same output. */
+static sk_status load_runs(struct loader *ld, const enum sk_slot *slots, int len, int32_t l, struct sk_attention *a)
+{
+	int32_t column = 0;
+	sk_status st = SK_OK;
+
+	for (int i = 0; i < len && st >= 0; ) {
+		int run = sk_slots_run(ld->w, ld->m->arch, slots + i, len - i, l);
+		struct sk_linear *lin = &a->qkv[a->qkv_len++];
+		struct rows list[SK_PARTS_MAX];
+
+		for (int k = 0; k < run; k++) {
+			bool turned = sk_slot_transposed(ld->w, ld->m->arch, slots[i + k], l);
+
+			list[k] = (struct rows){ slots[i + k], 0, (int32_t)find(ld, slots[i + k], l)->dim[turned] };
+		}
+		st = load_rows(ld, list, run, l, SK_JOIN_STACK, lin);
+		if (st < 0)
+			break;
+		lin->column = column;
+		column += lin->columns;
+		i += run;
+	}
+	return st;
+}
+
+static sk_status load_o(struct loader *ld, enum sk_slot slot, int32_t l, struct sk_attention *a)
+{
+	sk_status st = load_linear(ld, slot, l, &a->o);
+
+	if (st >= 0)
+		cut_slices(&a->o, ld->m->dims.head_width);
+	return st;
+}
+
+static sk_status load_attention(struct loader *ld, int32_t l, struct sk_attention *a)
+{
+	sk_status st;
+
+	if (find(ld, SK_W_QKV, l))
+		st = load_fused(ld, l, a);
+	else if (find(ld, SK_W_KV, l))
+		st = load_runs(ld, (const enum sk_slot[]){ SK_W_Q, SK_W_KV }, 2, l, a);
+	else
+		st = load_runs(ld, (const enum sk_slot[]){ SK_W_Q, SK_W_K, SK_W_V }, 3, l, a);
+	return st < 0 ? st : load_o(ld, SK_W_O, l, a);
+}
+
+/* slots: gate, up, down */
+static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_t l, struct sk_mlp *p)
+{
+	const struct rows both[2] = { { slots[0], 0, ld->m->dims.ffn_width }, { slots[1], 0, ld->m->dims.ffn_width } };
+	sk_status st;
+
+	if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
+		st = load_rows(ld, both, 2, l, SK_JOIN_GLU, &p->gate);
+	} else {
+		st = load_linear(ld, slots[0], l, &p->gate);
+		if (st >= 0)
+			st = load_linear(ld, slots[1], l, &p->up);
+	}
+	if (st >= 0)
+		st = load_linear(ld, slots[2], l, &p->down);
+	if (st >= 0)
+		cut_slices(&p->down, 1);
+	return st;
+}
+
+static sk_status load_layer(struct loader *ld, int32_t l)
+{
+	struct sk_layer *y = &ld->m->layers[l];
+	sk_status st = load_attention(ld, l, &y->self);
+
+	if (st >= 0 && ld->m->dims.encoder_layers) {
+		st = load_runs(ld, (const enum sk_slot[]){ SK_W_CROSS_Q }, 1, l, &y->cross);
+		if (st >= 0)
+			st = load_o(ld, SK_W_CROSS_O, l, &y->cross);
+		if (st >= 0)
+			st = load_runs(ld, (const enum sk_slot[]){ SK_W_CROSS_K, SK_W_CROSS_V }, 2, l, &y->cross_kv);
+	}
+	return st < 0 ? st : load_mlp(ld, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP, SK_W_DOWN }, l, &y->mlp);
+}
+
+static sk_status load_encoder_layer(struct loader *ld, int32_t l)
+{
+	struct sk_layer *y = &ld->m->encoder[l];
+	sk_status st = load_runs(ld, (const enum sk_slot[]){ SK_W_ENC_Q, SK_W_ENC_K, SK_W_ENC_V }, 3, l, &y->self);
+
+	if (st >= 0)
+		st = load_o(ld, SK_W_ENC_O, l, &y->self);
+	return st < 0 ? st : load_mlp(ld, (const enum sk_slot[]){ SK_W_ENC_GATE, SK_W_ENC_UP, SK_W_ENC_DOWN }, l, &y->mlp);
+}
+
+/* ---- the ends ------------------------------------------------------------------------------------------------- */
+
+/* The embedding is a weight like the others; where the head is tied to it there is one copy. */
+static sk_status load_ends(struct loader *ld)
+{
+	struct sk_model *m = ld->m;
+	struct sk_linear embed = { 0 }, positions = { 0 };
+	sk_status st = load_linear(ld, SK_W_EMBED, 0, &embed);
+
+	m->embed = embed.w;
+	if (st >= 0 && find(ld, SK_W_POSITIONS, 0))     /* from the row of position 0 on */
+		st = load_rows(ld, &(struct rows){ SK_W_POSITIONS, m->dims.position_offset,
+						   m->dims.positions - m->dims.position_offset }, 1, 0, SK_JOIN_STACK, &positions);
+	m->positions = positions.w;
+	if (st >= 0)
+		st = load_linear(ld, SK_W_PROJ_IN, 0, &m->proj_in);
+	if (st >= 0)
+		st = load_linear(ld, SK_W_PROJ_OUT, 0, &m->proj_out);
+	if (st < 0)
+		return st;
+	if (!m->dims.tied_head)
+		return load_linear(ld, SK_W_HEAD, 0, &m->head);
+	m->head = (struct sk_linear){ .w = m->embed, .columns = m->embed->N };
+	return SK_OK;
+}
+
+/* The longest vector. */
+static uint64_t row_len(const struct sk_dims *d)
+{
+	uint64_t len = (uint64_t)d->width, qkv = ((uint64_t)d->heads + 2 * (uint64_t)d->kv_heads) * (uint64_t)d->head_width;
+
+	len = len > qkv ? len : qkv;
+	len = len > 2 * (uint64_t)d->ffn_width ? len : 2 * (uint64_t)d->ffn_width;
+	if (d->position == SK_POS_RELATIVE)
+		qkv = (uint64_t)d->heads * (2 * (uint64_t)d->rel_distance + 1);
+	len = len > qkv ? len : qkv;
+	return len > (uint64_t)d->vocab ? len : (uint64_t)d->vocab;
+}
+
+sk_status sk_model_load(struct sk_model *m, const struct sk_weights *w, _Atomic uint64_t *done, _Atomic bool *stop,
+			struct sk_err *err)
+{
+	struct loader ld = { .m = m, .w = w, .done = done, .stop = stop, .err = err, .row_len = row_len(&m->dims) };
+	sk_status st;
+
+	if (SK_BUG_IF(m->embed))
+		return sk_fail(err, SK_EBUG, "a model is loaded once");
+	ld.row = malloc(sizeof(float) * (size_t)ld.row_len);
+	if (!ld.row)
+		return sk_fail(err, SK_ENOMEM, "out of memory");
+	st = load_vectors(&ld);
+	if (st >= 0)
+		st = load_ends(&ld);
+	for (int32_t l = 0; l < m->dims.encoder_layers && st >= 0; l++)
+		st = load_encoder_layer(&ld, l);
+	for (int32_t l = 0; l < m->dims.layers && st >= 0; l++)
+		st = load_layer(&ld, l);
+	for (int i = 0; i < SK_PARTS_MAX; i++)
+		free(ld.turned[i].data);
+	free(ld.row);
+	return st < 0 ? st : m->backend->sync(m->dev, err);
+}

@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes tiny random models of every family and what the Hugging Face library says of them.
+
+    python3 tests/golden/make_families.py [NAME ...]        # needs torch and transformers 5; writes families/NAME/
+
+A directory holds config.json, weights in the form the case asks for, and golden.txt:
+
+    prompt ID ...           a random prompt; of an encoder-decoder model the encoder's input
+    logprob X ...           of each prompt token but the first, after those before it (decoder-only)
+    greedy ID ...           24 tokens, the likeliest each
+    greedy_logprob X ...
+    penalised ID ...        the same with a repetition penalty of 1.3
+
+Everything is calculated in float32 from the stored values, whole sequences without a cache. All weights are random, norms and biases
+too, and wide enough that no choice is close: the two likeliest tokens are at least 0.02 apart, else another seed is tried.
+"""
+import json
+import os
+import shutil
+import sys
+
+import numpy
+import torch
+import transformers
+from safetensors.torch import save_file
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOKENS = 24
+PENALTY = 1.3
+torch.set_grad_enabled(False)
+torch.set_num_threads(1)
+
+
+class Case:
+    """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
+
+    def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
+                 untie=False, **config):
+        self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
+        self.edit, self.tensors, self.config, self.spread, self.untie = edit, tensors, config, spread, untie
+
+
+def old_rope(scaling=None):
+    """A configuration of the years before rope_parameters."""
+    def edit(c):
+        rope = c.pop("rope_parameters", None) or {}
+        c["rope_theta"] = rope.get("rope_theta", 10000.0)
+        c["rope_scaling"] = scaling
+        c["torch_dtype"] = c.pop("dtype", "float32")
+    return edit
+
+
+def old_neox(c):
+    part = c["rope_parameters"]["partial_rotary_factor"]
+    old_rope()(c)
+    c.pop("partial_rotary_factor", None)
+    c["rotary_pct"], c["rotary_emb_base"] = part, int(c.pop("rope_theta"))
+
+
+def refined_web(name):
+    """Falcon's first configurations."""
+    def edit(c):
+        for new, old in (("num_hidden_layers", "n_layer"), ("num_attention_heads", "n_head"), ("num_kv_heads", "n_head_kv")):
+            c[old] = c.pop(new)
+        grouped = c.pop("new_decoder_architecture")
+        for key in ("rope_parameters", "num_ln_in_parallel_attn", "ffn_hidden_size", "activation", "max_position_embeddings"):
+            c.pop(key, None)
+        if grouped:
+            c.pop("multi_query")
+        else:
+            c.pop("n_head_kv")
+        c["model_type"], c["architectures"] = name, ["RWForCausalLM"]
+    return edit
+
+
+def santacoder(c):
+    c["model_type"], c["architectures"] = "gpt2", ["GPT2LMHeadCustomModel"]
+    c["attention_head_type"] = "multiquery" if c.pop("multi_query") else "multihead"
+
+
+def santacoder_tensors(fused):
+    """Products transposed; q apart from k and v unless `fused`."""
+    def change(tensors, config):
+        width = config["n_embd"]
+        out = {}
+        for name, t in tensors.items():
+            if name.endswith(("c_attn.weight", "c_attn.bias")) and not fused:
+                out[name.replace("c_attn", "q_attn")] = t[:width].T.contiguous()
+                out[name.replace("c_attn", "kv_attn")] = t[width:].T.contiguous()
+            elif name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
+                out[name] = t.T.contiguous()
+            else:
+                out[name] = t
+        return out
+    return change
+
+
+def prefixed(add="", cut=""):
+    def change(tensors, config):
+        return {add + (n[len(cut):] if cut and n.startswith(cut) else n): t for n, t in tensors.items()}
+    return change
+
+
+def with_extra(**extra):
+    """Tensors that old files carry and that mean nothing."""
+    def change(tensors, config):
+        return {**tensors, **{name.replace("__", "."): t for name, t in extra.items()}}
+    return change
+
+
+LLAMA = dict(vocab_size=131, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=5,
+             max_position_embeddings=64)
+GQA = dict(LLAMA, hidden_size=48, num_attention_heads=6, num_key_value_heads=2, head_dim=12)
+BLOOM = dict(vocab_size=127, hidden_size=40, n_layer=2, n_head=5)
+NEOX = dict(vocab_size=129, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=3,
+            max_position_embeddings=64)
+OPT = dict(vocab_size=133, hidden_size=40, ffn_dim=72, num_hidden_layers=2, num_attention_heads=5, max_position_embeddings=64,
+           word_embed_proj_dim=40)
+BIGCODE = dict(vocab_size=137, n_embd=48, n_layer=2, n_head=6, n_positions=64)
+FALCON = dict(vocab_size=139, hidden_size=48, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=64)
+T5 = dict(vocab_size=141, d_model=40, d_kv=12, d_ff=64, num_layers=2, num_heads=5, relative_attention_num_buckets=8,
+          relative_attention_max_distance=20, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
+TANH = dict(feed_forward_proj="gated-gelu")
+
+CASES = [
+    Case("llama", "Llama", **LLAMA),
+    Case("llama-gqa-bf16", "Llama", dtype=torch.bfloat16, form="safetensors-sharded", edit=old_rope(), **GQA),
+    Case("llama-bias-tied", "Llama", attention_bias=True, mlp_bias=True, tie_word_embeddings=True, **LLAMA),
+    Case("llama-linear", "Llama", prompt=50, form="bin", edit=old_rope({"type": "linear", "factor": 2.5}),
+         rope_parameters={"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0},
+         tensors=with_extra(**{"model__layers__0__self_attn__rotary_emb__inv_freq": torch.ones(4)}), **LLAMA),
+    Case("llama-llama3", "Llama", prompt=50, **dict(GQA, max_position_embeddings=128, rope_parameters={
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32, "rope_theta": 5000.0})),
+    Case("llama-yarn", "Llama", prompt=50, edit=old_rope({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
+         **dict(GQA, max_position_embeddings=128, rope_parameters={
+             "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0})),
+    Case("llama-dynamic", "Llama", prompt=30, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
+         **LLAMA),
+    Case("bloom", "Bloom", tensors=prefixed(cut="transformer."), **BLOOM),
+    Case("bloom-normed-f16", "Bloom", dtype=torch.float16, form="bin-sharded", apply_residual_connection_post_layernorm=True, **BLOOM),
+    Case("neox", "GPTNeoX", tensors=with_extra(gpt_neox__layers__0__attention__bias=torch.ones(1, 1, 8, 8, dtype=torch.uint8),
+                                               gpt_neox__layers__0__attention__masked_bias=torch.tensor(-1e9)), **NEOX),
+    Case("neox-sequential", "GPTNeoX", dtype=torch.float16, use_parallel_residual=False, rotary_pct=0.5, hidden_act="gelu_fast",
+         **NEOX),
+    Case("neox-whole-head", "GPTNeoX", edit=old_neox, rotary_pct=1.0, attention_bias=False, **NEOX),
+    Case("opt", "OPT", **OPT),
+    Case("opt-350m", "OPT", form="bin", do_layer_norm_before=False, tensors=prefixed(cut="model."),
+         **dict(OPT, word_embed_proj_dim=24)),
+    Case("opt-galactica", "OPT", activation_function="gelu", enable_bias=False, layer_norm_elementwise_affine=False, **OPT),
+    Case("opt-no-final-norm", "OPT", _remove_final_layer_norm=True, **OPT),
+    Case("bigcode", "GPTBigCode", multi_query=True, **BIGCODE),
+    Case("bigcode-multi-head", "GPTBigCode", multi_query=False, n_inner=60, dtype=torch.bfloat16, **BIGCODE),
+    Case("santacoder", "GPTBigCode", multi_query=True, edit=santacoder, tensors=santacoder_tensors(False), **BIGCODE),
+    Case("santacoder-fused", "GPTBigCode", multi_query=True, form="bin", edit=santacoder, tensors=santacoder_tensors(True), **BIGCODE),
+    Case("falcon-7b", "Falcon", multi_query=True, **FALCON),
+    Case("falcon-40b", "Falcon", new_decoder_architecture=True, num_kv_heads=2, dtype=torch.bfloat16, form="safetensors-sharded", **FALCON),
+    Case("falcon-11b", "Falcon", new_decoder_architecture=True, num_kv_heads=3, num_ln_in_parallel_attn=1, **FALCON),
+    Case("falcon-rw", "Falcon", multi_query=False, alibi=True, parallel_attn=False, bias=True, **FALCON),
+    Case("falcon-refinedweb", "Falcon", new_decoder_architecture=True, num_kv_heads=2, form="bin", edit=refined_web("RefinedWeb"),
+         tensors=with_extra(), **FALCON),
+    Case("falcon-refinedwebmodel", "Falcon", multi_query=True, edit=refined_web("RefinedWebModel"), **FALCON),
+    Case("t5", "T5", spread=0.8, **T5),
+    Case("t5-gated-untied", "T5", tie_word_embeddings=False, untie=True, spread=0.8, **T5, **TANH),
+    Case("t5-layers", "T5", num_decoder_layers=1, spread=0.8, dtype=torch.bfloat16, form="bin", **dict(T5, num_layers=3)),
+    Case("mt5", "MT5", untie=True, form="safetensors-sharded", spread=0.8, **T5, **TANH),
+]
+
+
+def randomise(model, seed, spread):
+    g = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=g)
+        if "norm" in name or "ln_" in name or name.endswith("ln_f.weight"):
+            p.copy_((1.0 if name.endswith("weight") else 0.0) + 0.2 * noise)
+        elif name.endswith("bias") or p.dim() == 1:
+            p.copy_(0.2 * noise)
+        elif "relative_attention_bias" in name:
+            p.copy_(noise)
+        else:
+            p.copy_(spread * noise)
+
+
+def next_logits(model, case, prompt, tokens):
+    if case.kind in ("T5", "MT5"):
+        return model(input_ids=prompt, decoder_input_ids=torch.tensor([[0] + tokens])).logits[0, -1]
+    ids = torch.cat([prompt, torch.tensor([tokens], dtype=torch.long)], 1) if tokens else prompt
+    return model(ids, use_cache=False).logits[0, -1]
+
+
+def greedy(model, case, prompt, penalty):
+    """Ids, log-probabilities, and the least distance to the second choice."""
+    ids, logprobs, least = [], [], 1e9
+    seen = [0] if case.kind in ("T5", "MT5") else prompt[0].tolist()
+    for _ in range(TOKENS):
+        logits = next_logits(model, case, prompt, ids).clone()
+        if penalty != 1.0:
+            at = torch.tensor(sorted(set(seen + ids)))
+            v = logits[at]
+            logits[at] = torch.where(v < 0, v * penalty, v / penalty)
+        top = torch.topk(logits, 2)
+        least = min(least, float(top.values[0] - top.values[1]))
+        ids.append(int(top.indices[0]))
+        logprobs.append(float(torch.log_softmax(logits, -1)[ids[-1]]))
+    return ids, logprobs, least
+
+
+def save(case, model, out):
+    config = json.loads(model.config.to_json_string(use_diff=False))
+    kept = {k: v for k, v in config.items() if v is not None and k not in ("_name_or_path", "transformers_version")}
+    kept["architectures"] = [type(model).__name__]
+    kept["dtype"] = str(case.dtype).removeprefix("torch.")
+    if case.edit:
+        case.edit(kept)
+    with open(os.path.join(out, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(kept, f, indent=1, sort_keys=True)
+        f.write("\n")
+    seen, tensors = set(), {}
+    for name, t in model.state_dict().items():
+        if t.data_ptr() in seen:        # tied
+            continue
+        seen.add(t.data_ptr())
+        tensors[name] = t.to(case.dtype) if t.is_floating_point() else t
+    if case.tensors:
+        tensors = case.tensors(tensors, config)
+    tensors = {n: t.contiguous().clone() for n, t in tensors.items()}
+    binary = case.form.startswith("bin")
+    stem, ext = ("pytorch_model", ".bin") if binary else ("model", ".safetensors")
+    put = torch.save if binary else lambda d, p: save_file(d, p, metadata={"format": "pt"})
+    if not case.form.endswith("sharded"):
+        put(tensors, os.path.join(out, stem + ext))
+        return
+    names, index = list(tensors), {}
+    for i in range(3):
+        file = f"{stem}-{i + 1:05}-of-00003{ext}"
+        part = names[len(names) * i // 3:len(names) * (i + 1) // 3]
+        put({n: tensors[n] for n in part}, os.path.join(out, file))
+        index.update({n: file for n in part})
+    with open(os.path.join(out, stem + ext + ".index.json"), "w", encoding="utf-8") as f:
+        json.dump({"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": index}, f, indent=1)
+
+
+def line(word, values):
+    return word + " " + " ".join(f"{v:.5f}" if isinstance(v, float) else str(v) for v in values) + "\n"
+
+
+def make(case, number):
+    out = os.path.join(HERE, "families", case.name)
+    config = getattr(transformers, case.kind + "Config")(**case.config)
+    cls = getattr(transformers, case.kind + ("ForConditionalGeneration" if case.kind in ("T5", "MT5") else "ForCausalLM"))
+    rng = numpy.random.default_rng(number)
+    for seed in range(1000 * number, 1000 * number + 200):
+        torch.manual_seed(seed)
+        model = cls(config).float().eval()
+        if case.untie:
+            model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
+        randomise(model, seed, case.spread)
+        for p in model.parameters():
+            p.copy_(p.to(case.dtype).float())
+        prompt = torch.tensor([rng.integers(3, case.config["vocab_size"], case.prompt).tolist()])
+        ids, logprobs, least = greedy(model, case, prompt, 1.0)
+        penalised, _, least2 = greedy(model, case, prompt, PENALTY)
+        if min(least, least2) > 0.02 and len(set(ids)) > 5:
+            break
+    else:
+        sys.exit(f"{case.name}: every seed has a close choice")
+    shutil.rmtree(out, ignore_errors=True)
+    os.makedirs(out)
+    save(case, model, out)
+    with open(os.path.join(out, "golden.txt"), "w", encoding="utf-8") as f:
+        f.write(line("prompt", prompt[0].tolist()))
+        if case.kind not in ("T5", "MT5"):
+            all_logprobs = torch.log_softmax(model(prompt, use_cache=False).logits[0], -1)
+            f.write(line("logprob", [float(all_logprobs[i, prompt[0, i + 1]]) for i in range(case.prompt - 1)]))
+        f.write(line("greedy", ids))
+        f.write(line("greedy_logprob", logprobs))
+        f.write(line("penalised", penalised))
+    size = sum(os.path.getsize(os.path.join(out, n)) for n in os.listdir(out))
+    print(f"{case.name}: {size >> 10} KiB, seed {seed}, least distance {min(least, least2):.3f}")
+
+
+for i, c in enumerate(CASES):
+    if len(sys.argv) == 1 or c.name in sys.argv[1:]:
+        make(c, i + 1)

@@ -157,7 +157,7 @@ static sk_status dir_make(struct up *u, struct sk_err *err)
 /* Whom the web server's workers run as when root starts it. */
 static sk_status user_find(struct up *u, struct sk_err *err)
 {
-	static const char *const names[] = { "www-data", "nginx", "http", "nobody" };
+	static const char *const names[] = { "www-data", "nginx", "apache", "lighttpd", "http", "nobody" };
 
 	if (geteuid() != 0)
 		return SK_OK;
@@ -173,7 +173,7 @@ static sk_status user_find(struct up *u, struct sk_err *err)
 		u->setup.group = u->group;
 		return SK_OK;
 	}
-	return sk_fail(err, SK_ENOENT, "there is no user www-data, nginx, http or nobody for the web server's workers");
+	return sk_fail(err, SK_ENOENT, "there is no user www-data, nginx, apache, lighttpd, http or nobody for the web server's workers");
 }
 
 static sk_status socket_open(struct up *u, struct sk_err *err)
@@ -331,6 +331,7 @@ static sk_status web_start(struct up *u, struct sk_err *err)
 	u->setup.payload_limit = u->o.payload_limit;
 	u->setup.backlog = backlog_max();
 	u->setup.build = sk_buf_str(&u->build);
+	u->setup.modules = u->f.up_web_modules;
 	st = conf_write(u, err);
 	if (st < 0)
 		return st;

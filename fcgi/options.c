@@ -133,6 +133,10 @@ static sk_status string_check(const struct row *row, const char *where, const ch
 	if (strcmp(row->flag, "socket-mode") == 0 && (strspn(text, "01234567") != strlen(text) ||
 						      strlen(text) < 3 || strlen(text) > 4 || strtol(text, NULL, 8) > 0777))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no mode: octal, 000 to 0777", where, text);
+	if (strcmp(row->flag, "path-prefix") == 0 && *text &&
+	    (*text != '/' || text[strlen(text) - 1] == '/' || strpbrk(text, "?#% \t")))
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no prefix of paths: it begins with a slash, does not end with one, "
+			       "and holds no blank and none of ? # %%", where, text);
 	return SK_OK;
 }
 

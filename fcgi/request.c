@@ -24,7 +24,10 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decoding; a broken escape and %00 stay as they are written. */
+/*
+ * Percent-decoding; a broken escape and %00 stay as they are written. So does %2F: a slash that was encoded belongs to a
+ * name (`/endpoints/a%2Fb/invocations`) and separates nothing.
+ */
 static char *decode(struct sk_arena *a, const char *s, size_t len)
 {
 	char *out = sk_arena_strndup(a, s, len);
@@ -36,7 +39,7 @@ static char *decode(struct sk_arena *a, const char *s, size_t len)
 		int h = s[i] == '%' && i + 2 < len ? hex(s[i + 1]) : -1;
 		int l = h >= 0 ? hex(s[i + 2]) : -1;
 
-		if (l >= 0 && (h || l)) {
+		if (l >= 0 && (h || l) && (h << 4 | l) != '/') {
 			out[n++] = (char)(h << 4 | l);
 			i += 2;
 		} else {
@@ -45,6 +48,16 @@ static char *decode(struct sk_arena *a, const char *s, size_t len)
 	}
 	out[n] = 0;
 	return out;
+}
+
+/* The URI without the prefix that the web server's administrator put before every path; without it, the URI as it is. */
+static const char *prefix_skip(const char *uri, const char *prefix)
+{
+	size_t len = prefix ? strlen(prefix) : 0;
+
+	if (!len || strncmp(uri, prefix, len) || (uri[len] && uri[len] != '/' && uri[len] != '?'))
+		return uri;
+	return uri + len;
 }
 
 sk_status sk_request_begin(struct sk_request *r, struct sk_err *err)
@@ -58,6 +71,7 @@ sk_status sk_request_begin(struct sk_request *r, struct sk_err *err)
 		uri = sk_request_param(r, "SCRIPT_NAME");
 	if (!method || !uri)
 		return sk_fail(err, SK_EFORMAT, "FastCGI request without REQUEST_METHOD or REQUEST_URI");
+	uri = prefix_skip(uri, r->front->options->path_prefix);
 	end = strchr(uri, '?');
 	path = decode(&r->arena, uri, end ? (size_t)(end - uri) : strlen(uri));
 	if (!path)

@@ -78,7 +78,7 @@ struct sk_request {
 
 	/* the request, set by the loop before a worker sees it; strings are NUL-terminated, in the arena */
 	const char *method;                     /* "POST" */
-	const char *path;                       /* decoded path of REQUEST_URI, without query; never "" */
+	const char *path;                       /* of REQUEST_URI: no prefix, no query, decoded but for %2F; never "" */
 	const char *query;                      /* after '?', raw; "" when none */
 	const char *content_type;               /* "" when none */
 	const char *body;

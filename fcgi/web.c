@@ -33,6 +33,32 @@ static const struct entry { const char *name; const struct sk_web *web; } webs[]
 #undef SK_WEB_LATER
 };
 
+const struct sk_web_answer sk_web_answers[] = {
+	{ 400, "the request or a header is no HTTP, or too large", "bad_request" },
+	{ 403, "the web server does not allow this", "forbidden" },
+	{ 404, "There is nothing at this path", "not_found" },
+	{ 405, "the method is not allowed", "method_not_allowed" },
+	{ 408, "the request did not come in time", "request_timeout" },
+	{ 413, "the request body is over the limit", "payload_too_large" },
+	{ 414, "the URI is too long", "uri_too_long" },
+	{ 431, "a header is too large", "header_too_large" },
+	{ 500, "the web server failed", "internal" },
+	{ 501, "the web server does not support this request", "not_implemented" },
+	{ 502, "saker does not answer", "bad_gateway" },
+	{ 503, "the web server is overloaded", "overloaded" },
+	{ 504, "saker did not answer in time", "gateway_timeout" },
+	{ 0, NULL, NULL },
+};
+
+sk_status sk_web_path_check(const char *path, const char *what, struct sk_err *err)
+{
+	for (const char *c = path; *c; c++)
+		if ((unsigned char)*c < ' ' || strchr("\"\\$%|#", *c))
+			return sk_fail(err, SK_EINVAL, "the path of %s, \"%s\", has a character that this web server's "
+				       "configuration cannot hold (one of \" \\ $ %% | # or a control character)", what, path);
+	return SK_OK;
+}
+
 sk_status sk_web_find(const char *name, const struct sk_web **ret_web, struct sk_err *err)
 {
 	struct sk_buf names = SK_BUF(256);
@@ -144,18 +170,43 @@ sk_status sk_web_build_read(const struct sk_web *w, const char *bin, struct sk_b
 	close(ends[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && ret_build->failed == SK_OK)
+	/* Apache's -V tells all it should and then ends with 1 where its own default configuration has a fault. */
+	if (WIFEXITED(status) && ret_build->failed == SK_OK &&
+	    (WEXITSTATUS(status) == 0 || strstr(sk_buf_str(ret_build), w->version_words)))
 		return SK_OK;
 	sk_buf_fini(ret_build);
 	return sk_fail(err, SK_EIO, "%s %s could not be run, or failed: is it %s?", bin, w->version_arg, w->name);
+}
+
+/*
+ * A server that gives up root loses PR_SET_PDEATHSIG with it: a shell in its process group holds the reading end of a
+ * pipe whose only writing end is ours, and ends the group when that closes. Called in the child.
+ */
+static void guard_start(pid_t parent, const struct sk_web *w, int pipe_fd)
+{
+	if (!w->drops_root || pipe_fd < 0 || fork() != 0)
+		return;
+	if (getppid() == parent)
+		_exit(1);
+	prctl(PR_SET_PDEATHSIG, 0);
+	dup2(pipe_fd, STDIN_FILENO);
+	execl("/bin/sh", "sh", "-c", "trap '' TERM; read -r x; kill -TERM 0; sleep 2; kill -KILL 0", (char *)NULL);
+	_exit(127);
 }
 
 sk_status sk_web_start(const struct sk_web *w, const struct sk_web_setup *s, pid_t *ret_pid, struct sk_err *err)
 {
 	const char *args[SK_WEB_ARGS_MAX + 1];
 	pid_t parent = getpid(), pid;
+	static int life = -1;                   /* the writing end: open for as long as this process lives */
+	int ends[2] = { -1, -1 };
 
 	w->args_write(s, args);
+	if (w->drops_root && s->user && life < 0) {
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return sk_fail(err, SK_EIO, "pipe: %s", strerror(errno));
+		life = ends[1];
+	}
 	pid = fork();
 	if (pid < 0)
 		return sk_fail(err, SK_EIO, "fork: %s", strerror(errno));
@@ -163,11 +214,17 @@ sk_status sk_web_start(const struct sk_web *w, const struct sk_web_setup *s, pid
 		int null = open("/dev/null", O_RDONLY);
 
 		child_begin(parent);
+		if (ends[1] >= 0)
+			close(ends[1]);
+		guard_start(parent, w, ends[0]);
+		dup2(STDERR_FILENO, STDOUT_FILENO);     /* a server's words are log lines, wherever it writes them */
 		if (null >= 0)
 			dup2(null, STDIN_FILENO);
 		execv(s->bin, (char *const *)args);
 		_exit(127);
 	}
+	if (ends[0] >= 0)
+		close(ends[0]);
 	*ret_pid = pid;
 	return SK_OK;
 }
@@ -190,13 +247,17 @@ static bool wait_for(pid_t pid, int ms)
 
 void sk_web_stop(const struct sk_web *w, pid_t pid, int wait_ms)
 {
+	bool ended;
+
 	kill(pid, w->quit_signal);
-	if (wait_for(pid, wait_ms))
+	ended = wait_for(pid, wait_ms);
+	if (!ended) {
+		kill(pid, SIGTERM);
+		ended = wait_for(pid, INSIST_MS);
+	}
+	kill(-pid, SIGKILL);                    /* its process group: workers, a logger, the guard */
+	if (ended)
 		return;
-	kill(pid, SIGTERM);
-	if (wait_for(pid, INSIST_MS))
-		return;
-	kill(-pid, SIGKILL);                    /* its process group: the workers too */
 	kill(pid, SIGKILL);
 	wait_for(pid, INSIST_MS);
 }

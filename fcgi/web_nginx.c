@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CONNECTIONS_MAX 10000           /* two a stream: the client's and saker's */
+#define HEADER_TOO_LARGE " 494"         /* nginx's own number for it */
 #define FILES_RESERVED 64               /* log, listening sockets, temporary files */
 
 /* What saker reads of a request, and what is worth a line in a log. Headers come as HTTP_* by themselves. */
@@ -33,25 +34,6 @@ static const struct { const char *module, *directive; } temp_paths[] = {
 	{ "proxy", "proxy_temp_path" },
 	{ "scgi", "scgi_temp_path" },
 	{ "uwsgi", "uwsgi_temp_path" },
-};
-
-/*
- * What saker cannot answer itself. The bodies look like saker's own, which nginx passes on untouched whatever their status
- * (fastcgi_intercept_errors is off). 494 is nginx's own number for a header that is too large. The same rows stand in
- * etc/nginx/saker.conf.
- */
-static const struct { int status; const char *also, *text, *type; } answers[] = {
-	{ 400, " 494", "the request or a header is no HTTP, or too large", "bad_request" },
-	{ 404, "", "There is nothing at this path", "not_found" },
-	{ 405, "", "the method is not allowed", "method_not_allowed" },
-	{ 408, "", "the request did not come in time", "request_timeout" },
-	{ 413, "", "the request body is over the limit", "payload_too_large" },
-	{ 414, "", "the URI is too long", "uri_too_long" },
-	{ 500, "", "the web server failed", "internal" },
-	{ 501, "", "the web server does not support this request", "not_implemented" },
-	{ 502, "", "saker does not answer", "bad_gateway" },
-	{ 503, "", "the web server is overloaded", "overloaded" },
-	{ 504, "", "saker did not answer in time", "gateway_timeout" },
 };
 
 /* `directive "prefix/dir/name"more;` nginx reads \" and \\ in quotes, and $ only where a directive takes variables. */
@@ -100,12 +82,12 @@ static sk_status nginx_conf_write(const struct sk_web_setup *s, struct sk_buf *c
 	/* Larger than saker's own limit, so that saker answers 413; still a ceiling for what is spooled to disk. */
 	sk_buf_addf(conf, "client_max_body_size %" PRIu64 ";\nclient_body_buffer_size 256k;\n",
 		    s->payload_limit > UINT64_MAX / 4 ? 0 : s->payload_limit + s->payload_limit / 4 + (1 << 20));
-	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
-		/* No named locations: a request whose line could not be read has no URI, and without one nginx refuses them. */
+	/* No named locations: a request whose line could not be read has no URI, and without one nginx refuses them. */
+	for (const struct sk_web_answer *a = sk_web_answers; a->status; a++)
 		sk_buf_addf(conf, "error_page %d%s /saker-error/%d;\nlocation = /saker-error/%d {\ninternal;\n"
 			    "default_type application/json;\nreturn %d '{\"error\":\"%s\",\"error_type\":\"%s\"}';\n}\n",
-			    answers[i].status, answers[i].also, answers[i].status, answers[i].status, answers[i].status,
-			    answers[i].text, answers[i].type);
+			    a->status, a->status == 400 ? HEADER_TOO_LARGE : "", a->status, a->status, a->status, a->text,
+			    a->type);
 	sk_buf_adds(conf, "location / {\nfastcgi_pass saker;\n");
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++)
 		sk_buf_addf(conf, "fastcgi_param %s %s;\n", params[i][0], params[i][1]);
@@ -135,6 +117,7 @@ const struct sk_web sk_web_nginx = {
 	.bins = { "nginx" },
 	.packages = "Debian: apt install nginx",
 	.version_arg = "-V",
+	.version_words = "nginx version",
 	.quit_signal = SIGQUIT,
 	.conf_write = nginx_conf_write,
 	.args_write = nginx_args_write,

@@ -107,8 +107,8 @@ static void saker_1(void)
 	page_begin("saker", "1", "a language model behind the web server you already have");
 	printf(".SH SYNOPSIS\n.B saker\n\\fICOMMAND\\fR [\\fIFLAGS\\fR] [\\fIWORDS\\fR]\n.br\n.B saker\n"
 	       "\\fICOMMAND\\fR \\fB\\-\\-help\\fR\n.br\n.B saker \\-\\-version\n.SH DESCRIPTION\n"
-	       "saker answers text generation requests from a model in GGUF form. It speaks FastCGI: a web server (nginx)\n"
-	       "stands before it and brings TLS, HTTP/2, users and logs.\n"
+	       "saker answers text generation requests from a model in GGUF form. It speaks FastCGI: a web server (nginx, Apache\n"
+	       "or lighttpd) stands before it and brings TLS, HTTP/2, users and logs.\n"
 	       ".B saker up\nstarts both for one user.\n.SH COMMANDS\n");
 	for (const struct command *c = commands; c->name; c++) {
 		printf(".TP\n.B saker ");

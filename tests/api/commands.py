@@ -74,30 +74,34 @@ def same(saker, model):
     return None if run(*flags) == run(*flags) else "the same seed gave two texts"
 
 
-def nginx_missing():
-    if shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"):
+WEBS = {"nginx": ["nginx"], "apache": ["apache2", "httpd"], "lighttpd": ["lighttpd"]}
+web = "nginx"                           # which one saker up runs; main() tries them all
+
+
+def web_missing():
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    if any(shutil.which(name, path=path) for name in WEBS[web]):
         return False
-    print("SKIP nginx is not installed")
+    print(f"SKIP {web} is not installed")
     return True
 
 
 def up(saker, model):
     """A running saker up and the match of its line of start: web server's process, port, private directory."""
-    p = subprocess.Popen([saker, "up", "--model", model, "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    line = p.stderr.readline().decode()
-    while "was left by a saker up that was killed" in line:
-        line = p.stderr.readline().decode()
-    started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+), directory (\S+)", line)
-    if not started:
-        p.kill()
-        raise ValueError(f"no address in {line!r}")
-    return p, started
+    p = subprocess.Popen([saker, "up", "--model", model, "--port", "0", "--web", web], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE)
+    words = ""
+    for line in p.stderr:
+        words += line.decode()
+        started = re.search(r"process ([0-9]+)\) listens on http://127.0.0.1:([0-9]+), directory (\S+)", words)
+        if started:
+            return p, started
+    p.kill()
+    raise ValueError(f"no address in {words!r}")
 
 
 def hung_up(saker, model):
     """A closed terminal ends saker up as SIGTERM does: rc 0 and no directory left."""
-    if nginx_missing():
-        return None
     p, started = up(saker, model)
     p.send_signal(signal.SIGHUP)
     p.communicate(timeout=30)
@@ -108,8 +112,6 @@ def hung_up(saker, model):
 
 def ended_twice(saker, model):
     """A second signal ends saker up at once, its web server and its directory too, although an answer is running."""
-    if nginx_missing():
-        return None
     p, started = up(saker, model)
     for line in p.stderr:
         if b"ready: " in line:
@@ -133,8 +135,6 @@ def ended_twice(saker, model):
 
 def killed(saker, model):
     """What a killed saker up left in /run goes with the next one; a living one's directory, and others, stay."""
-    if nginx_missing():
-        return None
     p, started = up(saker, model)
     p.kill()
     p.communicate(timeout=30)
@@ -164,22 +164,48 @@ def killed(saker, model):
             os.remove(n) if os.path.islink(n) else os.path.isdir(n) and os.rmdir(n)
 
 
+def up_killed(saker, model):
+    """kill -9 of saker up: the web server ends too and the port is free, whoever it runs as."""
+    p, started = up(saker, model)
+    p.kill()
+    p.communicate(timeout=30)
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", int(started[2]))):
+                return None
+        time.sleep(0.02)
+    os.killpg(int(started[1]), signal.SIGKILL)
+    return "the port is still taken"
+
+
+def port_taken(saker, model):
+    """The message names the port and the flag; nothing is left."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen(1)
+        port = s.getsockname()[1]
+        r = subprocess.run([saker, "up", "--model", model, "--port", str(port), "--web", web], stderr=subprocess.PIPE, timeout=30)
+    want = f"port {port} of 127.0.0.1 is taken by another program"
+    return None if r.returncode == 74 and want in r.stderr.decode() else f"ended with {r.returncode}: {r.stderr!r}"
+
+
 def web_errors(saker, model):
-    """What nginx answers by itself is JSON too; what saker answers comes as saker wrote it."""
-    if nginx_missing():
-        return None
+    """What a web server answers by itself is JSON too; what saker answers comes as saker wrote it."""
     p, started = up(saker, model)
     cases = [
-        ("a URI of 20,000 bytes", b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
-        ("TRACE", b"TRACE /info HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
-        ("a header of 40 KB", b"GET /info HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 40000 + b"\r\n\r\n", 400, "bad_request"),
-        ("no HTTP", b"hello\r\n\r\n", 400, "bad_request"),
-        ("an unknown transfer coding", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: odd\r\n\r\n", 501, "not_implemented"),
-        ("the page of an error", b"GET /saker-error/414 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
-        ("saker's own 404", b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found"),
-        ("saker's own 405", b"PUT /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, None),
+        ("a URI of 20,000 bytes", b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, 431), None),
+        ("TRACE", b"TRACE /info HTTP/1.1\r\nHost: x\r\n\r\n", (405,), "method_not_allowed"),
+        ("a header of 40 KB", b"GET /info HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 40000 + b"\r\n\r\n", (400, 431), None),
+        ("no HTTP", b"hello\r\n\r\n", (400,), "bad_request"),
+        ("an unknown transfer coding", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: odd\r\n\r\n", (400, 501), None),
+        ("the page of an error", b"GET /saker-error/414 HTTP/1.1\r\nHost: x\r\n\r\n", (404,), "not_found"),
+        ("the file of an error", b"GET /error-414.html HTTP/1.1\r\nHost: x\r\n\r\n", (404,), "not_found"),
+        ("its own configuration", b"GET /web.conf HTTP/1.1\r\nHost: x\r\n\r\n", (404,), "not_found"),
+        ("saker's own 404", b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", (404,), "not_found"),
+        ("saker's own 405", b"PUT /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", (405,), "method_not_allowed"),
         ("saker's own 422", b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-         b"Content-Length: 2\r\n\r\n{}", 422, None),
+         b"Content-Length: 2\r\n\r\n{}", (422,), "validation"),
     ]
     wrong = []
     try:
@@ -196,8 +222,9 @@ def web_errors(saker, model):
                 got = json.loads(body)
             except ValueError:
                 got = {}
-            if r.status != status or "error" not in got or not r.headers["content-type"].startswith("application/json") or \
-                    (kind and got["error_type"] != kind) or (kind is None and "the web server" in body.decode()):
+            if r.status not in status or "error" not in got or "error_type" not in got or \
+                    not r.headers["content-type"].startswith("application/json") or (kind and got["error_type"] != kind) or \
+                    ("own" in name.split()[0:2] and "web server" in body.decode()):
                 wrong.append(f"{name}: {r.status} {body[:120]!r}")
     finally:
         p.terminate()
@@ -207,8 +234,6 @@ def web_errors(saker, model):
 
 def log_unread(saker, model):
     """`saker up 2>&1 | head -1`: who reads the log leaves after the first line; saker serves on and ends as ever."""
-    if nginx_missing():
-        return None
     p, started = up(saker, model)
     p.stderr.close()
     until = time.monotonic() + 30
@@ -226,8 +251,6 @@ def log_unread(saker, model):
 
 def web_killed(saker, model):
     """A killed web server ends saker up with 1; its workers, which hold the port, end too."""
-    if nginx_missing():
-        return None
     p, started = up(saker, model)
     os.kill(int(started[1]), signal.SIGKILL)
     p.wait(timeout=30)
@@ -242,12 +265,10 @@ def web_killed(saker, model):
 
 def files_too_large(saker, model):
     """Where no file may be written, saker up says so and leaves no directory."""
-    if nginx_missing():
-        return None
-    r = subprocess.run([saker, "up", "--model", model, "--port", "0"], stderr=subprocess.PIPE, timeout=30,
+    r = subprocess.run([saker, "up", "--model", model, "--port", "0", "--web", web], stderr=subprocess.PIPE, timeout=30,
                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
     words = r.stderr.decode()
-    named = re.search(r"(/\S*)/web.conf: File too large", words)
+    named = re.search(r"(/\S*)/[a-z0-9.-]+: File too large", words)
     if r.returncode != 74 or not named:
         return f"ended with {r.returncode}: {words!r}"
     return "the directory is still there" if os.path.exists(named[1]) else None
@@ -297,6 +318,20 @@ def tried(fn, *args):
         return f"{type(e).__name__}: {e}"
 
 
+# With each web server.
+UP_CASES = [
+    ("a killed web server leaves nothing behind", web_killed),
+    ("a closed terminal leaves nothing behind", hung_up),
+    ("nobody needs to read the log", log_unread),
+    ("two signals leave nothing behind", ended_twice),
+    ("a killed saker up is cleaned up by the next", killed),
+    ("a killed saker up takes its web server along", up_killed),
+    ("its own errors are JSON", web_errors),
+    ("where no file may be written nothing is left", files_too_large),
+    ("a port that is taken is named", port_taken),
+]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--saker", default="./saker")
@@ -313,16 +348,13 @@ def main():
             g.write(f.read(100))
         results = [(c[0], check(a.saker, c, files)) for c in CASES]
         results.append(("Ctrl-C ends an answer", tried(interrupted, a.saker, files["MODEL"])))
-        results.append(("a killed web server leaves nothing behind", tried(web_killed, a.saker, files["MODEL"])))
-        results.append(("a closed terminal leaves nothing behind", tried(hung_up, a.saker, files["MODEL"])))
-        results.append(("nobody needs to read the log", tried(log_unread, a.saker, files["MODEL"])))
-        results.append(("two signals leave nothing behind", tried(ended_twice, a.saker, files["MODEL"])))
-        results.append(("a killed saker up is cleaned up by the next", tried(killed, a.saker, files["MODEL"])))
-        results.append(("nginx's own errors are JSON", tried(web_errors, a.saker, files["MODEL"])))
         results.append(("temperature 0 never samples", tried(cold, a.saker, files["MODEL"])))
         results.append(("a full disk is an error", tried(full_disk, a.saker, files["MODEL"])))
-        results.append(("where no file may be written nothing is left", tried(files_too_large, a.saker, files["MODEL"])))
         results.append(("what is random is not, with a seed", tried(same, a.saker, files["MODEL"])))
+        global web
+        for web in WEBS:
+            if not web_missing():
+                results += [(f"{web}: {name}", tried(fn, a.saker, files["MODEL"])) for name, fn in UP_CASES]
     for name, bad in results:
         if bad:
             failed += 1

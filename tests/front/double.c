@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An engine without a model: saker.h, answered by a clock. It is linked with libskfcgi.a in place of the engine, so that the
- * front can be tested at any rate, with any delay and every failure. `saker-double serve ...` is `saker serve`.
+ * front can be tested at any rate, with any delay and every failure. `saker-double serve ...` is `saker serve`, and `up` likewise.
  *
  * Every 1/rate seconds each running generation gets a token " t0", " t1", ... From the environment:
  *	SAKER_DOUBLE_RATE       tokens a second of each generation, default 50
@@ -575,9 +575,10 @@ void sk_gen_close(struct sk_gen **pg)
 
 int main(int argc, char **argv)
 {
-	if (argc < 2 || strcmp(argv[1], "serve") != 0) {
-		fprintf(stderr, "usage: saker-double serve [FLAGS]\n");
-		return 2;
-	}
-	return sk_cmd_serve(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "serve") == 0)
+		return sk_cmd_serve(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "up") == 0)
+		return sk_cmd_up(argc - 1, argv + 1);
+	fprintf(stderr, "usage: saker-double serve|up [FLAGS]\n");
+	return 2;
 }

@@ -159,6 +159,9 @@ static const struct { const char *line, *want; } bad[] = {
 	{ "--json-output=maybe", "\"maybe\" is neither true nor false" },
 	{ "--log-level loud", "--log-level: \"loud\" is no level" },
 	{ "--socket-mode 0999", "is no mode" },
+	{ "--path-prefix llm", "begins with a slash" },
+	{ "--path-prefix /llm/", "does not end with one" },
+	{ "--path-prefix /a%20b", "none of ? # %" },
 	{ "--socket-mode 7777", "is no mode" },
 	{ "--conf /nonexistent/saker.conf", "/nonexistent/saker.conf: No such file" },
 };

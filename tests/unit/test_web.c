@@ -33,19 +33,8 @@ static void teardown(void)
 	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static const struct sk_web *nginx_get(void)
-{
-	const struct sk_web *w = NULL;
-	struct sk_err err;
-
-	ck_assert_int_eq(sk_web_find("nginx", &w, &err), SK_OK);
-	return w;
-}
-
 static const struct { const char *name; sk_status want; const char *words; } find_cases[] = {
-	{ "lighttpd", SK_ENOTSUP, "lighttpd is not supported yet; supported: nginx" },
-	{ "apache", SK_ENOTSUP, "apache is not supported yet" },
-	{ "iis", SK_EINVAL, "\"iis\" is no web server known here; supported: nginx" },
+	{ "iis", SK_EINVAL, "\"iis\" is no web server known here; supported: nginx, apache, lighttpd" },
 	{ "", SK_EINVAL, "\"\" is no web server" },
 };
 
@@ -94,55 +83,80 @@ START_TEST(the_program_is_looked_for_on_the_path)
 }
 END_TEST
 
+/* check: whether a server accepts a configuration, in a shell's words; it listens nowhere. */
+static const struct { const char *name, *check; } servers[] = {
+	{ "nginx", "'%1$s' -t -q -e stderr -p '%2$s' -c '%3$s'" },
+	{ "apache", "'%1$s' -t -d '%2$s' -f '%3$s' 2>/dev/null" },
+	{ "lighttpd", "'%1$s' -tt -f '%3$s'" },
+};
+
 static const struct {
 	const char *name, *address, *sub;
 	uint64_t payload;
 	int files;
-	sk_status want;
+	sk_status want, others;         /* others: what Apache and lighttpd say */
 } conf_cases[] = {
-	{ "as saker up writes it", "127.0.0.1", "plain", 16 << 20, 20000, SK_OK },
-	{ "an IPv6 address", "::1", "plain", 16 << 20, 20000, SK_OK },
-	{ "quotes, blanks and semicolons in the path", "127.0.0.1", "a \"b\\ ;c", 1, 1024, SK_OK },
-	{ "no limit that counts", "127.0.0.1", "plain", UINT64_MAX, 1 << 20, SK_OK },
-	{ "too few files", "127.0.0.1", "plain", 1, 100, SK_EINVAL },
+	{ "as saker up writes it", "127.0.0.1", "plain", 16 << 20, 20000, SK_OK, SK_OK },
+	{ "an IPv6 address", "::1", "plain", 16 << 20, 20000, SK_OK, SK_OK },
+	{ "blanks and semicolons in the path", "127.0.0.1", "a b;c", 1, 1024, SK_OK, SK_OK },
+	{ "quotes in the path", "127.0.0.1", "a \"b\\ ;c", 1, 1024, SK_OK, SK_EINVAL },
+	{ "no limit that counts", "127.0.0.1", "plain", UINT64_MAX, 1 << 20, SK_OK, SK_OK },
+	{ "too few files", "127.0.0.1", "plain", 1, 100, SK_EINVAL, SK_EINVAL },
 };
 
-START_TEST(nginx_accepts_its_configuration)
+START_TEST(a_web_server_accepts_its_configuration)
 {
-	const struct sk_web *w = nginx_get();
+	int server = _i / (int)LEN(conf_cases), at = _i % (int)LEN(conf_cases);
+	const struct sk_web *w = NULL;
 	char bin[256], sub[128], conf_path[160], socket_path[160], command[768];
-	struct sk_web_setup s = { .conf_path = conf_path, .dir = sub, .socket_path = socket_path, .port = 18080, .backlog = 128 };
+	struct sk_web_setup s = { .conf_path = conf_path, .dir = sub, .socket_path = socket_path, .modules = "", .port = 18080,
+				  .backlog = 128 };
 	struct sk_buf conf = SK_BUF(65536), build = SK_BUF(1);
+	sk_status want = server == 0 ? conf_cases[at].want : conf_cases[at].others;
 	struct sk_err err = { 0 };
 	FILE *f;
 
+	ck_assert_int_eq(sk_web_find(servers[server].name, &w, &err), SK_OK);
 	if (sk_web_locate(w, "", bin, sizeof(bin), &err) < 0) {
-		fprintf(stderr, "SKIP nginx_accepts_its_configuration: %s\n", err.text);
+		fprintf(stderr, "SKIP the configuration of %s: %s\n", w->name, err.text);
 		return;
 	}
 	ck_assert_msg(sk_web_build_read(w, bin, &build, &err) == SK_OK, "%s", err.text);
-	ck_assert_ptr_nonnull(strstr(sk_buf_str(&build), "nginx"));
-	snprintf(sub, sizeof(sub), "%s/%s", dir, conf_cases[_i].sub);
+	ck_assert_ptr_nonnull(strstr(sk_buf_str(&build), w->version_words));
+	snprintf(sub, sizeof(sub), "%s/%s", dir, conf_cases[at].sub);
 	snprintf(conf_path, sizeof(conf_path), "%s/web.conf", dir);
 	snprintf(socket_path, sizeof(socket_path), "%s/saker.sock", sub);
 	ck_assert_int_eq(mkdir(sub, 0700), 0);
 	s.bin = bin;
 	s.build = sk_buf_str(&build);
-	s.address = conf_cases[_i].address;
-	s.payload_limit = conf_cases[_i].payload;
-	s.files_max = conf_cases[_i].files;
-	ck_assert_msg(w->conf_write(&s, &conf, &err) == conf_cases[_i].want, "%s: %s", conf_cases[_i].name, err.text);
-	if (conf_cases[_i].want == SK_OK) {
+	s.address = conf_cases[at].address;
+	s.payload_limit = conf_cases[at].payload;
+	s.files_max = conf_cases[at].files;
+	ck_assert_msg(w->conf_write(&s, &conf, &err) == want, "%s, %s: %s", w->name, conf_cases[at].name, err.text);
+	if (want == SK_OK) {
 		f = fopen(conf_path, "w");
 		ck_assert_ptr_nonnull(f);
 		ck_assert_uint_eq(fwrite(conf.data, 1, conf.len, f), conf.len);
 		fclose(f);
-		/* -t opens the log and makes the directories, but listens nowhere */
-		snprintf(command, sizeof(command), "%s -t -q -e stderr -p %s -c %s", bin, dir, conf_path);
-		ck_assert_msg(system(command) == 0, "%s: nginx refuses\n%s", conf_cases[_i].name, sk_buf_str(&conf));
+		snprintf(command, sizeof(command), servers[server].check, bin, dir, conf_path);
+		ck_assert_msg(system(command) == 0, "%s: %s refuses\n%s", conf_cases[at].name, w->name, sk_buf_str(&conf));
 	}
 	sk_buf_fini(&conf);
 	sk_buf_fini(&build);
+}
+END_TEST
+
+START_TEST(modules_that_are_not_there_are_named)
+{
+	const struct sk_web *w = NULL;
+	struct sk_web_setup s = { .dir = dir, .socket_path = dir, .build = "", .modules = dir, .address = "::1", .files_max = 9999 };
+	struct sk_buf conf = SK_BUF(65536);
+	struct sk_err err = { 0 };
+
+	ck_assert_int_eq(sk_web_find("apache", &w, &err), SK_OK);
+	ck_assert_int_eq(w->conf_write(&s, &conf, &err), SK_ENOENT);
+	ck_assert_msg(strstr(err.text, dir) && strstr(err.text, "mod_proxy_fcgi.so"), "got \"%s\"", err.text);
+	sk_buf_fini(&conf);
 }
 END_TEST
 
@@ -191,7 +205,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, a_web_server_that_cannot_be_run_is_refused_by_name, 0, LEN(find_cases));
 	tcase_add_test(t, the_program_is_looked_for_on_the_path);
-	tcase_add_loop_test(t, nginx_accepts_its_configuration, 0, LEN(conf_cases));
+	tcase_add_loop_test(t, a_web_server_accepts_its_configuration, 0, LEN(servers) * LEN(conf_cases));
+	tcase_add_test(t, modules_that_are_not_there_are_named);
 	tcase_add_loop_test(t, a_child_is_ended_and_reaped, 0, LEN(stop_cases));
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);

@@ -3,7 +3,7 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -237,6 +237,27 @@ stage_mutate() {
 	fi
 }
 
+# The cases of tests/front that need no double, behind each web server, with the real model: 200 streams at once among them.
+stage_front_model() {
+	if [ -z "${model:-}" ]; then
+		count_skip "streams of the model: there is no model"
+		return
+	fi
+	for web in nginx apache lighttpd; do
+		say "streams of the model behind $web"
+		(cd "$out/plain" && SAKER_TEST_DEADLINE=600 SAKER_FRONT_BINARY=./saker srcdir="$tree" sh "$tree/tests/front/$web.sh" --model "$model") \
+			>"$out/front-$web.log" 2>&1
+		case $? in
+		0) count_pass "streams of the model behind $web: $(tail -n 1 "$out/front-$web.log")" ;;
+		77) count_skip "streams of the model behind $web: $(tail -n 1 "$out/front-$web.log")" ;;
+		*)
+			grep -A 12 FAIL "$out/front-$web.log" | head -n 40
+			count_fail "streams of the model behind $web (see $out/front-$web.log)"
+			;;
+		esac
+	done
+}
+
 # Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
 stage_emu() {
 	export SAKER_TEST_FEW=1 ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
@@ -276,7 +297,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck mutate goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck mutate front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

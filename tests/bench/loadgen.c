@@ -58,7 +58,8 @@ static struct {
 
 static struct stream streams[STREAMS_MAX];
 static double *ttft, *itl, *whole;
-static size_t ttft_len, itl_len, itl_cap;
+static double *delay;
+static size_t ttft_len, itl_len, itl_cap, delay_len, delay_cap;
 static int started, done, errors;
 static int epoll;
 
@@ -129,6 +130,23 @@ static void itl_add(double v)
 	itl[itl_len++] = v;
 }
 
+/* The engine double's SAKER_DOUBLE_STAMP makes a token's text the clock's microseconds: how old it is when it comes. */
+static void delay_add(const char *line, double at)
+{
+	const char *text = strstr(line, "\"text\":\" ");
+	double stamp = text ? strtod(text + 9, NULL) : 0;
+
+	if (stamp <= 0)
+		return;
+	if (delay_len == delay_cap) {
+		delay_cap = delay_cap ? delay_cap * 2 : 4096;
+		delay = realloc(delay, delay_cap * sizeof *delay);
+		if (!delay)
+			die("memory");
+	}
+	delay[delay_len++] = at - stamp * 1e-6;
+}
+
 /* A whole line of the body is in s->line. */
 static void line_end(struct stream *s, double at)
 {
@@ -140,6 +158,8 @@ static void line_end(struct stream *s, double at)
 		itl_add(at - s->previous);
 	else
 		s->first = at;
+	s->line[s->line_len] = 0;       /* there is room: see body_bytes() */
+	delay_add(s->line, at);
 	s->previous = at;
 	s->last = s->line;
 	s->last_len = s->line_len;
@@ -383,9 +403,13 @@ int main(int argc, char **argv)
 	      (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
 	printf("{\"streams\":%d,\"requests\":%d,\"errors\":%d,\"wall_s\":%.4f,\"cpu_s\":%.4f,\"tok_s\":%.2f,"
 	       "\"ttft_p50_ms\":%.2f,\"ttft_p95_ms\":%.2f,\"itl_p50_ms\":%.2f,\"itl_p95_ms\":%.2f,"
-	       "\"whole_p50_ms\":%.2f,\"whole_p95_ms\":%.2f}\n",
+	       "\"whole_p50_ms\":%.2f,\"whole_p95_ms\":%.2f",
 	       opt.at_once, opt.requests, errors, wall, cpu, (double)ttft_len * opt.tokens / wall,
 	       percentile(ttft, ttft_len, .5), percentile(ttft, ttft_len, .95), percentile(itl, itl_len, .5),
 	       percentile(itl, itl_len, .95), percentile(whole, ttft_len, .5), percentile(whole, ttft_len, .95));
+	if (delay_len)
+		printf(",\"tokens\":%zu,\"delay_p50_ms\":%.3f,\"delay_p99_ms\":%.3f,\"delay_max_ms\":%.3f", delay_len,
+		       percentile(delay, delay_len, .5), percentile(delay, delay_len, .99), percentile(delay, delay_len, 1));
+	puts("}");
 	return errors ? 1 : 0;
 }

@@ -10,6 +10,8 @@
  *	SAKER_DOUBLE_SUBMIT_MS  how long submit takes (a worker is busy for so long)
  *	SAKER_DOUBLE_QUEUE      generations at once, default 100000; one more is SK_EOVERLOADED
  *	SAKER_DOUBLE_TRACE      a file for one line an occurrence: WHAT ID MONOTONIC_US; what is submit, cancel, end or close
+ *	SAKER_DOUBLE_PHASES     generations take turns, this many groups in a period, default 1: all at the same moment
+ *	SAKER_DOUBLE_STAMP      a token's text is the time at which the front took it, " MONOTONIC_US", for tests/bench
  * Words in a prompt: "@fail" ends with FAIL after two tokens, "@dead" so and the engine with it, "@wide" makes each token a
  * kilobyte, "@silent" gives no token (only a cancel ends it).
  *
@@ -57,7 +59,8 @@ struct sk_engine {
 	int doorbell, trace;
 	int64_t opened_us, load_us, period_us, submit_us;
 	uint32_t queue_max;
-	bool load_fails, dead;          /* dead: failed for good, after it was ready */
+	uint64_t phases, phase;         /* phase: the thread's */
+	bool load_fails, stamp, dead;          /* dead: failed for good, after it was ready */
 	/* under lock */
 	bool stop, refuse;
 	struct sk_gen *gens, *ready, **ready_end;
@@ -123,8 +126,9 @@ static void tick(struct sk_engine *e)
 	uint64_t one = 1;
 	bool any = false;
 
+	e->phase = (e->phase + 1) % e->phases;
 	for (struct sk_gen *g = e->gens; g; g = g->next) {
-		if (g->done || (g->silent && !g->canceled))
+		if (g->done || (g->silent && !g->canceled) || g->id % e->phases != e->phase)
 			continue;
 		any = true;
 		ring(e, g);
@@ -204,9 +208,12 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 	e->opened_us = sk_now_us();
 	e->load_us = number_env("SAKER_DOUBLE_LOAD_MS", 0) * 1000;
 	e->load_fails = getenv("SAKER_DOUBLE_LOAD_FAIL") != NULL;
+	e->stamp = getenv("SAKER_DOUBLE_STAMP") != NULL;
 	e->submit_us = number_env("SAKER_DOUBLE_SUBMIT_MS", 0) * 1000;
 	e->queue_max = (uint32_t)number_env("SAKER_DOUBLE_QUEUE", 100000);
-	e->period_us = 1000000 / rate;
+	e->phases = (uint64_t)number_env("SAKER_DOUBLE_PHASES", 1);
+	e->phases += e->phases == 0;
+	e->period_us = 1000000 / rate / (int64_t)e->phases;
 	if (e->doorbell < 0 || pthread_create(&e->thread, NULL, run, e)) {
 		free(e);
 		return sk_fail(err, SK_ENOMEM, "no thread for the double");
@@ -461,7 +468,10 @@ static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 {
 	size_t from = g->text.len;
 
-	sk_buf_addf(&g->text, " t%" PRIu32, i);
+	if (g->e && g->e->stamp)
+		sk_buf_addf(&g->text, " %" PRId64, sk_now_us());
+	else
+		sk_buf_addf(&g->text, " t%" PRIu32, i);
 	while (g->wide && g->text.len - from < WIDE_BYTES)
 		sk_buf_addc(&g->text, '.');
 	return (struct sk_event_token){ .id = (int32_t)i, .text = g->text.data + from, .text_len = g->text.len - from,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the front's tests share: a server to start, FastCGI spoken by hand, nginx, HTTP streams.
+"""What the front's tests share: a server to start, FastCGI spoken by hand, HTTP streams. Web servers: webs.py.
 
-    peer.py BINARY [FLAGS...]     nginx.py BINARY [FLAGS...]
+    peer.py BINARY [FLAGS...]     web.py BINARY [FLAGS...]
 
 BINARY is tests/front/saker-double, or saker itself with its flags (--model FILE): tests that need the double's
 clock or its trace are then left out, by name. Nothing sleeps to wait: wait_for() polls with a deadline.
@@ -255,84 +255,11 @@ class Server:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-# ---- nginx ------------------------------------------------------------------------------------------------------
-
-NGINX_CONF = """
-daemon off; master_process off; pid %(dir)s/pid; error_log %(dir)s/error.log warn; worker_rlimit_nofile %(files)d;
-%(user)s
-events { worker_connections %(connections)d; }
-http {
-    access_log off;
-    client_body_temp_path %(dir)s/t1; proxy_temp_path %(dir)s/t2; fastcgi_temp_path %(dir)s/t3;
-    uwsgi_temp_path %(dir)s/t4; scgi_temp_path %(dir)s/t5;
-    upstream saker { server unix:%(socket)s; keepalive 32; }
-    server {
-        listen 127.0.0.1:%(port)d backlog=4096;
-        client_max_body_size 64m;
-        location / {
-            fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request_uri;
-            fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;
-            fastcgi_pass saker; fastcgi_keep_conn on; fastcgi_buffering off; fastcgi_read_timeout 600s;
-        }
-    }
-}
-"""
-
-
-def nginx_binary():
-    found = os.environ.get("NGINX") or shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if not found:
-        raise Skip("nginx is not installed")
-    return found
-
-
-class Nginx:
-    def __init__(self, server):
-        binary = nginx_binary()
-        files = raise_limits()
-        for _ in range(10):
-            self.dir = tempfile.mkdtemp(prefix="saker-nginx-")
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                self.port = s.getsockname()[1]
-            with open(self.dir + "/conf", "w") as f:
-                f.write(NGINX_CONF % dict(dir=self.dir, files=files, connections=min(files - 100, 10000),
-                                          socket=server.path, port=self.port,
-                                          user="user root;" if os.getuid() == 0 else ""))
-            self.p = subprocess.Popen([binary, "-p", self.dir, "-c", self.dir + "/conf", "-e", self.dir + "/error.log"],
-                                      stderr=subprocess.PIPE)
-            if wait_for("nginx answers or ends", lambda: self.answers() or self.p.poll() is not None) is True \
-                    and self.p.poll() is None:
-                return
-            why = self.p.stderr.read().decode(errors="replace")     # the port was taken meanwhile, most likely
-            self.__exit__()
-        raise AssertionError("nginx does not start: " + why)
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 5).close()
-            return True
-        except OSError:
-            return False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *a):
-        if self.p.poll() is None:
-            self.p.terminate()
-            try:
-                self.p.wait(10)
-            except subprocess.TimeoutExpired:
-                self.p.kill()
-                self.p.wait()
-        self.p.stderr.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
+# ---- HTTP -----------------------------------------------------------------------------------------------------
 
 def http(port, method, path, body=b"", headers=()):
     """(status, headers, body) of one request."""
-    s = Stream(port, path, body, method=method)
+    s = Stream(port, path, body, method=method, headers=headers)
     try:
         drive([s])
         return s.status, s.headers, s.body()
@@ -343,7 +270,7 @@ def http(port, method, path, body=b"", headers=()):
 class Stream:
     """One HTTP request, read without blocking by drive()."""
 
-    def __init__(self, port, path, body=b"", method="POST", rcvbuf=0):
+    def __init__(self, port, path, body=b"", method="POST", rcvbuf=0, headers=()):
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         self.s = socket.socket()
@@ -353,7 +280,8 @@ class Stream:
         self.s.connect(("127.0.0.1", port))
         self.sent = time.monotonic()
         self.s.sendall(("%s %s HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                        "Content-Length: %d\r\n\r\n" % (method, path, len(body))).encode() + body)
+                        "Content-Length: %d\r\n%s\r\n" % (method, path, len(body), "".join(h + "\r\n" for h in headers)))
+                       .encode() + body)
         self.s.setblocking(False)
         self.raw = bytearray()
         self.times = []                 # (bytes so far, when)

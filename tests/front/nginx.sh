@@ -1,5 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs nginx.py on the engine double; SAKER_FRONT_BINARY and further arguments choose another server.
+# Runs web.py behind nginx on the engine double; SAKER_FRONT_BINARY and further arguments choose another server.
 command -v python3 >/dev/null || { echo "skip: python3 is not installed"; exit 77; }
-exec python3 "${srcdir:-.}/tests/front/nginx.py" "${SAKER_FRONT_BINARY:-tests/front/saker-double}" "$@"
+SAKER_FRONT_WEB=nginx
+export SAKER_FRONT_WEB
+exec python3 "${srcdir:-.}/tests/front/web.py" "${SAKER_FRONT_BINARY:-tests/front/saker-double}" "$@"

@@ -183,7 +183,7 @@ static sk_status socket_open(struct up *u, struct sk_err *err)
 	sk_status st;
 
 	snprintf(address, sizeof(address), "unix:%s", u->socket_path);
-	st = sk_listen_open(address, "0660", &u->listen, err);
+	st = sk_listen_open(address, "0660", "none", &u->listen, err);
 	if (st < 0)
 		return st;
 	if (gr && chown(u->socket_path, (uid_t)-1, gr->gr_gid) < 0)

@@ -46,6 +46,12 @@ static void active(struct sk_conn *c, bool on)
 	c->loop->active += on ? 1 : -1;
 }
 
+static void spoken(struct sk_conn *c)
+{
+	c->loop->fresh -= c->fresh;
+	c->fresh = false;
+}
+
 static void want_out(struct sk_conn *c, bool on)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | (on ? EPOLLOUT : 0), .data.ptr = &c->source };
@@ -87,8 +93,11 @@ sk_status sk_conn_open(struct sk_loop *l, int fd)
 	l->conns_len++;
 	sk_metrics_add(l->front->metrics, SK_M_CONNECTIONS, 0, 1);
 	sk_metrics_add(l->front->metrics, SK_M_ACCEPTED, 0, 1);
+	c->fresh = true;
+	l->fresh++;
+	c->idle_us = sk_now_us();
 	/* A peer that connects and says nothing has as long as one that stops in mid-request. */
-	sk_timer_set(&l->timers, &c->timer, sk_now_us() + o->read_timeout_ms * 1000);
+	sk_timer_set(&l->timers, &c->timer, c->idle_us + o->read_timeout_ms * 1000);
 	return SK_OK;
 }
 
@@ -117,6 +126,7 @@ static void conn_close(struct sk_conn *c)
 		return;
 	request_fini(c);
 	active(c, false);
+	spoken(c);
 	sk_timer_clear(&l->timers, &c->timer);
 	sk_record_fini(&c->rec);
 	close(c->fd);
@@ -169,6 +179,7 @@ static void request_end(struct sk_conn *c)
 	request_fini(c);
 	sk_record_next(&c->rec);
 	c->state = SK_CONN_READING;
+	c->idle_us = sk_now_us();
 	want_out(c, false);
 	active(c, false);
 	sk_timer_clear(&c->loop->timers, &c->timer);
@@ -296,6 +307,7 @@ static void begin_answer(struct sk_conn *c)
 
 void sk_conn_worked(struct sk_conn *c)
 {
+	c->loop->working--;
 	/* What the answer needs of the body was copied: other bodies may have its room while this one is answered. */
 	c->req.body = "";
 	c->req.body_len = 0;
@@ -358,6 +370,8 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		sk_watch_refused(r);
 		sk_reply_status(r, st, NULL);
 		begin_answer(c);
+	} else {
+		l->working++;
 	}
 	return SK_OK;
 }
@@ -423,6 +437,8 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 		if (n > 0)
 			sk_metrics_add(c->loop->front->metrics, SK_M_RECEIVED, 0, n);
 		if (n > 0)
+			spoken(c);
+		if (n > 0)
 			take_bytes(c, c->loop->read_bytes, (size_t)n);
 		if (c->buried || c->gone)
 			return;
@@ -474,6 +490,20 @@ void sk_conns_tell(struct sk_loop *l)
 	for (struct sk_conn *c = l->conns; c; c = c->next)
 		if (c->state == SK_CONN_ANSWERING)
 			sk_watch_end(&c->req, answered(c) ? SK_WATCH_WHOLE : SK_WATCH_CUT);
+}
+
+bool sk_conns_evict(struct sk_loop *l, int64_t before_us)
+{
+	struct sk_conn *oldest = NULL;
+
+	for (struct sk_conn *c = l->conns; c; c = c->next)
+		if (c->state == SK_CONN_READING && c->rec.state == SK_RECORD_IDLE && (!oldest || c->idle_us < oldest->idle_us))
+			oldest = c;
+	if (!oldest || oldest->idle_us > before_us)
+		return false;
+	sk_log(SK_LOG_DEBUG, "connection closed: without a request for longest, and others wait for its place");
+	conn_close(oldest);
+	return true;
 }
 
 void sk_conns_close(struct sk_loop *l)

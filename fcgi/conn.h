@@ -36,6 +36,8 @@ struct sk_conn {
 	bool buried;                    /* closed; freed at the end of the round */
 	bool counted;                   /* in loop->active */
 	bool judged;                    /* the request being read was looked at before its body came */
+	bool fresh;                     /* accepted, and has not said a byte; in loop->fresh */
+	int64_t idle_us;                /* since when it has no request: accepted, or the last one ended */
 	struct sk_record rec;
 	struct sk_request req;
 	struct sk_reply_out writer;
@@ -45,6 +47,13 @@ struct sk_conn {
 	struct sk_conn *grave;
 };
 
+/* Settings that were read again, and those that they replaced: they go when no worker has a request. */
+struct sk_settings {
+	struct sk_options o;
+	struct sk_arena strings;
+	struct sk_settings *older;
+};
+
 struct sk_loop {
 	struct sk_front *front;
 	struct sk_workers *workers;
@@ -52,11 +61,17 @@ struct sk_loop {
 	int epoll, signal_fd, child_fd;
 	struct sk_source listen, doorbell, worked, signals, child;
 	struct sk_timers timers;
-	struct sk_timer tick, drain_timer, accept_timer;
+	struct sk_timer tick, drain_timer, accept_timer, fresh_timer;
+	struct sk_settings *settings;   /* NULL: those of the start */
 	struct sk_conn *conns, *graves;
 	int conns_len;
+	int files_max;                  /* connections that there are descriptors for */
 	int active;                     /* connections with a request begun and not ended */
+	int fresh;                      /* connections that have not said a byte: their request may be on its way */
+	int working;                    /* requests that the workers have */
 	uint64_t bodies_left;           /* bytes that the bodies being read may still take */
+	bool fresh_over;                /* draining, and they were waited for */
+	bool paused;                    /* accept() found no descriptor: wait for accept_timer */
 	bool accepting, ready, draining, cancelled, stop, at_once;
 	int64_t told_us;
 	sk_status result;
@@ -73,6 +88,8 @@ void sk_conn_worked(struct sk_conn *c);                         /* its request c
 void sk_conn_advance(struct sk_conn *c);                        /* its generation has news, or its socket room */
 void sk_conns_cancel(struct sk_loop *l);                        /* all running generations */
 void sk_conns_tell(struct sk_loop *l);                          /* the log, of requests that will not be finished */
+/* Close the one that has had no request for longest, if since before `before_us`. */
+bool sk_conns_evict(struct sk_loop *l, int64_t before_us);
 void sk_conns_close(struct sk_loop *l);
 void sk_conns_bury(struct sk_loop *l);                          /* free what was closed in this round */
 

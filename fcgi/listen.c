@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +56,34 @@ static sk_status inherit(struct sk_listen *l, struct sk_err *err)
 	return SK_OK;
 }
 
-static sk_status open_unix(const char *path, const char *mode, struct sk_listen *l, struct sk_err *err)
+/* (gid_t)-1: as it comes. */
+static sk_status group_find(const char *name, gid_t *ret_gid, struct sk_err *err)
+{
+	static const char *const users[] = { "www-data", "nginx", "http", "apache", "lighttpd" };
+	const struct group *gr;
+
+	*ret_gid = (gid_t)-1;
+	if (!strcmp(name, "none") || (!strcmp(name, "auto") && geteuid() != 0))
+		return SK_OK;
+	for (size_t i = 0; !strcmp(name, "auto") && i < sizeof users / sizeof *users; i++) {
+		const struct passwd *pw = getpwnam(users[i]);
+
+		if (pw) {
+			*ret_gid = pw->pw_gid;
+			return SK_OK;
+		}
+	}
+	if (!strcmp(name, "auto"))
+		return SK_OK;
+	gr = getgrnam(name);
+	if (!gr)
+		return sk_fail(err, SK_EINVAL, "socket-group: there is no group \"%s\"", name);
+	*ret_gid = gr->gr_gid;
+	return SK_OK;
+}
+
+static sk_status open_unix(const char *path, const char *mode, const char *group, struct sk_listen *l,
+			   struct sk_err *err)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	char *end;
@@ -62,6 +91,7 @@ static sk_status open_unix(const char *path, const char *mode, struct sk_listen 
 	size_t len = strlen(path);
 	struct stat sb;
 	mode_t old;
+	gid_t gid;
 	int rc;
 
 	if (*end || end == mode || bits < 0 || bits > 0777)
@@ -69,6 +99,8 @@ static sk_status open_unix(const char *path, const char *mode, struct sk_listen 
 	if (!len || len >= sizeof a.sun_path)
 		return sk_fail(err, SK_EINVAL, "unix socket path of %zu bytes, the limit is %zu", len, sizeof a.sun_path - 1);
 	memcpy(a.sun_path, path, len + 1);
+	if (group_find(group, &gid, err) < 0)
+		return SK_EINVAL;
 	if (lstat(path, &sb) == 0) {
 		int probe;
 
@@ -93,6 +125,12 @@ static sk_status open_unix(const char *path, const char *mode, struct sk_listen 
 	old = umask(0777 & ~(mode_t)bits);
 	rc = bind(l->fd, (struct sockaddr *)&a, sizeof a);
 	umask(old);
+	if (rc == 0 && gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0) {
+		sk_fail(err, SK_EIO, "socket-group: cannot give %s to group %s: %s", path, group, strerror(errno));
+		unlink(path);
+		close(l->fd);
+		return SK_EIO;
+	}
 	if (rc < 0 || listen(l->fd, BACKLOG) < 0) {
 		sk_fail(err, SK_EIO, "cannot listen on %s: %s", path, strerror(errno));
 		close(l->fd);
@@ -138,7 +176,8 @@ static sk_status open_tcp(const char *address, struct sk_listen *l, struct sk_er
 	return SK_OK;
 }
 
-sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen *ret_l, struct sk_err *err)
+sk_status sk_listen_open(const char *address, const char *mode, const char *group, struct sk_listen *ret_l,
+			 struct sk_err *err)
 {
 	struct sk_listen l = { .fd = -1 };
 	sk_status st;
@@ -147,7 +186,7 @@ sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen
 		st = inherit(&l, err);
 	} else {
 		l.own = true;
-		st = strncmp(address, "unix:", 5) ? open_tcp(address, &l, err) : open_unix(address + 5, mode, &l, err);
+		st = strncmp(address, "unix:", 5) ? open_tcp(address, &l, err) : open_unix(address + 5, mode, group, &l, err);
 	}
 	if (st < 0)
 		return st;

@@ -17,11 +17,13 @@ struct sk_listen {
 
 /*
  * address: "unix:PATH", "HOST:PORT", "[V6]:PORT", or "" for an inherited socket: LISTEN_FDS (when LISTEN_PID is this
- * process), else fd 0. mode: octal permissions of an own unix socket.
+ * process), else fd 0. mode, group: octal permissions and group of an own unix socket, which it has before anybody can connect;
+ * group "auto": where root makes it, that of the web server's user; "none": ours.
  * A unix socket file that refuses connections is replaced; one that is answered, or may be somebody's, is SK_EINVAL.
  *   SK_EINVAL SK_ENOENT (no inherited socket; says how to give one) SK_EIO
  */
-sk_status sk_listen_open(const char *address, const char *mode, struct sk_listen *ret_l, struct sk_err *err);
+sk_status sk_listen_open(const char *address, const char *mode, const char *group, struct sk_listen *ret_l,
+			 struct sk_err *err);
 
 /* Remove the own unix socket's file; the descriptor is closed by its user. */
 void sk_listen_unlink(struct sk_listen *l);

@@ -4,15 +4,18 @@
  */
 #include "fcgi/loop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -27,6 +30,10 @@
 
 #define ACCEPTS_PER_ROUND 256
 #define ACCEPT_PAUSE_US 100000          /* after running out of descriptors */
+#define FULL_TICK_US 100000             /* all connections taken and others wait: look for an idle one */
+#define IDLE_MIN_US 1000000             /* a younger idle connection may have its next request on the way */
+#define FRESH_GRACE_US 1000000          /* who connected before the drain, and has not spoken, is waited for */
+#define FILES_SPARE 8                   /* descriptors for the service manager, a reload, a model's files */
 #define LOADING_TICK_US 10000
 #define READY_TICK_US 1000000
 #define BODIES_MAX 8                    /* full-size bodies that may be in memory at once */
@@ -52,6 +59,32 @@ static void accepting(struct sk_loop *l, bool on)
 	l->accepting = on;
 }
 
+static int conns_max(const struct sk_loop *l)
+{
+	const struct sk_options *o = l->front->options;
+
+	return o->max_connections < l->files_max ? (int)o->max_connections : l->files_max;
+}
+
+/* Is there a place for one more? An idle connection makes way. */
+static bool make_room(struct sk_loop *l)
+{
+	return l->conns_len < conns_max(l) || sk_conns_evict(l, sk_now_us() - IDLE_MIN_US);
+}
+
+static void on_accept_timer(struct sk_loop *l)
+{
+	struct pollfd p = { .fd = l->serve->listen_fd, .events = POLLIN };
+
+	l->paused = false;
+	if (p.fd < 0 || l->accepting)
+		return;
+	if (l->conns_len < conns_max(l) || (poll(&p, 1, 0) == 1 && make_room(l)))
+		accepting(l, true);
+	else
+		sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + FULL_TICK_US);
+}
+
 static void accept_some(struct sk_loop *l)
 {
 	const struct sk_options *o = l->front->options;
@@ -59,13 +92,20 @@ static void accept_some(struct sk_loop *l)
 	const int on = 1;
 
 	for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
-		int fd = accept4(l->serve->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		int fd;
 		long uid;
 
+		if (!make_room(l)) {
+			accepting(l, false);
+			sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + FULL_TICK_US);
+			return;
+		}
+		fd = accept4(l->serve->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 				sk_log(SK_LOG_WARN, "cannot accept with %d connections open: %s", l->conns_len, strerror(errno));
 				accepting(l, false);
+				l->paused = true;
 				sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + ACCEPT_PAUSE_US);
 			}
 			return;
@@ -81,10 +121,6 @@ static void accept_some(struct sk_loop *l)
 		if (sk_conn_open(l, fd) < 0) {
 			close(fd);
 			continue;
-		}
-		if (l->conns_len >= o->max_connections) {
-			accepting(l, false);
-			return;
 		}
 	}
 }
@@ -107,6 +143,43 @@ static void begin_drain(struct sk_loop *l)
 		l->serve->listen_fd = -1;
 	}
 	sk_timer_set(&l->timers, &l->drain_timer, sk_now_us() + (int64_t)timeout_ms * 1000);
+	if (l->fresh)
+		sk_timer_set(&l->timers, &l->fresh_timer, sk_now_us() + FRESH_GRACE_US);
+}
+
+static void settings_free(struct sk_settings *s)
+{
+	while (s) {
+		struct sk_settings *older = s->older;
+
+		sk_arena_fini(&s->strings);
+		free(s);
+		s = older;
+	}
+}
+
+/* SIGHUP. What is wrong with the new settings is told, and the old ones stay. */
+static void reload(struct sk_loop *l)
+{
+	const struct sk_options *old = l->front->options;
+	struct sk_settings *s = calloc(1, sizeof *s);
+	struct sk_err err = { 0 };
+
+	sk_notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, sk_now_us());
+	if (!s || l->serve->reload(l->serve->arg, old, &s->strings, &s->o, &err) < 0) {
+		sk_log(SK_LOG_ERROR, "settings stay as they were: %s", s ? err.text : "no memory");
+		settings_free(s);
+	} else {
+		s->older = l->settings;
+		l->settings = s;
+		atomic_fetch_add(&l->front->permits, (int)(s->o.max_concurrent_requests - old->max_concurrent_requests));
+		l->front->options = &s->o;
+		sk_log_level_set((enum sk_log_level)sk_log_level_find(s->o.log_level));
+		if (sk_keys_reload(l->front->keys, &err) < 0)   /* those that were there stay */
+			sk_log(SK_LOG_ERROR, "%s", err.text);
+		sk_log(SK_LOG_INFO, "settings were read again");
+	}
+	sk_notify("READY=1");
 }
 
 static void on_signal(struct sk_loop *l)
@@ -114,7 +187,9 @@ static void on_signal(struct sk_loop *l)
 	struct signalfd_siginfo si;
 
 	while (read(l->signal_fd, &si, sizeof si) == sizeof si) {
-		if (l->draining)
+		if (si.ssi_signo == SIGHUP && l->serve->reload)
+			reload(l);
+		else if (l->draining)
 			l->stop = l->at_once = true;
 		else
 			begin_drain(l);
@@ -200,7 +275,9 @@ static void on_timers(struct sk_loop *l, struct sk_err *err)
 		else if (t == &l->drain_timer)
 			on_drain_timeout(l, now);
 		else if (t == &l->accept_timer)
-			accepting(l, l->conns_len < l->front->options->max_connections);
+			on_accept_timer(l);
+		else if (t == &l->fresh_timer)
+			l->fresh_over = true;
 		else
 			sk_conn_timeout(sk_conn_of_timer(t), now);
 	}
@@ -239,7 +316,7 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 		struct sk_timer *t = sk_timers_find(&l->timers);
 		int64_t wait_us = t ? t->at_us - sk_now_us() : -1;
 		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
-		bool drained = l->draining && !l->active;
+		bool drained = l->draining && !l->active && (!l->fresh || l->fresh_over);
 		int n = epoll_wait(l->epoll, evs, 256, drained ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
 		bool signalled = false, child_ended = false;
 
@@ -270,13 +347,36 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 			on_child(l, err);
 		on_timers(l, err);
 		sk_conns_bury(l);
-		if (!l->accepting && !l->accept_timer.place && l->conns_len < l->front->options->max_connections)
+		if (!l->accepting && !l->paused && l->conns_len < conns_max(l))
 			accepting(l, true);
+		if (l->settings && l->settings->older && !l->working) {
+			settings_free(l->settings->older);
+			l->settings->older = NULL;
+		}
 	}
 	return l->result;
 }
 
 /* ---- open and close ----------------------------------------------------------------------------------------- */
+
+/* Connections that there are descriptors for: a full table would refuse nobody, it would leave all of them waiting. */
+static int files_max(void)
+{
+	struct rlimit limit;
+	DIR *d = opendir("/proc/self/fd");
+	int64_t used = 0;
+
+	if (!d || getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX) {
+		if (d)
+			closedir(d);
+		return INT32_MAX;
+	}
+	while (readdir(d))
+		used++;
+	closedir(d);
+	used += FILES_SPARE;
+	return (int64_t)limit.rlim_cur > used ? (int)((int64_t)limit.rlim_cur - used) : 1;
+}
 
 static sk_status setup(struct sk_loop *l, struct sk_err *err)
 {
@@ -300,6 +400,10 @@ static sk_status setup(struct sk_loop *l, struct sk_err *err)
 	    (l->child_fd >= 0 && watch(l, l->child_fd, &l->child, SK_SOURCE_CHILD) < 0))
 		return sk_fail(err, SK_EIO, "epoll_ctl: %s", strerror(errno));
 	l->accepting = true;
+	l->files_max = files_max();
+	if (l->files_max < l->front->options->max_connections)
+		sk_log(SK_LOG_WARN, "%d connections at most: there are no descriptors for max-connections %" PRId64, l->files_max,
+		       l->front->options->max_connections);
 	if (sk_timers_reserve(&l->timers, 16) < 0)
 		return sk_fail(err, SK_ENOMEM, "no memory for timers");
 	sk_timer_set(&l->timers, &l->tick, sk_now_us());
@@ -348,6 +452,7 @@ void sk_loop_close(struct sk_loop **pl)
 	sk_conns_close(l);
 	sk_conns_bury(l);
 	sk_timers_fini(&l->timers);
+	settings_free(l->settings);
 	if (l->child_fd >= 0)
 		close(l->child_fd);
 	if (l->signal_fd >= 0)

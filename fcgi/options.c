@@ -31,17 +31,21 @@ struct row {
 	enum row_type type;
 	double min, max;                /* U64: max 0 is none */
 	size_t offset;
+	bool live;                      /* may change while the daemon runs */
 };
 
 /* The limits of both tables fit a double exactly: all are below 2^53. */
 static const struct row rows[] = {
 #define SK_OPT(field, type, flag, env, def, min, max, arg, help) \
-	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field) },
+	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), false },
+#define SK_OPT_LIVE(field, type, flag, env, def, min, max, arg, help) \
+	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), true },
 #include "fcgi/options.def"
+#undef SK_OPT_LIVE
 #undef SK_OPT
 #define SK_CMD(name, words, help)
 #define SK_FLAG(cmd, field, type, flag, def, min, max, arg, help) \
-	{ #cmd, flag, "", def, arg, help, TYPE_##type, min, max, offsetof(struct sk_flags, cmd##_##field) },
+	{ #cmd, flag, "", def, arg, help, TYPE_##type, min, max, offsetof(struct sk_flags, cmd##_##field), false },
 #include "fcgi/commands.def"
 #undef SK_CMD
 #undef SK_FLAG
@@ -64,9 +68,10 @@ struct target {
 	struct sk_flags *f;
 	uint64_t in_conf[(ROWS + 63) / 64];
 	const char *conf_path;
+	struct sk_arena *strings;       /* for those that came from the configuration file */
 };
 
-/* Strings that came from the configuration file: settings live as long as the process. */
+/* The first settings live as long as the process. */
 static struct sk_arena conf_strings;
 
 /* ---- one value ---------------------------------------------------------------------------------------------- */
@@ -243,7 +248,7 @@ static sk_status conf_set(void *user, const char *key, const char *value, int li
 		t->in_conf[i / 64] |= UINT64_C(1) << i % 64;
 		snprintf(where, sizeof(where), "%s:%d: %s", t->conf_path, line, key);
 		if (rows[i].type == TYPE_STR)
-			kept = sk_arena_strndup(&conf_strings, value, strlen(value));
+			kept = sk_arena_strndup(t->strings, value, strlen(value));
 		if (!kept)
 			return sk_fail(err, SK_ENOMEM, "%s: out of memory", where);
 		return value_set(t, &rows[i], where, kept, err);
@@ -376,7 +381,7 @@ static sk_status target_read(struct target *t, int *argc, char **argv, struct sk
 sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, struct sk_err *err)
 {
 	struct sk_options o;
-	struct target t = { .o = &o };
+	struct target t = { .o = &o, .strings = &conf_strings };
 	sk_status st;
 
 	memset(&o, 0, sizeof(o));
@@ -391,7 +396,7 @@ sk_status sk_command_read(const char *cmd, struct sk_options *ret_o, struct sk_f
 {
 	struct sk_options o;
 	struct sk_flags f;
-	struct target t = { .cmd = cmd, .o = &o, .f = &f };
+	struct target t = { .cmd = cmd, .o = &o, .f = &f, .strings = &conf_strings };
 	sk_status st;
 
 	memset(&o, 0, sizeof(o));
@@ -402,6 +407,53 @@ sk_status sk_command_read(const char *cmd, struct sk_options *ret_o, struct sk_f
 	sk_log_init((enum sk_log_level)sk_log_level_find(o.log_level), o.json_output);
 	*ret_o = o;
 	*ret_f = f;
+	return SK_OK;
+}
+
+static bool value_same(const struct row *row, const char *a, const char *b)
+{
+	static const size_t sizes[] = { [TYPE_STR] = sizeof(char *), [TYPE_INT] = sizeof(int64_t), [TYPE_U64] = sizeof(uint64_t),
+					[TYPE_BOOL] = sizeof(bool), [TYPE_NUM] = sizeof(double) };
+	const char *s, *t;
+
+	if (row->type != TYPE_STR)
+		return memcmp(a + row->offset, b + row->offset, sizes[row->type]) == 0;
+	memcpy(&s, a + row->offset, sizeof(s));
+	memcpy(&t, b + row->offset, sizeof(t));
+	return strcmp(s, t) == 0;
+}
+
+sk_status sk_options_reread(const char *cmd, int argc, char *const *argv, const struct sk_options *old,
+			    struct sk_arena *strings, struct sk_options *ret_o, struct sk_err *err)
+{
+	struct sk_options o = { 0 };
+	struct sk_flags f = { 0 };
+	struct target t = { .cmd = cmd, .o = &o, .f = &f, .strings = strings };
+	char **words = sk_arena_take(strings, ((size_t)argc + 1) * sizeof(*words));
+	sk_status st;
+
+	if (!words)
+		return sk_fail(err, SK_ENOMEM, "no memory for %d words", argc);
+	/* Reading takes the flags out of it. */
+	memcpy(words, argv, ((size_t)argc + 1) * sizeof(*words));
+	st = target_read(&t, &argc, words, err);
+	if (st < 0)
+		return st;
+	*ret_o = *old;
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
+
+		if (row->cmd || value_same(row, (const char *)&o, (const char *)old))
+			continue;
+		sk_log(row->live ? SK_LOG_INFO : SK_LOG_WARN, row->live ? "%s was changed" : "%s was changed: it needs a restart",
+		       row->flag);
+	}
+	/* A live string moves although it says the same: the old one goes with its arena. */
+#define SK_OPT(field, type, flag, env, def, min, max, arg, help)
+#define SK_OPT_LIVE(field, type, flag, env, def, min, max, arg, help) ret_o->field = o.field;
+#include "fcgi/options.def"
+#undef SK_OPT_LIVE
+#undef SK_OPT
 	return SK_OK;
 }
 

@@ -27,10 +27,12 @@ struct sk_request;
 struct sk_route;
 
 /*
- * What a process serves with; made by main, read by all. `permits` counts MAX_CONCURRENT_REQUESTS down.
+ * What a process serves with; made by main, read by all. `permits` counts MAX_CONCURRENT_REQUESTS down, below 0 while a reload
+ * has lowered it. `options` may be replaced by the loop at SIGHUP; what it pointed to lives on while a worker may look at it: take
+ * it anew in each function, keep no string of it.
  */
 struct sk_front {
-	const struct sk_options *options;
+	const struct sk_options *_Atomic options;
 	struct sk_engine *engine;
 	_Atomic int permits;
 	_Atomic bool draining;

@@ -4,9 +4,10 @@
  *
  *	starting -> LOADING (the socket already answers, 503 with progress) -> READY -> draining -> end
  *
- * SIGTERM, SIGINT,  drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
- * SIGHUP            from any more and its backlog waits for the successor; an own one answers 503. SIGHUP (the terminal
- *                   was closed) only where it was not ignored when the process started: nohup still works.
+ * SIGTERM, SIGINT   drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
+ *                   from any more and its backlog waits for the successor; an own one answers 503.
+ * SIGHUP            settings are read again where there is a reload(), as daemons do; else (the terminal was closed) drain.
+ *                   Only where it was not ignored when the process started: nohup still works.
  * a second one      stop at once: s->end(), then _exit() without waiting for any thread. The same when the drain's time
  *                   and its grace are over and a request is still with a worker.
  */
@@ -24,6 +25,11 @@ struct sk_serve {
 	bool own_socket;                /* made by us: during the drain it answers 503 rather than nothing */
 	pid_t child;                    /* a process whose end ends the daemon (the web server of `saker up`); 0: none */
 	const char *child_name;         /* for the message */
+	/*
+	 * Read the settings again (sk_options_reread). NULL: SIGHUP drains. Called on the loop; it reads a small file.
+	 */
+	sk_status (*reload)(void *arg, const struct sk_options *old, struct sk_arena *strings, struct sk_options *ret_o,
+			    struct sk_err *err);
 	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
 	/*
 	 * Called when the daemon ends at once, just before the process does: remove what outlives it (a socket's file, a

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -38,17 +39,21 @@ static const char *const levels[] = {
 };
 #define LEVELS ((int)(sizeof(levels) / sizeof(levels[0])))
 
-/* Written before threads start, read by all. */
-static enum sk_log_level level_max = SK_LOG_INFO;
-static bool as_json;
+static _Atomic int level_max = SK_LOG_INFO;
+static bool as_json;                    /* written before threads start, read by all */
 
 static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long lines_lost;        /* under out_lock: since the last line that was written */
 
 void sk_log_init(enum sk_log_level max, bool json)
 {
-	level_max = max;
+	sk_log_level_set(max);
 	as_json = json;
+}
+
+void sk_log_level_set(enum sk_log_level max)
+{
+	atomic_store_explicit(&level_max, (int)max, memory_order_relaxed);
 }
 
 int sk_log_level_find(const char *name)
@@ -188,7 +193,7 @@ static void tell(enum sk_log_level level, const char *message, const struct sk_l
 
 bool sk_log_wanted(enum sk_log_level level)
 {
-	return level <= level_max && (int)level >= 0;
+	return (int)level <= atomic_load_explicit(&level_max, memory_order_relaxed) && (int)level >= 0;
 }
 
 void sk_log_fields(enum sk_log_level level, const char *message, const struct sk_log_field *fields, size_t len)

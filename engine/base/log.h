@@ -17,6 +17,9 @@ enum sk_log_level { SK_LOG_ERROR, SK_LOG_WARN, SK_LOG_INFO, SK_LOG_DEBUG };
 /* Levels above `max` are dropped; json: one JSON object a line instead of text. Call before threads start. */
 void sk_log_init(enum sk_log_level max, bool json);
 
+/* Another level, at any time. */
+void sk_log_level_set(enum sk_log_level max);
+
 /* "error", "warn", "info", "debug" (any case) -> level; -1 for anything else. */
 int sk_log_level_find(const char *name);
 

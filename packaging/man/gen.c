@@ -14,11 +14,14 @@
 static const struct setting {
 	const char *type, *flag, *env, *def, *arg, *help;
 	double min, max;
+	int live;
 } settings[] = {
-#define SK_OPT(field, type, flag, env, def, min, max, arg, help) { #type, flag, env, def, arg, help, min, max },
+#define SK_OPT(field, type, flag, env, def, min, max, arg, help) { #type, flag, env, def, arg, help, min, max, 0 },
+#define SK_OPT_LIVE(field, type, flag, env, def, min, max, arg, help) { #type, flag, env, def, arg, help, min, max, 1 },
 #include "fcgi/options.def"
+#undef SK_OPT_LIVE
 #undef SK_OPT
-	{ NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 },
+	{ NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 },
 };
 
 static const struct command { const char *name, *words, *help; } commands[] = {
@@ -80,6 +83,8 @@ static void put_limits(const struct setting *s)
 		printf("From %.15g to %.15g.\n", s->min, s->max);
 	if (*s->def)
 		printf("Default: %s.\n", s->def);
+	if (s->live)
+		printf("Read again at SIGHUP.\n");
 	if (*s->env) {
 		printf("Environment, besides ");
 		put_spelled("SAKER_", s->flag, 1);
@@ -137,8 +142,11 @@ static void saker_1(void)
 		printf(".\n");
 		put_limits(s);
 	}
-	printf(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT \", \" SIGHUP\nTake no new requests, finish the running answers, then end.\n"
-	       "A second one ends at once.\n.SH EXIT STATUS\n");
+	printf(".SH SIGNALS\n.TP\n.BR SIGTERM \", \" SIGINT\nTake no new requests, finish the running answers, then end.\n"
+	       "A second one ends at once.\n.TP\n.B SIGHUP\n\\fBsaker serve\\fR reads file and environment again and changes the\n"
+	       "settings that say so; the log names what needs a restart, and what is wrong with the new ones (then all stays as it was).\n"
+	       "\\fBsaker up\\fR, and \\fBsaker serve\\fR where standard input is a terminal, end as at SIGTERM: their terminal was\n"
+	       "closed. Where it was ignored at the start (nohup) it stays so.\n.SH EXIT STATUS\n");
 	for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
 		printf(".TP\n.B %d\n", exit_codes[i].code);
 		put(exit_codes[i].words);

@@ -165,7 +165,7 @@ def fcgi(path, *a, timeout=DEADLINE, **k):
 class Server:
     """BINARY serve --listen unix:...; environment of the double in `env`."""
 
-    def __init__(self, argv, flags=(), env=None, ready=True, inherited=False):
+    def __init__(self, argv, flags=(), env=None, ready=True, inherited=False, stdin=subprocess.DEVNULL, files=0):
         self.dir = tempfile.mkdtemp(prefix="saker-front-")
         self.path = os.path.join(self.dir, "s")
         self.trace_path = os.path.join(self.dir, "trace")
@@ -173,10 +173,10 @@ class Server:
         self.log_path = os.path.join(self.dir, "log")
         full = dict(os.environ, SAKER_DOUBLE_TRACE=self.trace_path)
         full.update({k: str(v) for k, v in (env or {}).items()})
-        cmd = [argv[0], "serve", "--log-level", "debug"] + list(argv[1:]) + list(flags)
+        limit = ["sh", "-c", 'ulimit -n %d; exec "$@"' % files, "sh"] if files else []
+        cmd = limit + [argv[0], "serve", "--log-level", "debug"] + list(argv[1:]) + list(flags)
         if self.double and "--model" not in cmd:
             cmd += ["--model", "double"]
-        stdin = subprocess.DEVNULL
         if inherited:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(self.path)
@@ -233,6 +233,11 @@ class Server:
 
     def fds(self):
         return len(os.listdir("/proc/%d/fd" % self.p.pid))
+
+    def rss(self):
+        """KiB of memory that the process has now."""
+        with open("/proc/%d/status" % self.p.pid) as f:
+            return int(re.search(r"VmRSS:\s+([0-9]+)", f.read())[1])
 
     def term(self):
         self.p.send_signal(signal.SIGTERM)

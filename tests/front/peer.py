@@ -364,9 +364,9 @@ def stat_letter(pid):
         return f.read().rsplit(")", 1)[1].split()[0]
 
 
-def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False, sig=signal.SIGTERM):
+def a_first_signal_drains_and_no_answer_is_cut(argv, inherited=False, sig=signal.SIGTERM, **k):
     double_only(argv)
-    with Server(argv, inherited=inherited, env={"SAKER_DOUBLE_RATE": 40}) as srv:
+    with Server(argv, inherited=inherited, env={"SAKER_DOUBLE_RATE": 40}, **k) as srv:
         peers = [Peer(srv.path) for _ in range(20)]
         for p in peers:
             p.send(request("POST", "/generate_stream", {"inputs": "x", "parameters": {"max_new_tokens": 40}}))
@@ -403,7 +403,13 @@ def an_inherited_socket_is_served_and_left_for_the_successor(argv):
 
 
 def a_closed_terminal_drains_too(argv):
-    a_first_signal_drains_and_no_answer_is_cut(argv, sig=signal.SIGHUP)
+    """saker serve in the foreground; where standard input is no terminal SIGHUP reads the settings again (fire.py)."""
+    ours, theirs = os.openpty()
+    try:
+        a_first_signal_drains_and_no_answer_is_cut(argv, sig=signal.SIGHUP, stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def a_hangup_ignored_at_the_start_stays_ignored(argv):

@@ -25,6 +25,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "fcgi/conn.h"
+#include "fcgi/keys.h"
 #include "fcgi/listen.h"
 #include "fcgi/notify.h"
 

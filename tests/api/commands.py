@@ -6,6 +6,9 @@
 """
 import argparse, http.client, json, os, re, resource, shutil, signal, socket, subprocess, sys, tempfile, time
 
+# Under nohup this is ignored, and what a test starts would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 # name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
 CASES = [
     ("generate writes text and a line feed", ["generate", "--model", "MODEL", "--max-new-tokens", "5", "Hello"], "", 0,

@@ -8,6 +8,9 @@ clock or its trace are then left out, by name. Nothing sleeps to wait: wait_for(
 """
 import json, os, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, time, traceback
 
+# Under nohup this is ignored, and what a test starts would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA, GET_VALUES, VALUES_RESULT, UNKNOWN = range(1, 12)
 DEADLINE = float(os.environ.get("SAKER_TEST_DEADLINE", "60"))
 

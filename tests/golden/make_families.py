@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes tiny random models of every family and what the Hugging Face library says of them.
 
-    python3 tests/golden/make_families.py [NAME ...]        # needs torch and transformers 5; writes families/NAME/
+    python3 tests/golden/make_families.py [NAME ...]        # needs torch, transformers 5, gguf; writes families/NAME/
+
+Where GGUF knows the family, families/NAME-gguf/ holds the same weights in that form, named and laid out as llama.cpp's converter does.
 
 A directory holds config.json, weights in the form the case asks for, and golden.txt:
 
@@ -20,6 +22,7 @@ import os
 import shutil
 import sys
 
+import gguf
 import numpy
 import torch
 import transformers
@@ -36,9 +39,9 @@ class Case:
     """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
 
     def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
-                 untie=False, **config):
+                 untie=False, twin=False, **config):
         self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
-        self.edit, self.tensors, self.config, self.spread, self.untie = edit, tensors, config, spread, untie
+        self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf = edit, tensors, config, spread, untie, twin
 
 
 def old_rope(scaling=None):
@@ -125,7 +128,7 @@ TANH = dict(feed_forward_proj="gated-gelu")
 
 CASES = [
     Case("llama", "Llama", **LLAMA),
-    Case("llama-gqa-bf16", "Llama", dtype=torch.bfloat16, form="safetensors-sharded", edit=old_rope(), **GQA),
+    Case("llama-gqa-bf16", "Llama", twin=True, dtype=torch.bfloat16, form="safetensors-sharded", edit=old_rope(), **GQA),
     Case("llama-bias-tied", "Llama", attention_bias=True, mlp_bias=True, tie_word_embeddings=True, **LLAMA),
     Case("llama-linear", "Llama", prompt=50, form="bin", edit=old_rope({"type": "linear", "factor": 2.5}),
          rope_parameters={"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0},
@@ -138,11 +141,11 @@ CASES = [
              "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0})),
     Case("llama-dynamic", "Llama", prompt=30, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
          **LLAMA),
-    Case("bloom", "Bloom", tensors=prefixed(cut="transformer."), **BLOOM),
+    Case("bloom", "Bloom", twin=True, tensors=prefixed(cut="transformer."), **BLOOM),
     Case("bloom-normed-f16", "Bloom", dtype=torch.float16, form="bin-sharded", apply_residual_connection_post_layernorm=True, **BLOOM),
-    Case("neox", "GPTNeoX", tensors=with_extra(gpt_neox__layers__0__attention__bias=torch.ones(1, 1, 8, 8, dtype=torch.uint8),
+    Case("neox", "GPTNeoX", twin=True, tensors=with_extra(gpt_neox__layers__0__attention__bias=torch.ones(1, 1, 8, 8, dtype=torch.uint8),
                                                gpt_neox__layers__0__attention__masked_bias=torch.tensor(-1e9)), **NEOX),
-    Case("neox-sequential", "GPTNeoX", dtype=torch.float16, use_parallel_residual=False, rotary_pct=0.5, hidden_act="gelu_fast",
+    Case("neox-sequential", "GPTNeoX", twin=True, dtype=torch.float16, use_parallel_residual=False, rotary_pct=0.5, hidden_act="gelu_fast",
          **NEOX),
     Case("neox-whole-head", "GPTNeoX", edit=old_neox, rotary_pct=1.0, attention_bias=False, **NEOX),
     Case("opt", "OPT", **OPT),
@@ -150,12 +153,12 @@ CASES = [
          **dict(OPT, word_embed_proj_dim=24)),
     Case("opt-galactica", "OPT", activation_function="gelu", enable_bias=False, layer_norm_elementwise_affine=False, **OPT),
     Case("opt-no-final-norm", "OPT", _remove_final_layer_norm=True, **OPT),
-    Case("bigcode", "GPTBigCode", multi_query=True, **BIGCODE),
+    Case("bigcode", "GPTBigCode", twin=True, multi_query=True, **BIGCODE),
     Case("bigcode-multi-head", "GPTBigCode", multi_query=False, n_inner=60, dtype=torch.bfloat16, **BIGCODE),
     Case("santacoder", "GPTBigCode", multi_query=True, edit=santacoder, tensors=santacoder_tensors(False), **BIGCODE),
     Case("santacoder-fused", "GPTBigCode", multi_query=True, form="bin", edit=santacoder, tensors=santacoder_tensors(True), **BIGCODE),
-    Case("falcon-7b", "Falcon", multi_query=True, **FALCON),
-    Case("falcon-40b", "Falcon", new_decoder_architecture=True, num_kv_heads=2, dtype=torch.bfloat16, form="safetensors-sharded", **FALCON),
+    Case("falcon-7b", "Falcon", twin=True, multi_query=True, **FALCON),
+    Case("falcon-40b", "Falcon", twin=True, new_decoder_architecture=True, num_kv_heads=2, dtype=torch.bfloat16, form="safetensors-sharded", **FALCON),
     Case("falcon-11b", "Falcon", new_decoder_architecture=True, num_kv_heads=3, num_ln_in_parallel_attn=1, **FALCON),
     Case("falcon-rw", "Falcon", multi_query=False, alibi=True, parallel_attn=False, bias=True, **FALCON),
     Case("falcon-refinedweb", "Falcon", new_decoder_architecture=True, num_kv_heads=2, form="bin", edit=refined_web("RefinedWeb"),
@@ -241,6 +244,102 @@ def save(case, model, out):
         json.dump({"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": index}, f, indent=1)
 
 
+def rows_in_parts(t, heads, kv_heads):
+    """Rows of q, k and v that lie group by group, one after the other."""
+    width = t.shape[0] // (heads + 2 * kv_heads)
+    groups = t.reshape(kv_heads, heads // kv_heads + 2, width, *t.shape[1:])
+    return torch.cat([part.reshape(-1, *t.shape[1:]) for part in (groups[:, :-2], groups[:, -2], groups[:, -1])])
+
+
+def turned_pairs(t, heads):
+    """Rows of a head as (0, w/2, 1, w/2 + 1, ...): what turns together lies side by side."""
+    return t.reshape(heads, 2, t.shape[0] // heads // 2, *t.shape[1:]).swapaxes(1, 2).reshape(t.shape)
+
+
+# The name of each tensor, cut at its layer; what is fused group by group becomes parts.
+GGUF = {
+    "Llama": ("llama", {
+        "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output", "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+        "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}),
+    "Bloom": ("bloom", {
+        "transformer.word_embeddings": "token_embd", "transformer.word_embeddings_layernorm": "token_embd_norm",
+        "transformer.ln_f": "output_norm", "input_layernorm": "attn_norm", "self_attention.query_key_value": "attn_qkv",
+        "self_attention.dense": "attn_output", "post_attention_layernorm": "ffn_norm", "mlp.dense_h_to_4h": "ffn_up",
+        "mlp.dense_4h_to_h": "ffn_down"}),
+    "GPTNeoX": ("gptneox", {
+        "gpt_neox.embed_in": "token_embd", "gpt_neox.final_layer_norm": "output_norm", "embed_out": "output", "lm_head": "output",
+        "input_layernorm": "attn_norm", "attention.query_key_value": "attn_qkv", "attention.dense": "attn_output",
+        "post_attention_layernorm": "ffn_norm", "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}),
+    "GPTBigCode": ("starcoder", {
+        "transformer.wte": "token_embd", "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "ln_1": "attn_norm",
+        "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}),
+    "Falcon": ("falcon", {
+        "transformer.word_embeddings": "token_embd", "transformer.ln_f": "output_norm", "input_layernorm": "attn_norm",
+        "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm", "self_attention.query_key_value": "attn_qkv",
+        "self_attention.dense": "attn_output", "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}),
+}
+
+
+def gguf_tensors(case, model):
+    names, config, seen = GGUF[case.kind][1], model.config, set()
+    heads = config.num_attention_heads
+    kv_heads = {"Llama": lambda: config.num_key_value_heads, "Falcon": lambda: config.num_kv_heads}.get(case.kind, lambda: heads)()
+    grouped = case.kind in ("Bloom", "GPTNeoX") or case.kind == "Falcon" and config.new_decoder_architecture
+    for name, t in model.state_dict().items():
+        stem, kind = name.rsplit(".", 1)
+        if t.data_ptr() in seen:
+            continue
+        seen.add(t.data_ptr())
+        parts = stem.split(".")
+        layer = next((p for p in parts if p.isdigit()), None)
+        if layer is None:
+            new = names[stem]
+        else:
+            new = f"blk.{layer}." + names[".".join(parts[parts.index(layer) + 1:])]
+        if grouped and "qkv" in new:
+            t = rows_in_parts(t, heads, kv_heads)
+        if case.kind == "Llama" and new.endswith(("attn_q", "attn_k")):
+            t = turned_pairs(t, heads if new.endswith("attn_q") else kv_heads)
+        yield f"{new}.{kind}", t
+
+
+def save_gguf(case, model, path):
+    config, arch = model.config, GGUF[case.kind][0]
+    heads = config.num_attention_heads
+    w = gguf.GGUFWriter(path, arch)
+    w.add_block_count(config.num_hidden_layers)
+    w.add_embedding_length(config.hidden_size)
+    w.add_context_length(getattr(config, "max_position_embeddings", None) or 2048)
+    w.add_feed_forward_length(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size)
+    w.add_head_count(heads)
+    if case.kind == "Llama":
+        w.add_head_count_kv(config.num_key_value_heads)
+        w.add_key_length(config.head_dim)
+        w.add_value_length(config.head_dim)
+        w.add_rope_dimension_count(config.head_dim)
+        w.add_layer_norm_rms_eps(config.rms_norm_eps)
+    else:
+        w.add_layer_norm_eps(getattr(config, "layer_norm_eps", None) or config.layer_norm_epsilon)
+    if case.kind == "Falcon":
+        w.add_head_count_kv(config.num_kv_heads if config.new_decoder_architecture else 1)
+    if case.kind == "GPTBigCode":
+        w.add_head_count_kv(1)
+    if case.kind == "GPTNeoX":
+        w.add_rope_dimension_count(int(config.hidden_size // heads * config.rope_parameters["partial_rotary_factor"]))
+        w.add_parallel_residual(config.use_parallel_residual)
+    for name, t in gguf_tensors(case, model):
+        if case.dtype == torch.bfloat16 and t.dim() > 1:
+            w.add_tensor(name, t.to(torch.bfloat16).contiguous().view(torch.int16).numpy().view(numpy.uint8),
+                         raw_dtype=gguf.GGMLQuantizationType.BF16)
+        else:
+            w.add_tensor(name, t.contiguous().numpy())
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 def line(word, values):
     return word + " " + " ".join(f"{v:.5f}" if isinstance(v, float) else str(v) for v in values) + "\n"
 
@@ -276,6 +375,12 @@ def make(case, number):
         f.write(line("greedy", ids))
         f.write(line("greedy_logprob", logprobs))
         f.write(line("penalised", penalised))
+    if case.gguf:
+        twin = out + "-gguf"
+        shutil.rmtree(twin, ignore_errors=True)
+        os.makedirs(twin)
+        save_gguf(case, model, os.path.join(twin, "model.gguf"))
+        shutil.copy(os.path.join(out, "golden.txt"), twin)
     size = sum(os.path.getsize(os.path.join(out, n)) for n in os.listdir(out))
     print(f"{case.name}: {size >> 10} KiB, seed {seed}, least distance {min(least, least2):.3f}")
 

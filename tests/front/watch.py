@@ -5,6 +5,7 @@ from http.client import HTTPConnection
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
+from webs import Web
 
 try:
     from prometheus_client.parser import text_string_to_metric_families
@@ -344,7 +345,7 @@ def behind_nginx_it_is_the_same(argv):
         c.request(method, path, json.dumps(body) if body else None, dict(headers, Authorization="Bearer k"))
         return c, c.getresponse()
 
-    with Server(argv, flags=["--api-key", "k"]) as srv, Nginx(srv) as web:
+    with Server(argv, flags=["--api-key", "k"]) as srv, Web("nginx", srv.path) as web:
         c, streamed = call("POST", "/generate_stream", gen(100000), X_Request_Id="one")
         assert streamed.status == 200 and streamed.getheader("x-request-id") == "one"
         while not streamed.readline().startswith(b"data: "):

@@ -165,7 +165,7 @@ CASES = [
          tensors=with_extra(), **FALCON),
     Case("falcon-refinedwebmodel", "Falcon", multi_query=True, edit=refined_web("RefinedWebModel"), **FALCON),
     Case("t5", "T5", spread=0.8, **T5),
-    Case("t5-gated-untied", "T5", tie_word_embeddings=False, untie=True, spread=0.8, **T5, **TANH),
+    Case("t5-gated-untied", "T5", tie_word_embeddings=False, untie=True, spread=0.5, **T5, **TANH),
     Case("t5-layers", "T5", num_decoder_layers=1, spread=0.8, dtype=torch.bfloat16, form="bin", **dict(T5, num_layers=3)),
     Case("mt5", "MT5", untie=True, form="safetensors-sharded", spread=0.8, **T5, **TANH),
 ]

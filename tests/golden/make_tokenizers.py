@@ -598,7 +598,7 @@ def spm_models():
     }
     for name, o in kinds.items():
         os.makedirs(OUT + "/" + name, exist_ok=True)
-        spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=OUT + "/" + name + "/tokenizer", minloglevel=9, num_threads=1, **o)
+        spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=os.path.relpath(OUT + "/" + name + "/tokenizer"), minloglevel=9, num_threads=1, **o)
         os.remove(OUT + "/" + name + "/tokenizer.vocab")
         p = spm.SentencePieceProcessor(model_file=OUT + "/" + name + "/tokenizer.model")
         with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:

@@ -69,6 +69,7 @@ sk_status sk_web_find(const char *name, const struct sk_web **ret_web, struct sk
 		known |= strcmp(webs[i].name, name) == 0;
 		if (webs[i].web && strcmp(webs[i].name, name) == 0) {
 			*ret_web = webs[i].web;
+			sk_buf_fini(&names);
 			return SK_OK;
 		}
 		if (webs[i].web)

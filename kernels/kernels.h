@@ -90,13 +90,12 @@ struct sk_kv;
 
 /*
  * y[t] = dequantise(w row ids[t]) as float32; with `positions` (learned position embeddings, as wide as w)
- * + dequantise(positions row pos[t] + offset), added in float32.
+ * + dequantise(positions row pos[t]), added in float32.
  */
 struct sk_op_embed {
 	const int32_t *ids; int32_t T; const struct sk_weight *w; struct sk_view y;
 	const struct sk_weight *positions;      /* NULL: none */
 	const int32_t *pos;                     /* [T], with positions */
-	int32_t offset;                         /* 2 in OPT */
 };
 
 /*

@@ -49,6 +49,8 @@ sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct s
 
 /* What a GGUF says of any architecture: its sizes, heads, norms and rope. context_max ends where a sliding window would begin. */
 sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err);
+/* The names that nearly all architectures have in a GGUF. */
+extern const struct sk_weight_rule sk_gguf_weights[];
 
 /* What follows: kv_heads, head_width, embed_width where they are 0; refuses heads that do not fit. */
 sk_status sk_config_derive(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err);

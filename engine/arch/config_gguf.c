@@ -17,6 +17,43 @@ static const struct sk_config_key keys[] = {
 	{ ".vocab_size",              offsetof(struct sk_dims, vocab),       SK_VOCAB_MAX,      SK_KEY_OPTIONAL },
 };
 
+/*
+ * Every architecture's tensors have these names, whichever of them it has: what must be there is said by the dims (check.c). The
+ * converter puts fused q, k and v in parts.
+ */
+const struct sk_weight_rule sk_gguf_weights[] = {
+	/* slot              name                         shape  split by ranks */
+	{ SK_W_EMBED,        "token_embd.weight",         "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED_NORM,   "token_embd_norm.weight",    "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_EMBED_NORM_B, "token_embd_norm.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_POSITIONS,    "position_embd.weight",      "P,D", SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_ATTN_NORM,    "blk.%d.attn_norm.weight",   "D",   SK_SPLIT_NONE },
+	{ SK_W_ATTN_NORM_B,  "blk.%d.attn_norm.bias",     "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_QKV,          "blk.%d.attn_qkv.weight",    "C,D", SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },
+	{ SK_W_QKV_B,        "blk.%d.attn_qkv.bias",      "C",   SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },
+	{ SK_W_Q,            "blk.%d.attn_q.weight",      "Q,D", SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },
+	{ SK_W_Q_B,          "blk.%d.attn_q.bias",        "Q",   SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },
+	{ SK_W_K,            "blk.%d.attn_k.weight",      "G,D", SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
+	{ SK_W_K_B,          "blk.%d.attn_k.bias",        "G",   SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
+	{ SK_W_V,            "blk.%d.attn_v.weight",      "G,D", SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
+	{ SK_W_V_B,          "blk.%d.attn_v.bias",        "G",   SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
+	{ SK_W_O,            "blk.%d.attn_output.weight", "D,Q", SK_SPLIT_K },
+	{ SK_W_O_B,          "blk.%d.attn_output.bias",   "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_FFN_NORM,     "blk.%d.ffn_norm.weight",    "D",   SK_SPLIT_NONE },
+	{ SK_W_FFN_NORM_B,   "blk.%d.ffn_norm.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_GATE,         "blk.%d.ffn_gate.weight",    "F,D", SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
+	{ SK_W_GATE_B,       "blk.%d.ffn_gate.bias",      "F",   SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
+	{ SK_W_UP,           "blk.%d.ffn_up.weight",      "F,D", SK_SPLIT_ROWS },
+	{ SK_W_UP_B,         "blk.%d.ffn_up.bias",        "F",   SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
+	{ SK_W_DOWN,         "blk.%d.ffn_down.weight",    "D,F", SK_SPLIT_K },
+	{ SK_W_DOWN_B,       "blk.%d.ffn_down.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_OUT_NORM,     "output_norm.weight",        "D",   SK_SPLIT_NONE },
+	{ SK_W_OUT_NORM_B,   "output_norm.bias",          "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_HEAD,         "output.weight",             "V,D", SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
+	{ SK_W_ROPE_FREQS,   "rope_freqs.weight",         "R",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
+	{ SK_W_END }
+};
+
 static sk_status read_vocab(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
 {
 	const struct sk_tensor *embed = sk_weights_find(w, "token_embd.weight");

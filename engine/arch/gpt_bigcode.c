@@ -116,27 +116,6 @@ static const struct sk_weight_rule santacoder_weights[] = {
 	{ SK_W_END }
 };
 
-static const struct sk_weight_rule bigcode_gguf_weights[] = {
-	{ SK_W_EMBED,       "token_embd.weight",         "V,D", SK_SPLIT_NONE },
-	{ SK_W_POSITIONS,   "position_embd.weight",      "P,D", SK_SPLIT_NONE },
-	{ SK_W_ATTN_NORM,   "blk.%d.attn_norm.weight",   "D",   SK_SPLIT_NONE },
-	{ SK_W_ATTN_NORM_B, "blk.%d.attn_norm.bias",     "D",   SK_SPLIT_NONE },
-	{ SK_W_QKV,         "blk.%d.attn_qkv.weight",    "C,D", SK_SPLIT_HEADS },
-	{ SK_W_QKV_B,       "blk.%d.attn_qkv.bias",      "C",   SK_SPLIT_HEADS },
-	{ SK_W_O,           "blk.%d.attn_output.weight", "D,Q", SK_SPLIT_K },
-	{ SK_W_O_B,         "blk.%d.attn_output.bias",   "D",   SK_SPLIT_NONE },
-	{ SK_W_FFN_NORM,    "blk.%d.ffn_norm.weight",    "D",   SK_SPLIT_NONE },
-	{ SK_W_FFN_NORM_B,  "blk.%d.ffn_norm.bias",      "D",   SK_SPLIT_NONE },
-	{ SK_W_UP,          "blk.%d.ffn_up.weight",      "F,D", SK_SPLIT_ROWS },
-	{ SK_W_UP_B,        "blk.%d.ffn_up.bias",        "F",   SK_SPLIT_ROWS },
-	{ SK_W_DOWN,        "blk.%d.ffn_down.weight",    "D,F", SK_SPLIT_K },
-	{ SK_W_DOWN_B,      "blk.%d.ffn_down.bias",      "D",   SK_SPLIT_NONE },
-	{ SK_W_OUT_NORM,    "output_norm.weight",        "D",   SK_SPLIT_NONE },
-	{ SK_W_OUT_NORM_B,  "output_norm.bias",          "D",   SK_SPLIT_NONE },
-	{ SK_W_HEAD,        "output.weight",             "V,D", SK_SPLIT_ROWS, SK_RULE_OPTIONAL },
-	{ SK_W_END }
-};
-
 #define BIGCODE \
 	.prefix   = "transformer.", \
 	.norm     = SK_NORM_LAYER, \
@@ -149,7 +128,7 @@ const struct sk_arch sk_arch_gpt_bigcode = {
 	.name        = "gpt_bigcode",
 	.aliases     = { "GPTBigCodeForCausalLM", "GPTBigCodeModel", "starcoder" },
 	.weights     = bigcode_weights,
-	.gguf        = bigcode_gguf_weights,
+	.gguf        = sk_gguf_weights,
 	.config      = bigcode_config,
 	.config_gguf = bigcode_gguf,
 	BIGCODE

@@ -78,32 +78,12 @@ static const struct sk_weight_rule neox_weights[] = {
 	{ SK_W_END }
 };
 
-static const struct sk_weight_rule neox_gguf_weights[] = {
-	{ SK_W_EMBED,       "token_embd.weight",         "V,D", SK_SPLIT_NONE },
-	{ SK_W_ATTN_NORM,   "blk.%d.attn_norm.weight",   "D",   SK_SPLIT_NONE },
-	{ SK_W_ATTN_NORM_B, "blk.%d.attn_norm.bias",     "D",   SK_SPLIT_NONE },
-	{ SK_W_QKV,         "blk.%d.attn_qkv.weight",    "C,D", SK_SPLIT_HEADS },
-	{ SK_W_QKV_B,       "blk.%d.attn_qkv.bias",      "C",   SK_SPLIT_HEADS, SK_RULE_OPTIONAL },
-	{ SK_W_O,           "blk.%d.attn_output.weight", "D,Q", SK_SPLIT_K },
-	{ SK_W_O_B,         "blk.%d.attn_output.bias",   "D",   SK_SPLIT_NONE,  SK_RULE_OPTIONAL },
-	{ SK_W_FFN_NORM,    "blk.%d.ffn_norm.weight",    "D",   SK_SPLIT_NONE },
-	{ SK_W_FFN_NORM_B,  "blk.%d.ffn_norm.bias",      "D",   SK_SPLIT_NONE },
-	{ SK_W_UP,          "blk.%d.ffn_up.weight",      "F,D", SK_SPLIT_ROWS },
-	{ SK_W_UP_B,        "blk.%d.ffn_up.bias",        "F",   SK_SPLIT_ROWS },
-	{ SK_W_DOWN,        "blk.%d.ffn_down.weight",    "D,F", SK_SPLIT_K },
-	{ SK_W_DOWN_B,      "blk.%d.ffn_down.bias",      "D",   SK_SPLIT_NONE },
-	{ SK_W_OUT_NORM,    "output_norm.weight",        "D",   SK_SPLIT_NONE },
-	{ SK_W_OUT_NORM_B,  "output_norm.bias",          "D",   SK_SPLIT_NONE },
-	{ SK_W_HEAD,        "output.weight",             "V,D", SK_SPLIT_ROWS, SK_RULE_OPTIONAL },
-	{ SK_W_END }
-};
-
 const struct sk_arch sk_arch_gpt_neox = {
 	.name        = "gpt_neox",
 	.aliases     = { "GPTNeoXForCausalLM", "GPTNeoXModel", "gptneox" },
 	.prefix      = "gpt_neox.",
 	.weights     = neox_weights,
-	.gguf        = neox_gguf_weights,
+	.gguf        = sk_gguf_weights,
 	.norm        = SK_NORM_LAYER,
 	.position    = SK_POS_ROPE,
 	.act         = SK_ACT_GELU,

@@ -67,36 +67,12 @@ static const struct sk_weight_rule llama_weights[] = {
 	{ SK_W_END }
 };
 
-static const struct sk_weight_rule llama_gguf_weights[] = {
-	{ SK_W_EMBED,      "token_embd.weight",         "V,D",  SK_SPLIT_NONE },
-	{ SK_W_ATTN_NORM,  "blk.%d.attn_norm.weight",   "D",    SK_SPLIT_NONE },
-	{ SK_W_Q,          "blk.%d.attn_q.weight",      "Q,D",  SK_SPLIT_HEADS },
-	{ SK_W_Q_B,        "blk.%d.attn_q.bias",        "Q",    SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },
-	{ SK_W_K,          "blk.%d.attn_k.weight",      "G,D",  SK_SPLIT_KV_HEADS },
-	{ SK_W_K_B,        "blk.%d.attn_k.bias",        "G",    SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
-	{ SK_W_V,          "blk.%d.attn_v.weight",      "G,D",  SK_SPLIT_KV_HEADS },
-	{ SK_W_V_B,        "blk.%d.attn_v.bias",        "G",    SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
-	{ SK_W_O,          "blk.%d.attn_output.weight", "D,Q",  SK_SPLIT_K },
-	{ SK_W_O_B,        "blk.%d.attn_output.bias",   "D",    SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
-	{ SK_W_FFN_NORM,   "blk.%d.ffn_norm.weight",    "D",    SK_SPLIT_NONE },
-	{ SK_W_GATE,       "blk.%d.ffn_gate.weight",    "F,D",  SK_SPLIT_ROWS },
-	{ SK_W_GATE_B,     "blk.%d.ffn_gate.bias",      "F",    SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
-	{ SK_W_UP,         "blk.%d.ffn_up.weight",      "F,D",  SK_SPLIT_ROWS },
-	{ SK_W_UP_B,       "blk.%d.ffn_up.bias",        "F",    SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
-	{ SK_W_DOWN,       "blk.%d.ffn_down.weight",    "D,F",  SK_SPLIT_K },
-	{ SK_W_DOWN_B,     "blk.%d.ffn_down.bias",      "D",    SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
-	{ SK_W_OUT_NORM,   "output_norm.weight",        "D",    SK_SPLIT_NONE },
-	{ SK_W_HEAD,       "output.weight",             "V,D",  SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
-	{ SK_W_ROPE_FREQS, "rope_freqs.weight",         "R",    SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
-	{ SK_W_END }
-};
-
 const struct sk_arch sk_arch_llama = {
 	.name        = "llama",
 	.aliases     = { "LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel" },
 	.prefix      = "model.",
 	.weights     = llama_weights,
-	.gguf        = llama_gguf_weights,
+	.gguf        = sk_gguf_weights,
 	.norm        = SK_NORM_RMS,
 	.position    = SK_POS_ROPE,
 	.act         = SK_ACT_SILU,

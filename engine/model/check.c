@@ -145,29 +145,51 @@ static sk_status read_dims(const struct sk_weights *w, const struct sk_arch *a, 
 	return st;
 }
 
-/* What must be there in one form or another: rules alone cannot say so. */
+/* What must be there in one form or another, and what may not: rules alone cannot say so. */
+struct need { const char *what; bool met; };
+
+static sk_status check_layer(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d, int32_t l,
+			     struct sk_err *err)
+{
+	const char *gate = d->glu ? "gate in its MLP" : "MLP without a gate";
+	bool none = l >= d->layers;             /* the encoder has more */
+	bool pair = slot_there(w, a, SK_W_KV, l) || (slot_there(w, a, SK_W_K, l) && slot_there(w, a, SK_W_V, l));
+	const struct need needs[] = {
+		{ "norm before its attention", none || d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) },
+		{ "norm before its MLP", none || d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
+					 slot_there(w, a, SK_W_FFN_NORM, l) },
+		{ "weights of q, k and v", none || slot_there(w, a, SK_W_QKV, l) || (slot_there(w, a, SK_W_Q, l) && pair) },
+		{ gate, none || slot_there(w, a, SK_W_GATE, l) == d->glu },
+		{ gate, l >= d->encoder_layers || slot_there(w, a, SK_W_ENC_GATE, l) == d->glu },
+	};
+
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (!needs[i].met)
+			return sk_fail(err, SK_EFORMAT, "%s: layer %d has no %s (architecture %s)", sk_weights_path(w), l, needs[i].what,
+				       a->name);
+	return SK_OK;
+}
+
 static sk_status check_present(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d, struct sk_err *err)
 {
-	for (int32_t l = 0; l < d->layers; l++) {
-		const struct { const char *what; bool there; } needs[] = {
-			{ "norm before its attention", d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) },
-			{ "norm before its MLP", d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
-						   slot_there(w, a, SK_W_FFN_NORM, l) },
-			{ "weights of q, k and v", slot_there(w, a, SK_W_QKV, l) || (slot_there(w, a, SK_W_Q, l) &&
-						   (slot_there(w, a, SK_W_KV, l) || (slot_there(w, a, SK_W_K, l) &&
-										     slot_there(w, a, SK_W_V, l)))) },
-		};
+	bool projected = d->embed_width != d->width;
+	const struct need needs[] = {
+		{ "there are no position embeddings", d->position != SK_POS_LEARNED || slot_there(w, a, SK_W_POSITIONS, 0) },
+		{ "there is no norm before the head", d->plain_norms || d->no_out_norm || slot_there(w, a, SK_W_OUT_NORM, 0) },
+		{ projected ? "there are no projections of the embedding" : "there are projections of an embedding as wide as the model",
+		  slot_there(w, a, SK_W_PROJ_IN, 0) == projected && slot_there(w, a, SK_W_PROJ_OUT, 0) == projected },
+	};
+	int32_t layers = d->layers > d->encoder_layers ? d->layers : d->encoder_layers;
 
-		for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
-			if (!needs[i].there)
-				return sk_fail(err, SK_EFORMAT, "%s: layer %d has no %s (architecture %s)", sk_weights_path(w), l,
-					       needs[i].what, a->name);
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (!needs[i].met)
+			return sk_fail(err, SK_EFORMAT, "%s: %s (architecture %s)", sk_weights_path(w), needs[i].what, a->name);
+	for (int32_t l = 0; l < layers; l++) {
+		sk_status st = check_layer(w, a, d, l, err);
+
+		if (st < 0)
+			return st;
 	}
-	if (!d->plain_norms && !d->no_out_norm && !slot_there(w, a, SK_W_OUT_NORM, 0))
-		return sk_fail(err, SK_EFORMAT, "%s: there is no norm before the head (architecture %s)", sk_weights_path(w), a->name);
-	if (d->embed_width != d->width && (!slot_there(w, a, SK_W_PROJ_IN, 0) || !slot_there(w, a, SK_W_PROJ_OUT, 0)))
-		return sk_fail(err, SK_EFORMAT, "%s: an embedding of width %d in a model of width %d, but no projections",
-			       sk_weights_path(w), d->embed_width, d->width);
 	return SK_OK;
 }
 

@@ -26,10 +26,10 @@ enum sk_gpu_act { SK_GPU_NONE, SK_GPU_SILU, SK_GPU_GELU, SK_GPU_GELU_TANH, SK_GP
 
 /* ---- rows.cu ---- */
 
-/* positions NULL: none; else row pos[t] + offset of them, of their own type, is added. */
+/* positions NULL: none; else row pos[t] of them, of their own type, is added. */
 struct sk_gpu_embed {
 	const int32_t *ids; int32_t T, K; const void *w; int64_t ld; enum sk_gpu_type type; float *y; int64_t y_stride;
-	const void *positions; int64_t positions_ld; enum sk_gpu_type positions_type; const int32_t *pos; int32_t offset;
+	const void *positions; int64_t positions_ld; enum sk_gpu_type positions_type; const int32_t *pos;
 };
 void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a);
 

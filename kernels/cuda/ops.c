@@ -115,17 +115,16 @@ static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 	if (a->T < 1)
 		return;
 	for (int32_t t = 0; p && t < a->T; t++)
-		if (SK_BUG_IF(p->base.K != w->base.K || a->pos[t] + a->offset < 0 || a->pos[t] + a->offset >= p->base.N))
+		if (SK_BUG_IF(p->base.K != w->base.K || a->pos[t] < 0 || a->pos[t] >= p->base.N))
 			return;
 	args = (struct sk_gpu_embed){
-		.ids = a->ids == dev->step_ids ? dev->ids : sk_cuda_upload(dev, a->ids, (size_t)a->T), .T = a->T, .K = w->base.K,
+		.ids = a->ids == dev->step_ids ? dev->ids : positions_of(dev, a->ids, a->T), .T = a->T, .K = w->base.K,
 		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride };
 	if (p) {
 		args.positions = p->data;
 		args.positions_ld = p->ld;
 		args.positions_type = p->type;
 		args.pos = positions_of(dev, a->pos, a->T);
-		args.offset = a->offset;
 	}
 	sk_gpu_embed(dev->stream, &args);
 	launched(dev, "embed");

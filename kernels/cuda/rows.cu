@@ -25,7 +25,7 @@ __device__ __forceinline__ float sk_element(const void *w, enum sk_gpu_type type
 }
 
 /*
- * y[t][k] = w[ids[t]][k] + positions[pos[t] + offset][k]
+ * y[t][k] = w[ids[t]][k] + positions[pos[t]][k]
  * grid T x parts of K, a thread an element. Reads and writes everything once.
  */
 __global__ void sk_k_embed(struct sk_gpu_embed a)
@@ -37,7 +37,7 @@ __global__ void sk_k_embed(struct sk_gpu_embed a)
 		return;
 	v = sk_element(a.w, a.type, a.ids[t] * a.ld + k);
 	if (a.positions)
-		v += sk_element(a.positions, a.positions_type, (a.pos[t] + a.offset) * a.positions_ld + k);
+		v += sk_element(a.positions, a.positions_type, a.pos[t] * a.positions_ld + k);
 	a.y[t * a.y_stride + k] = v;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/model/model.h"
 #include "tests/golden/golden.h"
@@ -345,6 +346,59 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 }
 END_TEST
 
+/* ---- configurations that do not fit the weights beside them --------------------------------------------------- */
+
+static const struct { const char *model, *from, *to, *words; } unfit[] = {
+	{ "t5", "\"feed_forward_proj\": \"relu\"", "\"feed_forward_proj\": \"gated-gelu\"", "layer 0 has no gate in its MLP" },
+	{ "t5-gated-untied", "\"feed_forward_proj\": \"gated-gelu\"", "\"feed_forward_proj\": \"relu\"", "layer 0 has no MLP without a gate" },
+	{ "opt", "\"word_embed_proj_dim\": 40", "\"word_embed_proj_dim\": 41", "[133, 40], the configuration wants [133, 41]" },
+	{ "neox", "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", "width 48 is no multiple of 5 heads" },
+	{ "falcon-7b", "\"multi_query\": true", "\"multi_query\": false", "the configuration wants [144, 48]" },
+};
+
+static void copy_file(const char *from, const char *to, const char *find, const char *put)
+{
+	size_t len;
+	char *text = golden_file(from, &len), *at = find ? strstr(text, find) : NULL;
+	FILE *f = fopen(to, "wb");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_msg(!find || at, "%s has no %s", from, find);
+	if (at)
+		fprintf(f, "%.*s%s%s", (int)(at - text), text, put, at + strlen(find));
+	else
+		ck_assert_uint_eq(fwrite(text, 1, len, f), len);
+	fclose(f);
+	free(text);
+}
+
+START_TEST(a_configuration_that_does_not_fit_its_weights_is_refused)
+{
+	static const char *const files[] = { "config.json", "model.safetensors" };
+	char dir[] = "/tmp/sk-unfit-XXXXXX", from[256], to[256];
+	const struct sk_arch *arch;
+	struct sk_weights *w = NULL;
+	struct sk_dims dims;
+	struct sk_err err = { 0 };
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	for (int i = 0; i < 2; i++) {
+		snprintf(from, sizeof(from), "families/%s/%s", unfit[_i].model, files[i]);
+		snprintf(to, sizeof(to), "%s/%s", dir, files[i]);
+		copy_file(from, to, i == 0 ? unfit[_i].from : NULL, unfit[_i].to);
+	}
+	ck_assert_msg(sk_weights_open(dir, &w, &err) == SK_OK, "%s", err.text);
+	ck_assert_int_lt(sk_model_check(w, &arch, &dims, &err), 0);
+	ck_assert_msg(strstr(err.text, unfit[_i].words) != NULL, "\"%s\" is not in: %s", unfit[_i].words, err.text);
+	sk_weights_close(&w);
+	for (int i = 0; i < 2; i++) {
+		snprintf(to, sizeof(to), "%s/%s", dir, files[i]);
+		unlink(to);
+	}
+	rmdir(dir);
+}
+END_TEST
+
 /* ---- finding them --------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -396,6 +450,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, a_family_gives_the_tokens_of_the_reference, 0, models_len * ways_len);
 	tcase_add_loop_test(t, a_familys_bits_are_the_same_alone_and_in_a_batch, 0, models_len * ways_len);
+	tcase_add_loop_test(t, a_configuration_that_does_not_fit_its_weights_is_refused, 0, sizeof(unfit) / sizeof(unfit[0]));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

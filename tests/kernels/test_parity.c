@@ -316,7 +316,7 @@ START_TEST(embed_adds_the_row_of_the_position)
 	static const int32_t pos[] = { 0, 1, 40, 3, 39, 0, 0, 7, 8, 9, 30, 31, 29, 13, 14, 15, 16 };
 	static const enum sk_dtype types[][2] = { { SK_F32, SK_F32 }, { SK_F16, SK_F16 }, { SK_BF16, SK_BF16 }, { SK_F16, SK_F32 },
 						  { SK_Q8_0, SK_F16 } };
-	enum { N = 37, P = 43, K = 96, OFFSET = 2 };
+	enum { N = 37, P = 43, K = 96 };
 	const struct sk_quant *q = sk_quant_get(types[_i][0]), *qp = sk_quant_get(types[_i][1]);
 	struct lab_rand r = { (uint64_t)_i };
 	unsigned char *bytes = lab_weight(&r, q->dtype, N, K), *more = lab_weight(&r, qp->dtype, P, K);
@@ -333,12 +333,12 @@ START_TEST(embed_adds_the_row_of_the_position)
 			ck_assert_int_eq(lab.b->weight_open(lab.dev, &src_p, 1, SK_JOIN_STACK, &positions, NULL), SK_OK);
 			for (int i = 0; i < LEN(some_T); i++)
 				lab.ops->embed(lab.dev, &(struct sk_op_embed){ .ids = ids, .T = some_T[i], .w = weight, .y = y,
-					       .positions = positions, .pos = pos, .offset = OFFSET });
+					       .positions = positions, .pos = pos });
 			lab_get(&lab, &y, got);
 		}
 		for (int t = 0; weight && t < LEN(ids); t++) {
 			q->dequantise(bytes + (size_t)ids[t] * src.row_bytes, want, K);
-			qp->dequantise(more + (size_t)(pos[t] + OFFSET) * src_p.row_bytes, add, K);
+			qp->dequantise(more + (size_t)pos[t] * src_p.row_bytes, add, K);
 			for (int k = 0; k < K; k++)
 				want[k] += add[k];
 			ck_assert_msg(!memcmp(want, got + t * K, sizeof want), "%s %s row %d", ways[w].name, q->name, ids[t]);

@@ -22,40 +22,12 @@ enum { PHASE_WEIGHTS, PHASE_TOKENIZER, PHASE_WARM_UP, PHASE_DONE };
 
 /* ---- loading ---- */
 
-#define EOS_MAX 64              /* ids that end a generation, of one list */
-
-/* The ids that end a generation by a Hugging Face directory's configurations: a number or a list. */
-static size_t eos_ids(const struct sk_weights *w, int32_t ids[EOS_MAX])
-{
-	static const char *const keys[] = { "generation_config.eos_token_id", "eos_token_id" };
-	size_t n = 0;
-
-	for (int i = 0; i < 2 && n == 0; i++) {
-		const struct sk_meta_value *v = sk_meta_find(w, keys[i]);
-		struct sk_meta_value item;
-		const void *cursor = NULL;
-		size_t at;
-
-		if (v && v->type == SK_META_INT && v->i >= 0 && v->i <= INT32_MAX)
-			ids[n++] = (int32_t)v->i;
-		while (v && v->type == SK_META_ARRAY && n < EOS_MAX && sk_meta_next(v, &cursor, &at, &item))
-			if (item.type == SK_META_INT && item.i >= 0 && item.i <= INT32_MAX)
-				ids[n++] = (int32_t)item.i;
-	}
-	return n;
-}
-
 static void *text_main(void *arg)
 {
 	struct sk_engine *e = arg;
-	const struct sk_weights *w = e->setup.weights;
-	int32_t eos[EOS_MAX];
 	struct sk_text *text;
 
-	if (sk_weights_form(w) == SK_FORM_HF)
-		e->text_status = sk_text_open_dir(sk_weights_dir(w), eos, eos_ids(w, eos), &text, &e->text_err);
-	else
-		e->text_status = sk_text_open_gguf(w, &text, &e->text_err);
+	e->text_status = sk_text_of_weights(e->setup.weights, &text, &e->text_err);
 	if (e->text_status >= 0)
 		atomic_store(&e->text, text);
 	return NULL;

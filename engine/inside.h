@@ -174,6 +174,16 @@ struct sk_engine {
 	struct sk_gen *taken;                   /* ready ones, oldest first */
 };
 
+/* ---- tokenizer.c ---- */
+
+/*
+ * The ids that a checkpoint gives for a name ("eos_token_id"), a number or a list of them: generation_config.json's before
+ * config.json's, a GGUF's own. At most max; returns how many.
+ */
+size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_ids, size_t max);
+/* The tokenizer that belongs to a checkpoint. */
+sk_status sk_text_of_weights(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err);
+
 /* ---- engine.c ---- */
 void sk_engine_unref(struct sk_engine *e);
 

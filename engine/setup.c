@@ -190,27 +190,13 @@ static sk_status info_room(struct sk_setup *s, struct sk_err *err)
 	return SK_OK;
 }
 
-/* A token's id as the files say it: generation_config.json before config.json, the first of a list. -1: none. */
+/* The first of them; -1: none. */
 static int32_t token_id(const struct sk_weights *w, const char *name)
 {
-	static const char *const hf[] = { "generation_config.%s", "%s" }, *const gguf[] = { "tokenizer.ggml.%s" };
-	bool is_hf = sk_weights_form(w) == SK_FORM_HF;
-	struct sk_meta_value first;
-	const void *cursor = NULL;
-	size_t at;
-	char key[64];
+	int32_t id = -1;
 
-	for (int i = 0; i < (is_hf ? 2 : 1); i++) {
-		const struct sk_meta_value *v;
-
-		snprintf(key, sizeof(key), is_hf ? hf[i] : gguf[i], name);
-		v = sk_meta_find(w, key);
-		if (v && v->type == SK_META_ARRAY && sk_meta_next(v, &cursor, &at, &first))
-			v = &first;
-		if (v && v->type == SK_META_INT && v->i >= 0 && v->i <= INT32_MAX)
-			return (int32_t)v->i;
-	}
-	return -1;
+	sk_token_ids(w, name, &id, 1);
+	return id;
 }
 
 static void info_model(struct sk_setup *s, const struct sk_arch *arch, const struct sk_dims *d)

@@ -3,42 +3,61 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/base/buf.h"
-#include "engine/saker.h"
-#include "engine/text/text.h"
+#include "engine/inside.h"
 
 #define TEXT_MAX ((size_t)1 << 31)
+#define EOS_MAX 64              /* ids that end a generation, of one list */
 
-/* Whether a directory has a tokenizer in files of its own. */
-static bool has_tokenizer(const char *dir)
+/* ---- of a checkpoint ------------------------------------------------------------------------------------------ */
+
+size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_ids, size_t max)
 {
-	static const char *const names[] = { "tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json" };
-	char path[4096];
-	struct stat s;
-	size_t i;
+	static const char *const hf[] = { "generation_config.%s", "%s" }, *const gguf[] = { "tokenizer.ggml.%s" };
+	bool is_hf = sk_weights_form(w) == SK_FORM_HF;
+	size_t n = 0;
+	char key[64];
 
-	if (stat(dir, &s) < 0 || !S_ISDIR(s.st_mode))
-		return false;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, names[i]) < sizeof(path) && access(path, F_OK) == 0)
-			return true;
-	return false;
+	for (int i = 0; i < (is_hf ? 2 : 1) && n == 0; i++) {
+		const struct sk_meta_value *v;
+		struct sk_meta_value item;
+		const void *cursor = NULL;
+		size_t at;
+
+		snprintf(key, sizeof(key), is_hf ? hf[i] : gguf[i], name);
+		v = sk_meta_find(w, key);
+		if (v && v->type == SK_META_INT && v->i >= 0 && v->i <= INT32_MAX)
+			ret_ids[n++] = (int32_t)v->i;
+		while (v && v->type == SK_META_ARRAY && n < max && sk_meta_next(v, &cursor, &at, &item))
+			if (item.type == SK_META_INT && item.i >= 0 && item.i <= INT32_MAX)
+				ret_ids[n++] = (int32_t)item.i;
+	}
+	return n;
 }
+
+sk_status sk_text_of_weights(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err)
+{
+	int32_t eos[EOS_MAX];
+
+	if (sk_weights_form(w) == SK_FORM_HF)
+		return sk_text_open_dir(sk_weights_dir(w), eos, sk_token_ids(w, "eos_token_id", eos, EOS_MAX), ret_t, err);
+	return sk_text_open_gguf(w, ret_t, err);
+}
+
+/* ---- alone ---------------------------------------------------------------------------------------------------- */
 
 sk_status sk_tokenizer_open(const char *model, struct sk_text **ret_t, struct sk_err *err)
 {
 	struct sk_weights *w = NULL;
-	sk_status st;
+	struct stat sb;
+	sk_status st = sk_weights_open(model, &w, err);
 
-	if (has_tokenizer(model))
-		return sk_text_open_dir(model, NULL, 0, ret_t, err);
-	st = sk_weights_open(model, &w, err);
-	if (st == SK_OK)
-		st = sk_text_open_gguf(w, ret_t, err);
-	if (w)
-		sk_weights_close(&w);
+	if (st >= 0)
+		st = sk_text_of_weights(w, ret_t, err);
+	else if (stat(model, &sb) == 0 && S_ISDIR(sb.st_mode))  /* its weights are not there, or not fit to be read */
+		st = sk_text_open_dir(model, NULL, 0, ret_t, err);
+	sk_weights_close(&w);
 	return st;
 }
 

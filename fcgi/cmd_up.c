@@ -157,23 +157,23 @@ static sk_status dir_make(struct up *u, struct sk_err *err)
 /* Whom the web server's workers run as when root starts it. */
 static sk_status user_find(struct up *u, struct sk_err *err)
 {
-	static const char *const names[] = { "www-data", "nginx", "apache", "lighttpd", "http", "nobody" };
+	const struct passwd *pw;
+	const struct group *gr;
 
 	if (geteuid() != 0)
 		return SK_OK;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const struct passwd *pw = getpwnam(names[i]);
-		const struct group *gr = pw ? getgrgid(pw->pw_gid) : NULL;
-
-		if (!gr)
-			continue;
+	pw = sk_web_user();
+	if (!pw)
+		pw = getpwnam("nobody");
+	gr = pw ? getgrgid(pw->pw_gid) : NULL;
+	if (gr) {
 		snprintf(u->user, sizeof(u->user), "%s", pw->pw_name);
 		snprintf(u->group, sizeof(u->group), "%s", gr->gr_name);
 		u->setup.user = u->user;
 		u->setup.group = u->group;
 		return SK_OK;
 	}
-	return sk_fail(err, SK_ENOENT, "there is no user www-data, nginx, apache, lighttpd, http or nobody for the web server's workers");
+	return sk_fail(err, SK_ENOENT, "there is no user www-data, nginx, apache, lighttpd, http or nobody, or it has no group, for the web server's workers");
 }
 
 static sk_status socket_open(struct up *u, struct sk_err *err)

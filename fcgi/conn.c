@@ -434,12 +434,11 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 			hang_up(c, SK_WATCH_LEFT);
 			return;
 		}
-		if (n > 0)
+		if (n > 0) {
 			sk_metrics_add(c->loop->front->metrics, SK_M_RECEIVED, 0, n);
-		if (n > 0)
 			spoken(c);
-		if (n > 0)
 			take_bytes(c, c->loop->read_bytes, (size_t)n);
+		}
 		if (c->buried || c->gone)
 			return;
 	}

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "engine/base/log.h"
+#include "fcgi/web.h"
 
 #define BACKLOG 4096                    /* a web server's connect is refused, not queued, when it is full */
 #define LISTEN_FDS_START 3              /* sd_listen_fds(3) */
@@ -59,22 +60,18 @@ static sk_status inherit(struct sk_listen *l, struct sk_err *err)
 /* (gid_t)-1: as it comes. */
 static sk_status group_find(const char *name, gid_t *ret_gid, struct sk_err *err)
 {
-	static const char *const users[] = { "www-data", "nginx", "http", "apache", "lighttpd" };
+	const struct passwd *pw;
 	const struct group *gr;
 
 	*ret_gid = (gid_t)-1;
 	if (!strcmp(name, "none") || (!strcmp(name, "auto") && geteuid() != 0))
 		return SK_OK;
-	for (size_t i = 0; !strcmp(name, "auto") && i < sizeof users / sizeof *users; i++) {
-		const struct passwd *pw = getpwnam(users[i]);
-
-		if (pw) {
+	if (!strcmp(name, "auto")) {
+		pw = sk_web_user();
+		if (pw)
 			*ret_gid = pw->pw_gid;
-			return SK_OK;
-		}
-	}
-	if (!strcmp(name, "auto"))
 		return SK_OK;
+	}
 	gr = getgrnam(name);
 	if (!gr)
 		return sk_fail(err, SK_EINVAL, "socket-group: there is no group \"%s\"", name);

@@ -83,6 +83,16 @@ sk_status sk_web_find(const char *name, const struct sk_web **ret_web, struct sk
 	return st;
 }
 
+const struct passwd *sk_web_user(void)
+{
+	static const char *const names[] = { "www-data", "nginx", "apache", "lighttpd", "http" };
+	const struct passwd *pw = NULL;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !pw; i++)
+		pw = getpwnam(names[i]);
+	return pw;
+}
+
 static bool is_program(const char *path)
 {
 	struct stat sb;

@@ -7,6 +7,7 @@
 #ifndef SK_FCGI_WEB_H
 #define SK_FCGI_WEB_H
 
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -71,6 +72,9 @@ sk_status sk_web_start(const struct sk_web *w, const struct sk_web_setup *s, pid
 
 /* Ask it to quit, then insist: quit_signal, after wait_ms SIGTERM, after 2 s more SIGKILL. Reaps it. */
 void sk_web_stop(const struct sk_web *w, pid_t pid, int wait_ms);
+
+/* The user that a web server's workers run as when root starts it, by the names distributions give it; NULL: there is none. */
+const struct passwd *sk_web_user(void);
 
 /* What a web server that ended by itself, killed perhaps, left behind: its workers hold the port. Ends them at once. */
 void sk_web_sweep(pid_t pid);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON value by value. Time is linear in the text; memory is the arena's for strings with escapes, nothing else.
+ * JSON value by value. Time is linear in the text; memory is the arena's for strings with escapes that are asked for.
  * Recursion happens in sk_jpull_skip() only, and depth has a cap.
  */
 #include "engine/base/jpull.h"
@@ -124,6 +124,10 @@ static bool more(struct sk_jpull *r, char close, const char *due)
 		r->fresh = false;
 		return false;
 	}
+	if (r->values++ >= SK_JPULL_VALUES_MAX) {
+		sk_jpull_fail(r, SK_ETOOBIG, "more than %u values", SK_JPULL_VALUES_MAX);
+		return false;
+	}
 	if (r->fresh) {
 		r->fresh = false;
 		return true;
@@ -140,19 +144,27 @@ bool sk_jpull_item(struct sk_jpull *r)
 	return more(r, ']', "a comma or ] is due");
 }
 
-bool sk_jpull_key(struct sk_jpull *r, struct sk_jstr *ret_key)
+static bool skip_str(struct sk_jpull *r);
+
+/* ret_key NULL: it is checked, and not kept. */
+static bool next_key(struct sk_jpull *r, struct sk_str *ret_key)
 {
 	if (!more(r, '}', "a comma or } is due"))
 		return false;
 	if (next_byte(r) != '"')
 		return bad(r, next_byte(r) < 0 ? "the text ends inside a list or object" : "a key in quotes is due");
-	if (!sk_jpull_str(r, ret_key))
+	if (ret_key ? !sk_jpull_str(r, ret_key) : !skip_str(r))
 		return false;
 	skip_space(r);
 	if (next_byte(r) != ':')
 		return bad(r, "a colon is due");
 	r->at++;
 	return true;
+}
+
+bool sk_jpull_key(struct sk_jpull *r, struct sk_str *ret_key)
+{
+	return next_key(r, ret_key);
 }
 
 /* ---- strings -------------------------------------------------------------------------------------------------- */
@@ -242,7 +254,7 @@ static bool scan_str(struct sk_jpull *r, size_t *ret_end, bool *ret_escapes)
 	return true;
 }
 
-bool sk_jpull_str(struct sk_jpull *r, struct sk_jstr *ret_s)
+bool sk_jpull_str(struct sk_jpull *r, struct sk_str *ret_s)
 {
 	size_t end, len = 0;
 	bool escapes;
@@ -252,7 +264,7 @@ bool sk_jpull_str(struct sk_jpull *r, struct sk_jstr *ret_s)
 		return false;
 	r->at++;
 	if (!escapes) {
-		*ret_s = (struct sk_jstr){ r->s + r->at, end - r->at };
+		*ret_s = (struct sk_str){ r->s + r->at, end - r->at };
 		r->at = end + 1;
 		return true;
 	}
@@ -271,7 +283,25 @@ bool sk_jpull_str(struct sk_jpull *r, struct sk_jstr *ret_s)
 			return false;
 	}
 	r->at = end + 1;
-	*ret_s = (struct sk_jstr){ out, len };
+	*ret_s = (struct sk_str){ out, len };
+	return true;
+}
+
+/* A string that nobody wants. */
+static bool skip_str(struct sk_jpull *r)
+{
+	size_t end, len;
+	bool escapes;
+	char out[4];
+
+	if (!expect(r, SK_JPULL_STRING) || !scan_str(r, &end, &escapes))
+		return false;
+	for (r->at++; escapes && r->at < end; ) {
+		len = 0;
+		if (r->s[r->at++] == '\\' && !escape(r, out, &len))
+			return false;
+	}
+	r->at = end + 1;
 	return true;
 }
 
@@ -355,7 +385,7 @@ bool sk_jpull_num(struct sk_jpull *r, struct sk_jnum *ret_n)
 		return false;
 	end = number_end(r, &n.is_int);
 	if (!end)
-		return odd_number(r, ret_n);
+		return r->strict ? bad(r, "a number is due") : odd_number(r, ret_n);
 	if (end - r->at > SK_JPULL_NUMBER_MAX) {
 		sk_jpull_fail(r, SK_ETOOBIG, "a number of %zu bytes, the limit is %d", end - r->at, SK_JPULL_NUMBER_MAX);
 		return false;
@@ -389,7 +419,6 @@ bool sk_jpull_null(struct sk_jpull *r)
 
 bool sk_jpull_skip(struct sk_jpull *r)
 {
-	struct sk_jstr s;
 	struct sk_jnum n;
 	bool b;
 
@@ -401,7 +430,7 @@ bool sk_jpull_skip(struct sk_jpull *r)
 	case SK_JPULL_NUMBER:
 		return sk_jpull_num(r, &n);
 	case SK_JPULL_STRING:
-		return sk_jpull_str(r, &s);
+		return skip_str(r);
 	case SK_JPULL_ARRAY:
 		sk_jpull_enter(r, SK_JPULL_ARRAY);
 		while (sk_jpull_item(r))
@@ -409,7 +438,7 @@ bool sk_jpull_skip(struct sk_jpull *r)
 		break;
 	case SK_JPULL_OBJECT:
 		sk_jpull_enter(r, SK_JPULL_OBJECT);
-		while (sk_jpull_key(r, &s))
+		while (next_key(r, NULL))
 			sk_jpull_skip(r);
 		break;
 	case SK_JPULL_FAULT:

@@ -27,12 +27,13 @@
 
 #define SK_JPULL_DEPTH_MAX 32           /* arrays and objects inside each other */
 #define SK_JPULL_NUMBER_MAX 255         /* bytes of one number */
+#define SK_JPULL_VALUES_MAX (1u << 25)  /* in lists and objects, all together */
 
 enum sk_jpull_type {
 	SK_JPULL_FAULT, SK_JPULL_NULL, SK_JPULL_BOOL, SK_JPULL_NUMBER, SK_JPULL_STRING, SK_JPULL_ARRAY, SK_JPULL_OBJECT,
 };
 
-struct sk_jstr { const char *s; size_t len; };  /* UTF-8, well-formed, may hold NUL; not NUL-terminated */
+struct sk_str { const char *s; size_t len; };   /* UTF-8, well-formed, may hold NUL; not NUL-terminated */
 struct sk_jnum { bool is_int; int64_t i; double f; };   /* f is always set; is_int: written as an integer that int64 holds */
 
 struct sk_jpull {
@@ -41,6 +42,8 @@ struct sk_jpull {
 	struct sk_arena *arena;         /* takes strings that have escapes */
 	int depth;
 	bool fresh;                     /* behind '[' or '{': no comma is due */
+	bool strict;                    /* set after init: no NaN, no Infinity */
+	uint32_t values;
 	sk_status status;
 	struct sk_err *err;
 };
@@ -54,15 +57,15 @@ enum sk_jpull_type sk_jpull_peek(struct sk_jpull *r);
 /* Into an ARRAY or OBJECT; anything else is a fault that says what was expected. */
 bool sk_jpull_enter(struct sk_jpull *r, enum sk_jpull_type type);
 /* In an object: the next key; its value must be read before the next call. false: the object has ended, or a fault. */
-bool sk_jpull_key(struct sk_jpull *r, struct sk_jstr *ret_key);
+bool sk_jpull_key(struct sk_jpull *r, struct sk_str *ret_key);
 /* In an array: whether another value follows, which must be read before the next call. */
 bool sk_jpull_item(struct sk_jpull *r);
 
-bool sk_jpull_str(struct sk_jpull *r, struct sk_jstr *ret_s);
+bool sk_jpull_str(struct sk_jpull *r, struct sk_str *ret_s);
 bool sk_jpull_num(struct sk_jpull *r, struct sk_jnum *ret_n);
 bool sk_jpull_bool(struct sk_jpull *r, bool *ret_b);
 bool sk_jpull_null(struct sk_jpull *r);
-bool sk_jpull_skip(struct sk_jpull *r);         /* any one value, checked */
+bool sk_jpull_skip(struct sk_jpull *r);         /* any one value, checked; takes no memory */
 
 /* Nothing but white space may follow. The status of the first fault (SK_EFORMAT SK_ETOOBIG SK_ENOMEM), or SK_OK. */
 sk_status sk_jpull_end(struct sk_jpull *r);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a big JSON file in place: checked whole once, then walked without a tree.
+ * Reading a big JSON file in place: checked whole once (base/jpull.h), then walked in any order, without a tree.
  *
  * A vocabulary is a million short strings: a tree of objects takes ten times the file's size, and must be taken down again.
- * Here a value is the place where it begins. sk_jread_check() proves the text well-formed (RFC 8259, UTF-8, no lone
- * surrogates) and within the limits; all else relies on it and cannot fail, but for memory.
+ * Here a value is the place where it begins. sk_jread_check() proves the text well-formed and within the limits of jpull.h (RFC 8259,
+ * UTF-8, no lone surrogates); all else relies on it and cannot fail, but for memory.
  * owner: one thread. The text is lent and must stay.
  */
 #ifndef SK_TEXT_JREAD_H
@@ -16,13 +16,9 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
+#include "engine/base/jpull.h"
 
 #define SK_JREAD_BYTES_MAX	(256u << 20)
-#define SK_JREAD_DEPTH_MAX	64              /* arrays and objects inside each other */
-#define SK_JREAD_VALUES_MAX	(1u << 25)
-
-struct sk_str { const char *s; size_t len; };
-
 /* strings: where those with escapes are written; the others point into the text. */
 struct sk_jread { const char *text; size_t len; struct sk_arena *strings; };
 

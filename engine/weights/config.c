@@ -55,7 +55,7 @@ static void take_scalar(struct sk_weights *w, struct sk_jpull *r, enum sk_jpull_
 {
 	struct sk_meta_value v = { .type = SK_META_NONE };
 	struct sk_jnum n = { 0 };
-	struct sk_jstr s = { "", 0 };
+	struct sk_str s = { "", 0 };
 	bool b = false;
 
 	if (type == SK_JPULL_NULL) {
@@ -163,7 +163,7 @@ static void take_list(struct sk_weights *w, struct sk_jpull *r, const struct key
 /* An object's members become keys of their own, it itself is NONE. */
 static void take_object(struct sk_weights *w, struct sk_jpull *r, const struct key *k)
 {
-	struct sk_jstr name;
+	struct sk_str name;
 
 	if (!sk_jpull_enter(r, SK_JPULL_OBJECT))
 		return;

@@ -23,7 +23,7 @@ struct index {
 };
 
 /* The place of a file's name in x->names; -1: refused. */
-static int32_t place_file(struct index *x, const struct sk_weights_format *kind, const struct sk_jstr *s)
+static int32_t place_file(struct index *x, const struct sk_weights_format *kind, const struct sk_str *s)
 {
 	const char *end = kind == &sk_format_torch ? ".bin" : ".safetensors";
 	size_t end_len = strlen(end);
@@ -54,7 +54,7 @@ static int32_t place_file(struct index *x, const struct sk_weights_format *kind,
 
 static void take_map(struct index *x, const struct sk_weights_format *kind)
 {
-	struct sk_jstr key, file;
+	struct sk_str key, file;
 	char shown[SK_SHOWN];
 
 	if (!sk_jpull_enter(&x->r, SK_JPULL_OBJECT))
@@ -121,7 +121,7 @@ out:
 
 static sk_status read_text(struct index *x, const struct sk_weights_format *kind, const char *path, struct sk_err *err)
 {
-	struct sk_jstr key;
+	struct sk_str key;
 	bool found = false;
 	sk_status st;
 

@@ -57,7 +57,7 @@ struct reader {
 	struct sk_err *err;
 };
 
-static bool is_word(const struct sk_jstr *s, const char *word)
+static bool is_word(const struct sk_str *s, const char *word)
 {
 	return s->len == strlen(word) && !memcmp(s->s, word, s->len);
 }
@@ -66,7 +66,7 @@ static bool is_word(const struct sk_jstr *s, const char *word)
 
 static void take_type(struct sk_jpull *r, const char *shown, struct entry *e)
 {
-	struct sk_jstr s;
+	struct sk_str s;
 	char word[SK_SHOWN];
 
 	if (!sk_jpull_str(r, &s))
@@ -135,7 +135,7 @@ static void take_offsets(struct sk_jpull *r, const char *shown, struct entry *e)
 
 static void take_entry(struct sk_jpull *r, const char *shown, struct entry *e)
 {
-	struct sk_jstr key;
+	struct sk_str key;
 
 	if (!sk_jpull_enter(r, SK_JPULL_OBJECT))
 		return;
@@ -196,7 +196,7 @@ static sk_status place(struct reader *x, const char *shown, struct entry *e)
 	return SK_OK;
 }
 
-static void take_tensor(struct reader *x, const struct sk_jstr *name)
+static void take_tensor(struct reader *x, const struct sk_str *name)
 {
 	struct entry e = { .t.dtype = SK_DTYPES };
 	char shown[SK_SHOWN];
@@ -274,7 +274,7 @@ static bool safetensors_probe(const unsigned char *data, size_t len)
 
 static sk_status read_header(struct reader *x)
 {
-	struct sk_jstr name;
+	struct sk_str name;
 	bool metadata = false;
 	sk_status st;
 

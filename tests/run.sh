@@ -261,10 +261,10 @@ stage_front_model() {
 # Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
 stage_emu() {
 	export SAKER_TEST_FEW=1 ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
-	check asan tests/kernels/test_parity
+	check asan tests/kernels/test_parity tests/kernels/test_attend
 	export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 	if tsan_wrapper; then
-		check tsan tests/kernels/test_parity
+		check tsan tests/kernels/test_parity tests/kernels/test_attend
 	fi
 	unset SAKER_TEST_FEW ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 	wrapper=

@@ -11,41 +11,7 @@
 
 #include "engine/base/utf8.h"
 #include "engine/text/kind.h"
-
-/* ---- the allocator: linked with --wrap, so that only saker's own calls are counted ---- */
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t m);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t m);
-void *__wrap_realloc(void *p, size_t n);
-
-static long left = -1;          /* allocations that still succeed; -1: all */
-static bool failed;
-
-static bool refuse(void)
-{
-	if (left < 0)
-		return false;
-	failed |= left == 0;
-	return left == 0 || (left--, false);
-}
-
-void *__wrap_malloc(size_t n)
-{
-	return refuse() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t m)
-{
-	return refuse() ? NULL : __real_calloc(n, m);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-	return refuse() ? NULL : __real_realloc(p, n);
-}
+#include "tests/fault/refuse.h"
 
 /* ---- what is done ---- */
 
@@ -126,11 +92,11 @@ static bool try_all(const char *what)
 
 	for (n = 0;; n += 1 + n / 100, tries++) {
 		err = (struct sk_err){ .text = "" };
-		failed = false;
-		left = n;
+		refuse_failed = false;
+		refuse_left = n;
 		st = use(what, &err);
-		left = -1;
-		if (!failed)
+		refuse_left = -1;
+		if (!refuse_failed)
 			break;
 		/* A buffer that cannot be made smaller stays as it is: that failure may go unseen. */
 		if (st != SK_OK && (st != SK_ENOMEM || !err.text[0])) {

@@ -10,43 +10,12 @@
 #include <sys/mman.h>
 
 #include "engine/weights/weights.h"
+#include "tests/fault/refuse.h"
 
 /* ---- the allocator: linked with --wrap, so that only saker's own calls are counted ---- */
 
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t m);
-void *__real_realloc(void *p, size_t n);
 void *__real_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t m);
-void *__wrap_realloc(void *p, size_t n);
 void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset);
-
-static long left = -1;          /* allocations that still succeed; -1: all */
-static bool failed;
-
-static bool refuse(void)
-{
-	if (left < 0)
-		return false;
-	failed |= left == 0;
-	return left == 0 || (left--, false);
-}
-
-void *__wrap_malloc(size_t n)
-{
-	return refuse() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t m)
-{
-	return refuse() ? NULL : __real_calloc(n, m);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-	return refuse() ? NULL : __real_realloc(p, n);
-}
 
 /* Memory for a copy; a file that cannot be mapped is another failure. */
 void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
@@ -71,12 +40,12 @@ int main(void)
 			struct sk_weights *w = NULL;
 			struct sk_err err = { .text = "" };
 
-			failed = false;
-			left = n;
+			refuse_failed = false;
+			refuse_left = n;
 			st = dirs[i].config ? sk_weights_open_config(path, &w, &err) : sk_weights_open(path, &w, &err);
-			left = -1;
+			refuse_left = -1;
 			sk_weights_close(&w);
-			if (!failed)
+			if (!refuse_failed)
 				break;
 			if (st != SK_ENOMEM || !err.text[0]) {
 				printf("%s: allocation %ld: %s \"%s\"\n", dirs[i].dir, n, sk_status_name(st), err.text);

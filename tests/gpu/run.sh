@@ -25,6 +25,7 @@ tell() {
 
 parity() {
 	tell parity ./test_parity
+	tell attend ./test_attend
 	tell invariance ./test_invariance
 	tell model env SAKER_TEST_SHOW=1 ./test_model
 	tell engine ./test_engine
@@ -34,6 +35,7 @@ sanitize() {
 	export SAKER_TEST_FEW=1
 	for tool in memcheck racecheck synccheck; do
 		tell "$tool" timeout 150 compute-sanitizer --tool "$tool" --error-exitcode 9 ./test_parity
+		tell "$tool-attend" timeout 150 compute-sanitizer --tool "$tool" --error-exitcode 9 ./test_attend
 	done
 }
 

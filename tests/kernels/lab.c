@@ -2,6 +2,7 @@
 #include "tests/kernels/lab.h"
 
 #include <check.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,4 +304,31 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	lab_drop(lab, &k);
 	lab_drop(lab, &v);
 	lab_drop(lab, &y);
+}
+
+/* ---- comparing ---- */
+
+void lab_same(const char *way, const char *what, const float *y, const float *ref, const double *bound, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		double most = 4 * (double)FLT_EPSILON * fabs((double)ref[i]) + (bound ? 4 * (double)FLT_EPSILON * bound[i] : 0.0) + 1e-36;
+
+		if (y[i] == ref[i] || (isnan(y[i]) && isnan(ref[i])) || fabs((double)y[i] - (double)ref[i]) <= most)
+			continue;
+		ck_abort_msg("%s: %s [%zu] is %.9g, the reference %.9g, off by %.3g of %.3g", way, what, i, (double)y[i],
+			     (double)ref[i], fabs((double)y[i] - (double)ref[i]), most);
+	}
+}
+
+float *lab_room(size_t n)
+{
+	float *x = calloc(n + 1, sizeof *x);
+
+	ck_assert_ptr_nonnull(x);
+	return x;
+}
+
+int lab_few(int shapes)
+{
+	return getenv("SAKER_TEST_FEW") ? (shapes + 2) / 3 : shapes;
 }

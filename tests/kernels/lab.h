@@ -49,6 +49,13 @@ void lab_drop(struct lab *lab, struct sk_view *v);
 unsigned char *lab_weight(struct lab_rand *r, enum sk_dtype dtype, int32_t N, int32_t K);
 struct sk_weight_src lab_src(const unsigned char *bytes, enum sk_dtype dtype, int32_t N, int32_t K);
 
+/* |y - ref| <= 4 eps |ref| + 4 eps bound, or the test fails. bound[i]: the sum of absolute products behind y[i], or NULL. What is below
+ * 1e-36 is nothing. */
+void lab_same(const char *way, const char *what, const float *y, const float *ref, const double *bound, size_t n);
+float *lab_room(size_t n);                                      /* zeros; caller frees */
+/* SAKER_TEST_FEW=1: a third of the shapes, for what makes each of them slow. */
+int lab_few(int shapes);
+
 /* ---- sequences ---- */
 
 /* One model's attention. */

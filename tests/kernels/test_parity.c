@@ -5,7 +5,7 @@
  *	|y - ref| <= 4 eps |ref| + 4 eps sum |a b|
  *
  * where the sum runs over the products the definition adds up; copies are equal. Each operation has a table of shapes,
- * with T = 0, 1, 2, 17 and sizes that are no multiple of any tile.
+ * with T = 0, 1, 2, 17 and sizes that are no multiple of any tile. Attention is test_attend.c's.
  */
 #include "tests/kernels/lab.h"
 
@@ -24,27 +24,6 @@
 static struct lab_way ways[LAB_WAYS_MAX];
 static int ways_len;
 static const int32_t some_T[] = { 0, 1, 2, 17 };
-
-/* bound[i]: the sum of absolute products behind y[i], or NULL. What is below 1e-36 is nothing. */
-static void same(const char *way, const char *what, const float *y, const float *ref, const double *bound, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		double most = 4 * EPS * fabs((double)ref[i]) + (bound ? 4 * EPS * bound[i] : 0.0) + 1e-36;
-
-		if (y[i] == ref[i] || (isnan(y[i]) && isnan(ref[i])) || fabs((double)y[i] - (double)ref[i]) <= most)
-			continue;
-		ck_abort_msg("%s: %s [%zu] is %.9g, the reference %.9g, off by %.3g of %.3g", way, what, i, (double)y[i],
-			     (double)ref[i], fabs((double)y[i] - (double)ref[i]), most);
-	}
-}
-
-static float *room(size_t n)
-{
-	float *x = calloc(n + 1, sizeof *x);
-
-	ck_assert_ptr_nonnull(x);
-	return x;
-}
 
 /* ---- linear, embed ---- */
 
@@ -183,7 +162,7 @@ static double *linear_bound(const struct linear_case *c)
 	size_t row_bytes = lab_src(c->w, c->dtype, c->N, c->K).row_bytes;
 	enum sk_dtype to = c->how & QUANTISE ? sk_quant_get(c->dtype)->activation : SK_F32;
 	double *bound = calloc((size_t)c->T * (size_t)n_out + 1, sizeof *bound), *x = calloc((size_t)c->K, sizeof *x);
-	float *w = room((size_t)c->K);
+	float *w = lab_room((size_t)c->K);
 
 	ck_assert(bound && x);
 	for (int32_t t = 0; t < c->T; t++) {
@@ -236,8 +215,8 @@ START_TEST(linear_is_the_sum_of_products)
 			c.bias = lab_floats(&r, (size_t)c.N, 2.0f);
 			if (c.how & GLU && c.act == SK_ACT_NONE)
 				c.act = SK_ACT_SILU;
-			ref = room(outs);
-			y = room(outs);
+			ref = lab_room(outs);
+			y = lab_room(outs);
 			bound = linear_bound(&c);
 			ck_assert(linear_run(&ways[0], 1, &c, ref));
 			for (int w = 1; w < ways_len; w++) {
@@ -251,7 +230,7 @@ START_TEST(linear_is_the_sum_of_products)
 					continue;
 				}
 				ck_assert_msg(linear_run(&ways[w], 2, &c, y), "%s does not hold %s", ways[w].name, what);
-				same(ways[w].name, what, y, ref, bound, outs);
+				lab_same(ways[w].name, what, y, ref, bound, outs);
 			}
 			free(c.w);
 			free(c.x);
@@ -443,7 +422,7 @@ static void norm_case(int norm, int32_t T, int32_t D, bool in_place)
 	struct lab_rand r = { (uint64_t)D * 100 + (uint64_t)T };
 	size_t n = (size_t)T * (size_t)D;
 	float *x = lab_floats(&r, n, 5.0f), *wt = lab_floats(&r, (size_t)D, 2.0f), *b = lab_floats(&r, (size_t)D, 2.0f);
-	float *ref = room(n), *y = room(n);
+	float *ref = lab_room(n), *y = lab_room(n);
 	double *bound;
 
 	for (size_t i = 0; i < n; i++)
@@ -458,7 +437,7 @@ static void norm_case(int norm, int32_t T, int32_t D, bool in_place)
 			      .b = norms[norm].b ? vb.data : NULL, .eps = 1e-5f, .kind = norms[norm].kind });
 		lab_get(&lab, &vy, w ? y : ref);
 		if (w)
-			same(ways[w].name, norms[norm].name, y, ref, bound, n);
+			lab_same(ways[w].name, norms[norm].name, y, ref, bound, n);
 		if (!in_place)
 			lab_drop(&lab, &vy);
 		lab_drop(&lab, &vx);
@@ -505,7 +484,7 @@ START_TEST(rope_turns_pairs_by_the_position)
 		int32_t T = some_T[i];
 		size_t n = (size_t)T * (size_t)wide;
 		struct lab_rand r = { (uint64_t)_i };
-		float *x = lab_floats(&r, n, 3.0f), *ref = room(n), *y = room(n);
+		float *x = lab_floats(&r, n, 3.0f), *ref = lab_room(n), *y = lab_room(n);
 		double *bound = malloc((n + 1) * sizeof *bound);
 
 		for (size_t k = 0; k < n; k++)
@@ -520,7 +499,7 @@ START_TEST(rope_turns_pairs_by_the_position)
 			lab.ops->rope(lab.dev, &a);
 			lab_get(&lab, &v, w ? y : ref);
 			if (w)
-				same(ways[w].name, "rope", y, ref, bound, n);
+				lab_same(ways[w].name, "rope", y, ref, bound, n);
 			lab_drop(&lab, &v);
 			lab_drop(&lab, &freq);
 			lab_close(&lab);
@@ -542,7 +521,7 @@ START_TEST(glu_is_an_activation_of_gate_times_up)
 		int32_t T = some_T[i / 2];
 		size_t n = (size_t)T * (size_t)F;
 		struct lab_rand r = { (uint64_t)_i };
-		float *g = lab_floats(&r, n, 12.0f), *u = lab_floats(&r, n, 4.0f), *ref = room(n), *y = room(n);
+		float *g = lab_floats(&r, n, 12.0f), *u = lab_floats(&r, n, 4.0f), *ref = lab_room(n), *y = lab_room(n);
 		double *bound = malloc((n + 1) * sizeof *bound);
 
 		for (size_t k = 0; k + 3 < n; k += 50) {        /* where e^-g is infinite, huge, and nothing */
@@ -560,7 +539,7 @@ START_TEST(glu_is_an_activation_of_gate_times_up)
 			lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy, .act = act });
 			lab_get(&lab, &vy, w ? y : ref);
 			if (w)
-				same(ways[w].name, "glu", y, ref, bound, n);
+				lab_same(ways[w].name, "glu", y, ref, bound, n);
 			lab_drop(&lab, &vg);
 			lab_drop(&lab, &vu);
 			lab_drop(&lab, &vy);
@@ -580,7 +559,7 @@ static float *act_inputs(int32_t n)
 {
 	static const float special[] = { 0.0f, -0.0f, INFINITY, -INFINITY, NAN, FLT_MAX, -FLT_MAX, FLT_MIN, -FLT_MIN, 0x1p-149f,
 					 -0x1p-149f, 13.0f, -13.0f, 14.9f, -14.9f, 15.1f, -15.1f, 88.0f, -88.0f, 104.0f, -104.0f };
-	float *v = room((size_t)n);
+	float *v = lab_room((size_t)n);
 	int32_t at = LEN(special), half = (n - at) / 2;
 
 	memcpy(v, special, sizeof special);
@@ -596,7 +575,7 @@ static void act_run(const struct lab_way *way, enum sk_act act, float *v, int32_
 {
 	struct lab lab = lab_open(way, 1);
 	struct sk_weight_src src = lab_src((unsigned char *)v, SK_F32, n, 1);
-	float *ones = room((size_t)n);
+	float *ones = lab_room((size_t)n);
 	struct sk_view g = lab_put(&lab, v, 1, n, n), one, y = lab_put(&lab, NULL, 1, n, n);
 	struct sk_weight *w = NULL;
 
@@ -623,7 +602,7 @@ START_TEST(an_activation_is_off_by_no_more_than_it_says)
 
 	for (int w = 0; w < ways_len; w++) {
 		int32_t n = lab_is_emulated(&ways[w]) || getenv("SAKER_TEST_FEW") ? 2000 : 200000;
-		float *v = act_inputs(n), *y = room(2 * (size_t)n);
+		float *v = act_inputs(n), *y = lab_room(2 * (size_t)n);
 		double worst = 0.0;
 
 		act_run(&ways[w], act, v, n, y, y + n);
@@ -737,232 +716,11 @@ START_TEST(row_stats_are_the_first_maximum_and_logsumexp)
 				ck_assert_float_eq(max[1][t], max[0][t]);
 			}
 			if (w)
-				same(ways[w].name, "logsumexp", lse[1], lse[0], NULL, (size_t)T);
+				lab_same(ways[w].name, "logsumexp", lse[1], lse[0], NULL, (size_t)T);
 			lab_drop(&lab, &v);
 			lab_close(&lab);
 		}
 		free(x);
-	}
-}
-END_TEST
-
-/* ---- attention ---- */
-
-static const struct lab_heads heads[] = {
-	{ 9, 3, 64, SK_BF16 }, { 9, 3, 64, SK_F32 }, { 4, 4, 32, SK_BF16 }, { 8, 1, 80, SK_BF16 }, { 5, 1, 16, SK_F32 },
-	{ 3, 3, 6, SK_BF16 }, { 3, 3, 6, SK_F32 }, { 21, 1, 24, SK_BF16 }, { 2, 2, 256, SK_BF16 }, { 7, 7, 2, SK_BF16 },
-	{ 14, 2, 18, SK_F32 },
-	/* Falcon-7B, StarCoder, and widths that are no power of two */
-	{ 71, 1, 64, SK_BF16 }, { 48, 1, 128, SK_BF16 }, { 4, 2, 20, SK_F32 }, { 3, 1, 112, SK_BF16 },
-};
-
-/* Past and new tokens of each sequence of a step; ends with { 0, 0 }. */
-static const struct { int32_t past, n; } steps[][5] = {
-	{ { 0, 1 } },
-	{ { 0, 17 }, { 31, 1 } },
-	{ { 255, 1 }, { 256, 1 }, { 14, 2 } },
-	{ { 250, 17 }, { 0, 3 }, { 520, 1 }, { 7, 1 } },
-};
-
-static const struct lab_way_to_attend plainly = { .write = true };
-
-static struct sk_kv *pool_open(struct lab *lab, const struct lab_heads *h)
-{
-	struct sk_kv_spec spec = { .layers = LAB_LAYERS, .kv_heads = h->kv_heads, .head_width = h->head_width, .blocks = 200,
-				   .dtype = h->dtype };
-	struct sk_kv *kv = NULL;
-	struct sk_err err = { 0 };
-
-	ck_assert_msg(lab->b->kv_open(lab->dev, &spec, &kv, &err) == SK_OK, "%s: %s", lab->way->name, err.text);
-	return kv;
-}
-
-static void attend_run(const struct lab_way *way, const struct lab_heads *h, const struct lab_way_to_attend *how, int step,
-		       struct lab_seq *seqs, int32_t n, float **y)
-{
-	struct lab lab = lab_open(way, 2);
-	struct sk_kv *kv = pool_open(&lab, h);
-	struct lab_part parts[5];
-
-	lab_step(&lab, kv, h, parts, 0);                /* empty */
-	for (int32_t i = 0; i < n; i++) {
-		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = 0, .n = steps[step][i].past };
-		lab_step(&lab, kv, h, &parts[i], 1);
-		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = steps[step][i].past, .n = steps[step][i].n, .y = y[i] };
-	}
-	lab_step_as(&lab, kv, h, parts, n, how);
-	lab.b->kv_close(lab.dev, &kv);
-	ck_assert_ptr_null(kv);
-	lab_close(&lab);
-}
-
-/*
- * Values are at most 1. A score is off by 4 eps (sum |q k| scale + |bias|) (|k| <= 1), a weight by twice that, the mean of values
- * again: 1 + 2 * (that sum). `tokens` queries from q on; farthest: how far a key is from a query at most, for ALiBi.
- */
-static void attend_same(const char *way, const char *what, const struct lab_heads *h, const struct lab_way_to_attend *how,
-			const float *q, int32_t tokens, int32_t farthest, const float *y, const float *ref)
-{
-	size_t outs = (size_t)tokens * (size_t)h->heads * (size_t)h->head_width;
-	double *bound = malloc((outs + 1) * sizeof *bound), bias = 0.0;
-
-	ck_assert_ptr_nonnull(bound);
-	if (how->bias != SK_BIAS_NONE)
-		bias = how->bias == SK_BIAS_TABLE ? 3.0 : (double)farthest;
-	for (size_t k = 0; k < outs; k++) {
-		const float *head = q + k / (size_t)h->head_width * (size_t)h->head_width;
-		double sum = 0.0;
-
-		for (int32_t j = 0; j < h->head_width; j++)
-			sum += fabs((double)head[j]);
-		bound[k] = 1.0 + 2.0 * (sum / sqrt((double)h->head_width) + bias);
-	}
-	same(way, what, y, ref, bound, outs);
-	free(bound);
-}
-
-static void attend_case(const struct lab_heads *h, const struct lab_way_to_attend *how, int st)
-{
-	struct lab_seq seqs[5];
-	float *ref[5], *y[5];
-	int32_t n = 0, wide = h->heads * h->head_width;
-	struct lab_rand r = { (uint64_t)wide * 10 + (uint64_t)st };
-
-	for (; n < 5 && steps[st][n].n; n++) {
-		int32_t len = steps[st][n].past + steps[st][n].n, *blocks = lab_blocks(n * 40, 40);
-
-		seqs[n] = lab_seq_make(&r, h, len, blocks);
-		ref[n] = room((size_t)steps[st][n].n * (size_t)wide);
-		y[n] = room((size_t)steps[st][n].n * (size_t)wide);
-		free(blocks);
-	}
-	attend_run(&ways[0], h, how, st, seqs, n, ref);
-	for (int w = 1; w < ways_len; w++) {
-		attend_run(&ways[w], h, how, st, seqs, n, y);
-		for (int32_t i = 0; i < n; i++) {
-			char what[96];
-
-			snprintf(what, sizeof what, "attend heads %d/%d x %d %s, bias %d, step %d, sequence %d", h->heads, h->kv_heads,
-				 h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, st, i);
-			attend_same(ways[w].name, what, h, how, seqs[i].q + (size_t)steps[st][i].past * (size_t)wide, steps[st][i].n,
-				    seqs[i].len, y[i], ref[i]);
-		}
-	}
-	for (int32_t i = 0; i < n; i++) {
-		lab_seq_free(&seqs[i]);
-		free(ref[i]);
-		free(y[i]);
-	}
-}
-
-START_TEST(attention_is_the_weighted_mean_of_the_values)
-{
-	for (int st = 0; st < LEN(steps); st++)
-		attend_case(&heads[_i], &plainly, st);
-}
-END_TEST
-
-/* ---- biases, and what an encoder left ---- */
-
-static const struct {
-	struct lab_heads h;
-	enum sk_bias_kind bias;
-	int32_t reach;
-} biased[] = {
-	{ { 5, 5, 64, SK_BF16 }, SK_BIAS_ALIBI, 0 }, { { 12, 1, 24, SK_F32 }, SK_BIAS_ALIBI, 0 },
-	{ { 71, 1, 64, SK_BF16 }, SK_BIAS_ALIBI_BF16, 0 }, { { 3, 3, 112, SK_F32 }, SK_BIAS_ALIBI_BF16, 0 },
-	{ { 6, 2, 20, SK_F32 }, SK_BIAS_TABLE, 7 }, { { 4, 4, 80, SK_BF16 }, SK_BIAS_TABLE, 300 },
-	{ { 7, 1, 16, SK_F32 }, SK_BIAS_TABLE, 0 }, { { 2, 2, 64, SK_F32 }, SK_BIAS_TABLE, 5000 },
-	{ { 9, 3, 64, SK_BF16 }, SK_BIAS_NONE, 0 },
-};
-
-START_TEST(attention_adds_a_bias_to_its_scores)
-{
-	struct lab_way_to_attend how = { .bias = biased[_i].bias, .reach = biased[_i].reach, .write = true };
-
-	for (int st = 0; st < LEN(steps); st++)
-		attend_case(&biased[_i].h, &how, st);
-}
-END_TEST
-
-/* Keys of each encoder and the queries that look at them: a decoder's, at positions from `from` on; own: the encoder's own. */
-static const struct {
-	bool own, large;                /* large: not emulated */
-	struct { int32_t keys, from, n; } seq[4];
-} crosses[] = {
-	{ true, false, { { 1, 0, 1 }, { 17, 0, 17 }, { 33, 0, 33 } } },
-	{ true, true, { { 300, 0, 300 }, { 540, 0, 540 } } },
-	{ false, false, { { 1, 0, 1 }, { 300, 2, 1 }, { 16, 40, 3 }, { 5, 7, 17 } } },
-	{ false, false, { { 520, 0, 1 } } },
-	{ false, true, { { 513, 100, 300 }, { 256, 0, 17 } } },
-};
-
-static void cross_run(const struct lab_way *way, const struct lab_heads *h, const struct lab_way_to_attend *how, int c,
-		      struct lab_seq *enc, struct lab_seq *dec, int32_t n, float **y)
-{
-	struct lab lab = lab_open(way, 2);
-	struct sk_kv *kv = pool_open(&lab, h);
-	struct lab_part parts[4];
-
-	for (int32_t i = 0; i < n && !crosses[c].own; i++) {
-		parts[i] = (struct lab_part){ .seq = &enc[i], .n = enc[i].len };
-		lab_step(&lab, kv, h, &parts[i], 1);
-	}
-	for (int32_t i = 0; i < n; i++)
-		parts[i] = (struct lab_part){ .seq = crosses[c].own ? &enc[i] : &dec[i], .from = crosses[c].seq[i].from,
-					      .n = crosses[c].seq[i].n, .y = y[i], .cross = &enc[i] };
-	lab_step_as(&lab, kv, h, parts, n, how);
-	lab.b->kv_close(lab.dev, &kv);
-	lab_close(&lab);
-}
-
-static void cross_case(const struct lab_heads *h, const struct lab_way_to_attend *how, int c)
-{
-	struct lab_seq enc[4], dec[4];
-	float *ref[4], *y[4];
-	int32_t n = 0, wide = h->heads * h->head_width;
-	struct lab_rand r = { (uint64_t)wide * 10 + (uint64_t)c };
-
-	for (; n < 4 && crosses[c].seq[n].keys; n++) {
-		int32_t *blocks = lab_blocks(n * 40, 40);
-
-		enc[n] = lab_seq_make(&r, h, crosses[c].seq[n].keys, blocks);
-		dec[n] = lab_seq_make(&r, h, crosses[c].seq[n].from + crosses[c].seq[n].n, blocks);
-		ref[n] = room((size_t)crosses[c].seq[n].n * (size_t)wide);
-		y[n] = room((size_t)crosses[c].seq[n].n * (size_t)wide);
-		free(blocks);
-	}
-	cross_run(&ways[0], h, how, c, enc, dec, n, ref);
-	for (int w = 1; w < ways_len; w++) {
-		if (crosses[c].large && lab_is_emulated(&ways[w]))
-			continue;
-		cross_run(&ways[w], h, how, c, enc, dec, n, y);
-		for (int32_t i = 0; i < n; i++) {
-			const float *q = (crosses[c].own ? enc[i].q : dec[i].q) + (size_t)crosses[c].seq[i].from * (size_t)wide;
-			char what[96];
-
-			snprintf(what, sizeof what, "cross heads %d/%d x %d %s, bias %d, case %d, sequence %d", h->heads, h->kv_heads,
-				 h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, c, i);
-			attend_same(ways[w].name, what, h, how, q, crosses[c].seq[i].n, enc[i].len + dec[i].len, y[i], ref[i]);
-		}
-	}
-	for (int32_t i = 0; i < n; i++) {
-		lab_seq_free(&enc[i]);
-		lab_seq_free(&dec[i]);
-		free(ref[i]);
-		free(y[i]);
-	}
-}
-
-START_TEST(cross_attention_sees_all_that_the_encoder_left)
-{
-	struct lab_way_to_attend how = { .bias = biased[_i].bias, .reach = biased[_i].reach, .cross = true };
-
-	for (int c = 0; c < LEN(crosses); c++) {
-		if (crosses[c].large && biased[_i].h.heads * biased[_i].h.head_width > 400)
-			continue;               /* the reference takes its time */
-		how.write = crosses[c].own;
-		cross_case(&biased[_i].h, &how, c);
 	}
 }
 END_TEST
@@ -975,12 +733,6 @@ START_TEST(every_other_way_is_there_where_the_machine_has_it)
 }
 END_TEST
 
-/* SAKER_TEST_FEW=1: a third of the shapes, for what makes each of them slow. */
-static int few(int shapes)
-{
-	return getenv("SAKER_TEST_FEW") ? (shapes + 2) / 3 : shapes;
-}
-
 int main(void)
 {
 	Suite *s = suite_create("parity");
@@ -991,19 +743,16 @@ int main(void)
 	ways_len = lab_ways(ways);
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, every_other_way_is_there_where_the_machine_has_it);
-	tcase_add_loop_test(c, linear_is_the_sum_of_products, 0, few(LEN(linears)));
+	tcase_add_loop_test(c, linear_is_the_sum_of_products, 0, lab_few(LEN(linears)));
 	tcase_add_test(c, embed_copies_rows_of_the_weight);
 	tcase_add_loop_test(c, embed_adds_the_row_of_the_position, 0, 5);
 	tcase_add_test(c, a_weight_of_thousands_of_sources_has_their_rows_in_order);
-	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, few(LEN(widths)));
-	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, few(LEN(ropes)));
-	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, few(LEN(widths)));
+	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, lab_few(LEN(widths)));
+	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, lab_few(LEN(ropes)));
+	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, lab_few(LEN(widths)));
 	tcase_add_loop_test(c, an_activation_is_off_by_no_more_than_it_says, 0, 4);
 	tcase_add_test(c, rows_are_copied_whole);
-	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, few(LEN(stats)));
-	tcase_add_loop_test(c, attention_is_the_weighted_mean_of_the_values, 0, few(LEN(heads)));
-	tcase_add_loop_test(c, attention_adds_a_bias_to_its_scores, 0, few(LEN(biased)));
-	tcase_add_loop_test(c, cross_attention_sees_all_that_the_encoder_left, 0, few(LEN(biased)));
+	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, lab_few(LEN(stats)));
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

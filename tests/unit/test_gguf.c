@@ -3,37 +3,26 @@
 #include "engine/weights/weights.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/lib/scratch.h"
 #include "tests/lib/tiny_gguf.h"
 
 static char dir[64], path[128];
 
 static void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/sk-gguf-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, "gguf");
 	snprintf(path, sizeof(path), "%s/model.gguf", dir);
 }
 
 static void teardown(void)
 {
-	DIR *d = opendir(dir);
-	const struct dirent *e;
-	char name[384];
-
-	while ((e = readdir(d)) != NULL) {
-		snprintf(name, sizeof(name), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(name);
-	}
-	closedir(d);
-	rmdir(dir);
+	scratch_remove(dir);
 }
 
 /* ---- good files ----------------------------------------------------------------------------------------------- */

@@ -3,12 +3,12 @@
 #include "engine/weights/weights.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/lib/scratch.h"
 #include "tests/lib/tiny_hf.h"
 
 static char dir[64], path[128];
@@ -17,8 +17,7 @@ static void setup(void)
 {
 	char config[128];
 
-	snprintf(dir, sizeof(dir), "/tmp/sk-st-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, "st");
 	snprintf(path, sizeof(path), "%s/model.safetensors", dir);
 	snprintf(config, sizeof(config), "%s/config.json", dir);
 	tiny_save("{}", 2, config);
@@ -26,17 +25,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	DIR *d = opendir(dir);
-	const struct dirent *e;
-	char name[384];
-
-	while ((e = readdir(d)) != NULL) {
-		snprintf(name, sizeof(name), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(name);
-	}
-	closedir(d);
-	rmdir(dir);
+	scratch_remove(dir);
 }
 
 static void save(struct tiny_buf *b)

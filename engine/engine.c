@@ -141,7 +141,9 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->bell < 0)
 		return sk_fail(err, SK_EIO, "eventfd: %s", strerror(errno));
-	st = sk_setup_init(&e->setup, o, err);
+	st = sk_watermark_init(&e->mark, &o->watermark, err);
+	if (st >= 0)
+		st = sk_setup_init(&e->setup, o, err);
 	if (st < 0)
 		return st;
 	e->backend = e->setup.model.backend;
@@ -355,6 +357,24 @@ sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, si
 	sk_status st = text_get(e, &t, err);
 
 	return st < 0 ? st : sk_tokenizer_decode(t, ids, len, skip_special, ret_text, ret_len, err);
+}
+
+sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t text_len, const int32_t *ids, size_t ids_len,
+			   struct sk_detection *ret_d, struct sk_err *err)
+{
+	int32_t *own = NULL;
+	sk_status st = SK_OK;
+
+	if (text && text_len > SK_DETECT_BYTES_MAX)
+		return sk_fail(err, SK_EINVAL, "a text of %zu bytes, the limit is %zu", text_len, SK_DETECT_BYTES_MAX);
+	if (text) {
+		st = sk_engine_tokenize(e, text, text_len, false, false, &own, &ids_len, err);
+		ids = own;
+	}
+	if (st >= 0)
+		st = sk_watermark_find(&e->mark, (int32_t)e->setup.info.vocab, ids, ids_len, ret_d, err);
+	free(own);
+	return st;
 }
 
 const char *sk_engine_chat_template(const struct sk_engine *e)

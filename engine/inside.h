@@ -57,6 +57,7 @@ struct sk_gen {
 	struct sk_sample_params sample;
 	uint32_t prompt_len, max_new, top_max;
 	bool ignore_eos;
+	struct sk_sample_torch *torch;          /* SK_RNG_TORCH: its generator, the sampler's between steps; else NULL */
 	struct sk_logit_bias *bias;             /* what sample.bias points to */
 	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
 	int64_t submitted_us;
@@ -135,6 +136,7 @@ struct sk_engine {
 	struct sk_setup setup;
 	struct sk_model *model;
 	const struct sk_backend *backend;
+	struct sk_watermark mark;
 	uint32_t queue_max;
 	uint64_t load_total;
 	int look_ahead;

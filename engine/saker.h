@@ -22,6 +22,17 @@ struct sk_gen;
 
 /* ---- options ------------------------------------------------------------------------------------------------ */
 
+/*
+ * How texts are marked where a request asks for it, and how marks are looked for (arXiv 2301.10226). All zero is what
+ * text-generation-inference does by itself: gamma 0.5, delta 2, its public hash key.
+ */
+struct sk_watermark_opts {
+	double gamma;                   /* the green share of the vocabulary, above 0 and below 1 */
+	double delta;                   /* added to the scores of green tokens, above 0 */
+	uint64_t hash_key;              /* of the public scheme */
+	const char *key_file;           /* NULL, "": the public scheme. Else the file whose text is the keyed scheme's secret */
+};
+
 /* All zero is the default of everything but `model`. Strings are lent until sk_engine_open returns. */
 struct sk_engine_opts {
 	const char *model;              /* a .gguf file, or a directory that holds one model */
@@ -38,6 +49,7 @@ struct sk_engine_opts {
 	uint32_t top_n_max;             /* 0: 5 */
 	int look_ahead;                 /* depth of planning before commit: 0 or 1; -1: the default (0 on the CPU) */
 	const char *cpu_isa;            /* NULL/"auto", "portable", "avx2", "avx512": for tests and for bug hunts */
+	struct sk_watermark_opts watermark;
 	bool no_step_down;              /* keep all threads although a neighbour is busy (benchmarks) */
 };
 
@@ -171,6 +183,13 @@ const char *sk_engine_chat_template(const struct sk_engine *e);
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
+/*
+ * Whose random numbers draw a token: a function of (seed, sequence, token index), or those of torch's CPU generator, one for
+ * each request, so that a seed gives the draws of text-generation-inference on a CPU. The latter cost two words of a
+ * Mersenne twister for each entry of the vocabulary and token.
+ */
+enum sk_rng { SK_RNG_SAKER, SK_RNG_TORCH };
+
 struct sk_logit_bias { int32_t id; float bias; };       /* added to the score of one token */
 #define SK_LOGIT_BIAS_MAX 1024
 
@@ -196,6 +215,8 @@ struct sk_gen_params {
 	int32_t top_k;                  /* 0: off */
 	float top_p, typical_p;         /* 1: off */
 	float min_p;                    /* 0: off; last of all: least share of the likeliest token's probability */
+	bool watermark;                 /* mark the text: sk_engine_opts.watermark says how */
+	enum sk_rng rng;                /* who draws; 0: saker */
 	uint64_t seed;
 	bool has_seed;                  /* false: a random one is drawn if the request samples */
 	const char *const *stop;        /* stop strings, each not empty */
@@ -314,6 +335,36 @@ void sk_gen_cancel(struct sk_gen *g);
 
 /* Cancels if still running. Any time; reader thread. */
 void sk_gen_close(struct sk_gen **g);
+
+/* ---- watermarks --------------------------------------------------------------------------------------------- */
+
+#define SK_DETECT_TOKENS_MAX 8192       /* half a millisecond each at worst, where the vocabulary has 250,000 */
+#define SK_DETECT_BYTES_MAX ((size_t)1 << 20)
+
+/*
+ * What a text looks like to somebody who knows the scheme. Each token counts once behind the same words; the first one or two
+ * do not count. Texts of people come to a p_value below x with a probability of x at most; in marked ones it is tiny.
+ */
+struct sk_detection {
+	uint32_t tokens, green;
+	double gamma;
+	double z_score;                 /* standard deviations above what chance gives */
+	double p_value;                 /* how likely so many green tokens, or more, are by chance: exact, binomial */
+	bool keyed;
+};
+
+/*
+ * Look for the engine's watermark in a text, or in `ids` when `text` is NULL. Any thread; with the public scheme it may take
+ * seconds on a long text.
+ *   SK_EINVAL   an id that is none, more than SK_DETECT_TOKENS_MAX tokens or SK_DETECT_BYTES_MAX bytes
+ *   SK_ELOADING SK_ENOMEM
+ */
+sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t text_len, const int32_t *ids, size_t ids_len,
+			   struct sk_detection *ret_d, struct sk_err *err);
+
+/* The same without an engine. vocab: sk_info.vocab of the model, which may be more than its tokenizer's. */
+sk_status sk_watermark_detect(const struct sk_watermark_opts *o, uint32_t vocab, const int32_t *ids, size_t len,
+			      struct sk_detection *ret_d, struct sk_err *err);
 
 /* ---- measuring ---------------------------------------------------------------------------------------------- */
 

@@ -312,7 +312,7 @@ static void sample(struct sk_engine *e, const struct step *s)
 		r->in[i] = (struct sk_sample_in){
 			.logits = sk_model_logits(e->model, i), .V = V, .p = &g->sample, .ids = g->ids,
 			.ids_len = (int32_t)(g->prompt_len + g->generated), .prompt_len = (int32_t)g->prompt_len,
-			.index = g->generated, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
+			.index = g->generated, .torch = g->torch, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
 		};
 		r->out[i].top = r->top + (size_t)i * r->top_max;
 		r->out[i].top_max = g->top_max;

@@ -177,6 +177,7 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 	g->top_len = piece(base, &at, g->top_max ? g->max_new : 0, sizeof(*g->top_len));
 	g->top = piece(base, &at, (size_t)g->top_max * g->max_new, sizeof(*g->top));
 	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
+	g->torch = piece(base, &at, p->rng == SK_RNG_TORCH && sk_gen_params_samples(p), sizeof(*g->torch));
 	g->bias = piece(base, &at, p->bias_len, sizeof(*g->bias));
 	return at;
 }
@@ -217,6 +218,7 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
+		.mark = p->watermark ? &e->mark : NULL,
 		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
 		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
 	};

@@ -355,6 +355,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v)
 	p.bias = v->logit_bias.bias.items;
 	p.bias_len = v->logit_bias.bias.len;
 	p.min_p = v->min_p.f;
+	p.watermark = v->watermark.yes;
 	p.top_k = (int32_t)v->top_k.i;
 	if (v->top_p.set)
 		p.top_p = v->top_p.f;
@@ -412,18 +413,6 @@ static struct reply *take_reply(struct sk_request *r, const struct sk_tgi_values
 	return reply;
 }
 
-static void refuse_types(struct sk_request *r, sk_status st, const struct sk_err *err)
-{
-	char text[sizeof err->text + 64];
-
-	if (st != SK_EINVAL) {
-		sk_reply_status(r, st, err);
-		return;
-	}
-	snprintf(text, sizeof text, "Failed to deserialize the JSON body into the target type: %s", err->text);
-	sk_reply_error(r, 422, "validation", text);
-}
-
 void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi_shape shape)
 {
 	uint64_t limits[SK_LIMITS] = { 0 };
@@ -440,7 +429,7 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 
 	st = sk_schema_read(fields, fields_len, body, &v, &r->arena, &err);
 	if (st < 0) {
-		refuse_types(r, st, &err);
+		sk_reply_types(r, st, &err);
 		return;
 	}
 	r->generates = true;

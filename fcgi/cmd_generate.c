@@ -79,6 +79,7 @@ static struct sk_gen_params params_of(const struct sk_flags *f, const struct sk_
 	p.repetition_penalty = (float)f->generate_repetition_penalty;
 	p.frequency_penalty = (float)f->generate_frequency_penalty;
 	p.presence_penalty = (float)f->generate_presence_penalty;
+	p.watermark = f->generate_watermark;
 	p.seed = f->generate_seed;
 	p.has_seed = p.seed != 0;
 	p.ignore_eos = f->generate_ignore_eos;

@@ -3,7 +3,6 @@
  * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece. --decode goes back. The model's
  * weights are not loaded.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,28 +45,13 @@ static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_
 	return SK_OK;
 }
 
-/* Numbers separated by spaces, commas or lines, maybe in brackets, to text. */
 static sk_status decode(const struct sk_text *t, const char *s, const struct sk_flags *f, struct sk_err *err)
 {
-	size_t len = 0, cap = strlen(s) / 2 + 1, text_len = 0;
-	int32_t *ids = calloc(cap, sizeof *ids);
+	size_t len = 0, text_len = 0;
+	int32_t *ids = NULL;
 	char *text = NULL;
-	sk_status st = SK_OK;
+	sk_status st = sk_words_ids(s, &ids, &len, err);
 
-	if (!ids)
-		return sk_fail(err, SK_ENOMEM, "out of memory for %zu ids", cap);
-	while (st == SK_OK && *(s += strspn(s, " \t\r\n,[]"))) {
-		char *end;
-		long id;
-
-		errno = 0;
-		id = strtol(s, &end, 10);
-		if (end == s || errno || id < 0 || id > INT32_MAX)
-			st = sk_fail(err, SK_EINVAL, "\"%.20s\" is no token id", s);
-		else
-			ids[len++] = (int32_t)id;
-		s = end;
-	}
 	if (st == SK_OK)
 		st = sk_tokenizer_decode(t, ids, len, f->tokenize_skip_special, &text, &text_len, err);
 	if (st == SK_OK) {

@@ -72,3 +72,15 @@ void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *er
 	}
 	sk_reply_error(r, 500, "internal", "Internal error");
 }
+
+void sk_reply_types(struct sk_request *r, sk_status st, const struct sk_err *err)
+{
+	char text[sizeof err->text + 64];
+
+	if (st != SK_EINVAL) {
+		sk_reply_status(r, st, err);
+		return;
+	}
+	snprintf(text, sizeof text, "Failed to deserialize the JSON body into the target type: %s", err->text);
+	sk_reply_error(r, 422, "validation", text);
+}

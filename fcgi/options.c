@@ -474,6 +474,7 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 		.look_ahead = (int)o->look_ahead,
 		.cpu_isa = o->cpu_isa,
 		.no_step_down = o->no_step_down,
+		.watermark = { .gamma = o->watermark_gamma, .delta = o->watermark_delta, .key_file = o->watermark_key_file },
 	};
 }
 

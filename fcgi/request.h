@@ -142,6 +142,8 @@ void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
+/* From sk_schema_read()'s: a body of JSON with a member of a wrong type. */
+void sk_reply_types(struct sk_request *r, sk_status st, const struct sk_err *err);
 
 /*
  * Take n permits of MAX_CONCURRENT_REQUESTS, all or none (then 429 is answered and false returned). They stay with the

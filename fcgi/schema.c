@@ -163,6 +163,31 @@ static sk_status read_strs(struct json_object *v, const struct place *at, struct
 	return SK_OK;
 }
 
+static sk_status read_ids(struct json_object *v, const struct place *at, struct sk_field_value *ret,
+			  struct sk_arena *arena, struct sk_err *err)
+{
+	size_t len;
+
+	if (!json_object_is_type(v, json_type_array))
+		return wrong(at, "type", v, "a sequence", err);
+	len = json_object_array_length(v);
+	ret->ids.items = sk_arena_take(arena, len * sizeof *ret->ids.items + 1);
+	if (!ret->ids.items)
+		return sk_fail(err, SK_ENOMEM, "out of memory for %zu ids", len);
+	for (size_t i = 0; i < len; i++) {
+		struct json_object *item = json_object_array_get_idx(v, i);
+		struct place there = { at->field, (int64_t)i };
+
+		if (!json_object_is_type(item, json_type_int))
+			return wrong(&there, "type", item, "a token id", err);
+		if (json_object_get_int64(item) < 0 || json_object_get_int64(item) > INT32_MAX)
+			return wrong(&there, "value", item, "a token id", err);
+		ret->ids.items[i] = (int32_t)json_object_get_int64(item);
+	}
+	ret->ids.len = len;
+	return SK_OK;
+}
+
 /* "50256": digits alone, as a number is written without a sign, and no two spellings of one id. */
 static bool read_id(const char *s, int32_t *ret_id)
 {
@@ -226,6 +251,8 @@ static double measure_u(const struct sk_field_value *v) { return (double)v->u; }
 static double measure_i(const struct sk_field_value *v) { return (double)v->i; }
 static double measure_f(const struct sk_field_value *v) { return (double)v->f; }
 static double measure_strs(const struct sk_field_value *v) { return (double)v->strs.len; }
+static double measure_ids(const struct sk_field_value *v) { return (double)v->ids.len; }
+
 static double measure_bias(const struct sk_field_value *v)
 {
 	double most = 0.0;
@@ -250,6 +277,7 @@ static const struct {
 	[SK_FIELD_U64]  = { "u64",      read_u64,  measure_u },
 	[SK_FIELD_F32]  = { "f32",      read_f32,  measure_f },
 	[SK_FIELD_STRS] = { "string[]", read_strs, measure_strs },
+	[SK_FIELD_IDS]  = { "token id[]", read_ids, measure_ids },
 	[SK_FIELD_BIAS] = { "map of token ids to f32", read_bias, measure_bias },
 	[SK_FIELD_ANY]  = { "any",      read_any,  measure_any },
 };

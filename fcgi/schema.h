@@ -27,6 +27,7 @@ enum sk_field_type {
 	SK_FIELD_U64,
 	SK_FIELD_F32,
 	SK_FIELD_STRS,          /* a list of strings */
+	SK_FIELD_IDS,           /* a list of token ids */
 	SK_FIELD_BIAS,          /* a map of token ids, in decimal, to numbers */
 	SK_FIELD_ANY,           /* only whether it is there */
 	SK_FIELD_TYPES
@@ -44,6 +45,7 @@ struct sk_field_value {
 		float f;
 		struct sk_str str;
 		struct { struct sk_str *items; size_t len; } strs;
+		struct { int32_t *items; size_t len; } ids;
 		struct { struct sk_logit_bias *items; size_t len; } bias;
 	};
 };

@@ -2,7 +2,10 @@
 /* What the commands for people share: their text, from the command line or from standard input, and a quiet log. */
 #include "fcgi/words.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/log.h"
 
@@ -31,4 +34,29 @@ void sk_words_quiet(const struct sk_options *o)
 	int level = sk_log_level_find(o->log_level);
 
 	sk_log_init(level == SK_LOG_INFO ? SK_LOG_WARN : (enum sk_log_level)level, o->json_output);
+}
+
+sk_status sk_words_ids(const char *s, int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
+{
+	size_t len = 0, cap = strlen(s) / 2 + 1;
+	int32_t *ids = calloc(cap, sizeof *ids);
+
+	if (!ids)
+		return sk_fail(err, SK_ENOMEM, "out of memory for %zu ids", cap);
+	while (*(s += strspn(s, " \t\r\n,[]"))) {
+		char *end;
+		long id;
+
+		errno = 0;
+		id = strtol(s, &end, 10);
+		if (end == s || errno || id < 0 || id > INT32_MAX) {
+			free(ids);
+			return sk_fail(err, SK_EINVAL, "\"%.20s\" is no token id", s);
+		}
+		ids[len++] = (int32_t)id;
+		s = end;
+	}
+	*ret_ids = ids;
+	*ret_len = len;
+	return SK_OK;
 }

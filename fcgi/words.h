@@ -2,6 +2,9 @@
 #ifndef SK_FCGI_WORDS_H
 #define SK_FCGI_WORDS_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "engine/base/buf.h"
 #include "fcgi/options.h"
 
@@ -10,6 +13,12 @@
  * `what` names it in messages. SK_EIO, SK_ETOOBIG (over b's ceiling), SK_ENOMEM.
  */
 sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *what, struct sk_err *err);
+
+/*
+ * A text of token ids, separated by spaces, commas or lines, maybe in brackets. *ret_ids is malloc'ed. SK_EINVAL names what is
+ * no id; SK_ENOMEM.
+ */
+sk_status sk_words_ids(const char *s, int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
 
 /* For commands whose output is for people: the log keeps to warnings unless log-level asks for more than its default. */
 void sk_words_quiet(const struct sk_options *o);

@@ -348,6 +348,17 @@ static float *row_own(struct row *r)
 	return r->copy;
 }
 
+static void warp_watermark(struct row *r)
+{
+	const struct sk_watermark *mark = r->in->p->mark;
+	int32_t *list = (int32_t *)r->pairs, n = sk_watermark_green(mark, r->in->ids, r->in->ids_len, r->V, list);
+	float *x = row_own(r);
+
+	for (int32_t i = 0; i < n; i++)
+		x[list[i]] = clamped(x[list[i]], x[list[i]] + mark->delta);
+	r->max = row_max(x, r->V);
+}
+
 static void warp_logit_bias(struct row *r)
 {
 	float *x = row_own(r);
@@ -622,6 +633,39 @@ static int32_t draw(struct row *r, double u)
 	return r->all ? last : r->idx[last];
 }
 
+/*
+ * As TGI on the CPU: the greatest of softmax / exponential noise, a number of noise for every score, cut or not. It takes
+ * 2 * V words of the generator a token, hence the memory of where it stands.
+ */
+static int32_t draw_torch(struct row *r)
+{
+	struct sk_sample_torch *t = r->in->torch;
+	int32_t done = 0, best = r->in->argmax; /* done: scores that have had their noise */
+	float most = -1.0f;
+
+	if (t->next == 0 || t->next != r->in->index) {
+		sk_mt_seed(&t->mt, r->in->p->seed);
+		sk_mt_skip(&t->mt, (uint64_t)r->in->index * (uint64_t)r->V * 2);
+	}
+	t->next = r->in->index + 1;
+	for (int32_t i = 0; i < r->len; i++) {
+		int32_t at = r->all ? i : r->idx[i];
+		float score;
+
+		if (r->e[i] == 0.0f)
+			continue;
+		sk_mt_skip(&t->mt, 2 * (uint64_t)(at - done));
+		done = at + 1;
+		score = (float)(r->e[i] / r->mass) / sk_mt_exponential(&t->mt);
+		if (score > most) {
+			most = score;
+			best = at;
+		}
+	}
+	sk_mt_skip(&t->mt, 2 * (uint64_t)(r->V - done));
+	return best;
+}
+
 static int32_t argmax(const struct row *r)
 {
 	for (int32_t i = 0; i < r->V; i++)
@@ -691,7 +735,10 @@ void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *s
 		if (!r.weighed)
 			weigh_all(&r);
 		log_mass = log(r.mass);
-		out->id = p->draw ? draw(&r, sk_rand_uniform(p->seed, in->seq, in->index)) : argmax(&r);
+		if (!p->draw)
+			out->id = argmax(&r);
+		else
+			out->id = in->torch ? draw_torch(&r) : draw(&r, sk_rand_uniform(p->seed, in->seq, in->index));
 	}
 	out->logprob = logprob_of(&r, r.x[out->id], log_mass);
 	if (p->top_n > 0 && out->top_max > 0)

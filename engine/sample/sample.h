@@ -2,9 +2,10 @@
 /*
  * From logits to a token: rules (warp.def) in TGI's order, then the likeliest or a draw.
  *
- *	logit bias, repetition, frequency and presence penalty, temperature, top-k, top-p, typical-p, min-p, choose
+ *	watermark, logit bias, repetition, frequency and presence penalty, temperature, top-k, top-p, typical-p, min-p, choose
  *
- * A pure function of (logits row, params, history, seed, sequence, index): a row's answer depends on nothing else.
+ * A pure function of (logits row, params, history, seed, sequence, index): a row's answer depends on nothing else. (A
+ * torch generator only remembers where the last draw has left it; from any other place it is made anew.)
  * Any thread, one row a call; scratch is the caller's.
  */
 #ifndef SK_SAMPLE_H
@@ -14,12 +15,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/base/mt.h"
+#include "engine/sample/watermark.h"
 #include "engine/saker.h"
+
+/* Draws as torch on the CPU makes them: its generator, going on from token to token. Zero before the first. */
+struct sk_sample_torch {
+	struct sk_mt mt;
+	uint32_t next;                          /* the index it stands before; 0: not seeded yet */
+};
 
 struct sk_sample_params {
 	bool draw;                              /* sk_gen_params_samples() */
 	float temperature, repetition_penalty, frequency_penalty, presence_penalty, top_p, typical_p, min_p;
 	int32_t top_k;
+	const struct sk_watermark *mark;        /* NULL: none */
 	const struct sk_logit_bias *bias;       /* ids that are none are left out */
 	size_t bias_len;
 	uint32_t top_n;
@@ -35,6 +45,7 @@ struct sk_sample_in {
 	const int32_t *ids;                     /* prompt and generated so far: the penalties' set */
 	int32_t ids_len, prompt_len;
 	uint32_t seq, index;                    /* the draw's counter */
+	struct sk_sample_torch *torch;          /* NULL: saker's own draws. Else it is moved to the place behind this draw */
 	/* From row_stats over the raw logits, so that plain greedy costs nothing more. */
 	int32_t argmax; float max, logsumexp;
 };

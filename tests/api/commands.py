@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""saker generate, tokenize, info and bench on a tiny model: what they print and how they end.
+"""saker generate, tokenize, detect, info and bench on a tiny model: what they print and how they end.
 
   commands.py [--saker PROGRAM] [--mktiny PROGRAM]
 """
@@ -33,6 +33,15 @@ CASES = [
      ["generate", "--model", "MODEL", "--max-new-tokens", "2", "--temperature", "1000", "--seed", "444", "Hello"], "", 0, r"^\n$",
      r"^the model ended at once, without a word\n$"),
     ("generate's help says that no chat template is applied", ["generate", "--help"], "", 0, r"no chat template", r"^$"),
+    ("detect tells what a text looks like", ["detect", "--model", "MODEL", "a text by somebody"], "", 0,
+     r"^tokens     [0-9]+\ngreen      [0-9]+ \([0-9.]+ by chance\)\nscheme     public, gamma 0.5\nz-score    -?[0-9.]+\np-value    [0-9.e-]+\n$", r""),
+    ("detect takes ids, and writes JSON", ["detect", "--model", "MODEL", "--ids", "--json", "[65, 66, 67]"], "", 0,
+     r'^{"scheme":"public","gamma":0.5,"tokens":2,"green_tokens":[0-2],"z_score":[-0-9.]+,"p_value":[0-9.]+}\n$', r""),
+    ("detect takes the settings", ["detect", "--model", "MODEL", "--ids", "--json", "--watermark-gamma", "0.25", "65 66"], "", 0,
+     r'"gamma":0.25', r""),
+    ("detect refuses an id out of range", ["detect", "--model", "MODEL", "--ids", "999999"], "", 2, r"^$", r"token id 999999"),
+    ("detect names a key that is not there", ["detect", "--model", "MODEL", "--watermark-key-file", "/nowhere/key", "a"], "", 66,
+     r"^$", r"/nowhere/key"),
     ("tokenize shows ids and pieces", ["tokenize", "--model", "MODEL", "ab\n"], "", 0,
      r'^( *[0-9]+ ".*"\n)+$', r""),
     ("tokenize reads standard input", ["tokenize", "--model", "MODEL", "--ids"], "abc", 0, r"^[0-9]+( [0-9]+)*\n$", r""),

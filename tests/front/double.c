@@ -348,6 +348,18 @@ sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, si
 	return SK_OK;
 }
 
+/* Every even id is green. */
+sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t text_len, const int32_t *ids, size_t ids_len,
+			   struct sk_detection *ret_d, struct sk_err *err)
+{
+	size_t len = text ? text_len : ids_len;
+
+	*ret_d = (struct sk_detection){ .tokens = (uint32_t)len, .gamma = 0.5, .p_value = 1.0 };
+	for (size_t i = 0; i < len; i++)
+		ret_d->green += (text ? (unsigned char)text[i] : ids[i]) % 2 == 0;
+	return SK_OK;
+}
+
 const char *sk_engine_chat_template(const struct sk_engine *e)
 {
 	return NULL;

@@ -12,6 +12,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/buf.h"
+#include "engine/base/chacha.h"
 #include "engine/base/clock.h"
 #include "engine/base/hash.h"
 #include "engine/base/log.h"
@@ -345,6 +346,23 @@ END_TEST
 
 /* ---- random numbers ----------------------------------------------------------------------------------------- */
 
+/* RFC 8439, section 2.3.2. */
+START_TEST(chacha_gives_the_answer_of_its_specification)
+{
+	static const uint32_t nonce[3] = { 0x09000000, 0x4a000000, 0 }, want[SK_CHACHA_WORDS] = {
+		0xe4e7f110, 0x15593bd1, 0x1fdd0f50, 0xc47120a3, 0xc7f4d1c7, 0x0368c033, 0x9aaa2204, 0x4e6cd4c3,
+		0x466482d2, 0x09aa9f07, 0x05d7c214, 0xa2028bd9, 0xd19c12b5, 0xb94e16de, 0xe883d0cb, 0x4e3c50a2,
+	};
+	uint8_t key[SK_CHACHA_KEY_BYTES];
+	uint32_t got[SK_CHACHA_WORDS];
+
+	for (int i = 0; i < SK_CHACHA_KEY_BYTES; i++)
+		key[i] = (uint8_t)i;
+	sk_chacha_block(key, 1, nonce, got);
+	ck_assert_mem_eq(got, want, sizeof(want));
+}
+END_TEST
+
 /* The known answers that the authors of Philox publish with their library (kat_vectors, philox4x32 10 rounds). */
 static const struct { uint32_t counter[4], key[2], want[4]; } philox_cases[] = {
 	{ { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
@@ -656,6 +674,7 @@ int main(void)
 	tcase_add_test(t, a_table_finds_what_was_put_and_nothing_else);
 	tcase_add_test(t, a_ring_is_full_and_empty_when_it_should_be);
 	tcase_add_test(t, a_ring_carries_items_between_two_threads_in_order_and_whole);
+	tcase_add_test(t, chacha_gives_the_answer_of_its_specification);
 	tcase_add_loop_test(t, philox_gives_the_known_answers, 0, LEN(philox_cases));
 	tcase_add_test(t, uniform_draws_lie_between_zero_and_one_and_depend_on_all_three_numbers);
 	tcase_add_test(t, a_map_shows_the_file_and_names_what_is_wrong);

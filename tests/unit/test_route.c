@@ -75,6 +75,16 @@ void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
 	*ret_meters = (struct sk_meters){ .joined = 1 };
 }
 
+sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t text_len, const int32_t *ids, size_t ids_len,
+			   struct sk_detection *ret_d, struct sk_err *err)
+{
+	if (ids_len > 3)
+		return sk_fail(err, SK_EINVAL, "token id 9 is not one of the vocabulary of 8");
+	*ret_d = (struct sk_detection){ .tokens = (uint32_t)(text ? text_len : ids_len), .green = 2, .gamma = 0.25, .z_score = -0.5,
+					.p_value = 0.125, .keyed = text != NULL };
+	return SK_OK;
+}
+
 void sk_gen_cancel(struct sk_gen *g)
 {
 	g->cancelled = true;
@@ -253,8 +263,21 @@ static const struct { const char *name, *method, *path, *type, *body; int status
 	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2}}", 422,
 	  "{\"error\":\"Input validation error: `best_of` > 1 is not supported yet. Given: 2\","
 	  "\"error_type\":\"validation\"}" },
-	{ "watermark", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"watermark\":true}}", 422,
-	  "{\"error\":\"Input validation error: `watermark` is not supported yet\",\"error_type\":\"validation\"}" },
+	{ "a watermark in a text", "POST", "/watermark/detect", JSON, "{\"inputs\":\"abcd\"}", 200,
+	  "{\"scheme\":\"keyed\",\"gamma\":0.25,\"tokens\":4,\"green_tokens\":2,\"z_score\":-0.5,\"p_value\":0.125}" },
+	{ "a watermark in ids", "POST", "/watermark/detect", JSON, "{\"ids\":[1,2,3]}", 200,
+	  "{\"scheme\":\"public\",\"gamma\":0.25,\"tokens\":3,\"green_tokens\":2,\"z_score\":-0.5,\"p_value\":0.125}" },
+	{ "a watermark in nothing", "POST", "/watermark/detect", JSON, "{}", 422,
+	  "{\"error\":\"Input validation error: one of `inputs` and `ids` must be given\",\"error_type\":\"validation\"}" },
+	{ "a watermark in two things", "POST", "/watermark/detect", JSON, "{\"inputs\":\"a\",\"ids\":[1]}", 422,
+	  "{\"error\":\"Input validation error: only one of `inputs` and `ids` can be given\",\"error_type\":\"validation\"}" },
+	{ "a watermark in an empty text", "POST", "/watermark/detect", JSON, "{\"inputs\":\"\"}", 422,
+	  "{\"error\":\"Input validation error: `inputs` has 1 to 1048576 bytes. Given: 0\",\"error_type\":\"validation\"}" },
+	{ "a watermark in a negative id", "POST", "/watermark/detect", JSON, "{\"ids\":[1,-1]}", 422,
+	  "{\"error\":\"Failed to deserialize the JSON body into the target type: ids[1]: invalid value: integer `-1`, "
+	  "expected a token id\",\"error_type\":\"validation\"}" },
+	{ "a watermark in an id that is none", "POST", "/watermark/detect", JSON, "{\"ids\":[1,2,3,9]}", 422,
+	  "{\"error\":\"Input validation error: token id 9 is not one of the vocabulary of 8\",\"error_type\":\"validation\"}" },
 	{ "an empty stop string", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"stop\":[\"\"]}}", 422,
 	  "{\"error\":\"Input validation error: `stop` sequences cannot be empty\",\"error_type\":\"validation\"}" },
 	{ "what only the limits know", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"truncate\":101}}",
@@ -486,21 +509,21 @@ START_TEST(parameters_reach_the_engine)
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\",\"parameters\":{\"temperature\":0.5,"
 	    "\"repetition_penalty\":1.5,\"frequency_penalty\":-1,\"top_k\":3,\"top_p\":0.25,\"typical_p\":0.75,"
 	    "\"do_sample\":true,\"max_new_tokens\":7,\"seed\":9,\"stop\":[\"x\",\"yz\"],\"truncate\":5,"
-	    "\"top_n_tokens\":2,\"decoder_input_details\":true,\"ignore_eos\":true,\"best_of\":1,\"watermark\":false,"
+	    "\"top_n_tokens\":2,\"decoder_input_details\":true,\"ignore_eos\":true,\"best_of\":1,\"watermark\":true,"
 	    "\"presence_penalty\":0.5,\"min_p\":0.125,\"logit_bias\":{\"7\":-3,\"9\":1.5},"
 	    "\"grammar\":null,\"adapter_id\":null}}");
 	ck_assert_int_eq(w.r.status, 200);
 	ck_assert_str_eq(w.engine.prompt, "abc");
 	ck_assert(p->temperature == 0.5f && p->repetition_penalty == 1.5f && p->frequency_penalty == -1.0f);
 	ck_assert(p->top_k == 3 && p->top_p == 0.25f && p->typical_p == 0.75f && p->do_sample);
-	ck_assert(p->presence_penalty == 0.5f && p->min_p == 0.125f && p->bias_len == 2);
+	ck_assert(p->presence_penalty == 0.5f && p->min_p == 0.125f && p->bias_len == 2 && p->watermark);
 	ck_assert(p->max_new_tokens == 7 && p->has_seed && p->seed == 9 && p->truncate == 5);
 	ck_assert(p->top_n_tokens == 2 && p->prompt_logprobs && p->ignore_eos && p->n == 1);
 	ck_assert(p->stop_len == 2 && p->stop_bytes[0] == 1 && p->stop_bytes[1] == 2 && !p->no_special);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
 	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
 	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
-	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0);
+	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0 && !p->watermark);
 	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
 	world_fini(&w);
 }

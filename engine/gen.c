@@ -171,10 +171,8 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	ev->token.index = index;
 	ev->token.last = last;
 	event_token(g, &ev->token.t, g->ids[g->prompt_len + index], g->logprob[index]);
-	sk_detok_push(text, &g->reader_detok, ev->token.t.id, &g->text);
-	/* Nothing comes that could finish a character: its replacement is this token's. A stop string ends before it. */
-	if (last && g->reason != SK_FINISH_STOP)
-		sk_detok_end(&g->reader_detok, &g->text);
+	/* Behind the last nothing comes that could finish a character: its replacement is this token's. */
+	sk_text_window_push(text, &g->window, g->ids, (size_t)g->prompt_len + index + 1, last, &g->text);
 	own = g->text.len;
 	if (g->top) {
 		ev->token.top_len = g->top_len[index];
@@ -193,7 +191,7 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generated)
 {
 	ev->type = SK_EVENT_FINISH;
-	sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, true, &g->text);
+	sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->text);
 	if (g->stop_bytes > 0 && g->text_cut < g->text.len)
 		g->text.len = g->text_cut;
 	ev->finish.reason = g->reason;

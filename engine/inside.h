@@ -97,7 +97,7 @@ struct sk_gen {
 	uint32_t read;
 	bool end_read, closed;
 	void *user;
-	struct sk_detok reader_detok;
+	struct sk_text_window window;
 	struct sk_buf text;                     /* what the last event points to */
 	struct sk_event_token *tokens;          /* [top_max or prompt_len] */
 };

@@ -215,6 +215,7 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
+	sk_text_window_begin(&g->window, len);
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,

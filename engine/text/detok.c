@@ -151,3 +151,43 @@ sk_status sk_text_decode_rest(const struct sk_text *t, const int32_t *ids, size_
 {
 	return decode(t, ids, len, skip_special, true, b);
 }
+
+/* ---- two offsets ---- */
+
+void sk_text_window_begin(struct sk_text_window *w, size_t prompt_len)
+{
+	w->prefix = prompt_len > SK_WINDOW_BEFORE ? prompt_len - SK_WINDOW_BEFORE : 0;
+	w->read = prompt_len;
+}
+
+sk_status sk_text_window_push(const struct sk_text *t, struct sk_text_window *w, const int32_t *ids, size_t len, bool last,
+			      struct sk_buf *b)
+{
+	const int32_t *from = ids + w->prefix;
+	size_t at = b->len, chars, skip = 0;
+	sk_status st = sk_text_decode(t, from, w->read - w->prefix, false, b);
+	uint32_t cp;
+
+	if (st < 0)
+		return st;
+	/* Characters, not bytes, are counted: a decoder may make another text of the same tokens once more of them are there. */
+	chars = sk_utf8_count(b->data + at, b->len - at);
+	b->len = at;
+	st = sk_text_decode(t, from, len - w->prefix, false, b);
+	if (st < 0)
+		return st;
+	while (chars > 0 && at + skip < b->len) {
+		skip += (size_t)sk_utf8_next(b->data + at + skip, b->len - at - skip, &cp);
+		chars--;
+	}
+	if (!last && len - w->prefix <= SK_WINDOW_MAX &&
+	    (at + skip == b->len || (b->len - at >= 3 && memcmp(b->data + b->len - 3, REPLACEMENT, 3) == 0))) {
+		b->len = at;
+		return SK_OK;
+	}
+	memmove(b->data + at, b->data + at + skip, b->len - at - skip);
+	b->len -= skip;
+	w->prefix = w->read;
+	w->read = len;
+	return SK_OK;
+}

@@ -91,6 +91,20 @@ void sk_detok_continue(const struct sk_text *t, struct sk_detok *d);
 sk_status sk_text_decode_rest(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, struct sk_buf *b);
 
 /*
+ * What a token adds to a text that others have begun, by text-generation-inference's two offsets: of ids[prefix .. read) and
+ * ids[prefix .. len) decoded, the characters by which the latter is longer; nothing (they come with a later token) while it ends
+ * in U+FFFD, as an unfinished character does, unless `last`, or after SK_WINDOW_MAX tokens. Then prefix = read, read = len.
+ * A blank at the first token's beginning stays so, and what a decoder makes of neighbours is seen. Begin with
+ * sk_text_window_begin(); len grows by one or more each time. The text is appended to b.
+ */
+#define SK_WINDOW_BEFORE	5       /* tokens of the prompt that the first window holds */
+#define SK_WINDOW_MAX		256     /* beyond, decoding all of it anew for each token would cost too much */
+struct sk_text_window { size_t prefix, read; };
+void sk_text_window_begin(struct sk_text_window *w, size_t prompt_len);
+sk_status sk_text_window_push(const struct sk_text *t, struct sk_text_window *w, const int32_t *ids, size_t len, bool last,
+			      struct sk_buf *b);
+
+/*
  * Stop strings, matched exactly at byte level in the generated text, across token borders.
  * At most 16 strings of 1 to 4096 bytes, else SK_EINVAL: they are a client's.
  */

@@ -354,6 +354,17 @@ static bool stop_feed(struct sk_engine *e, struct sk_gen *g, int32_t id, bool sp
 	return hit;
 }
 
+/* The same by text-generation-inference's rule: special tokens are text, nothing is held back, nothing is cut. */
+static bool stop_feed_end(struct sk_engine *e, struct sk_gen *g, int32_t id)
+{
+	struct sk_buf *b = &e->room.piece;
+
+	sk_buf_clear(b);
+	sk_detok_push(atomic_load(&e->text), &g->detok, id, b);
+	g->released = g->generated;
+	return sk_stop_feed_end(g->stop, b->data, b->len);
+}
+
 /* One new token. true: it was the last. */
 static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_sample_out *out, int64_t now)
 {
@@ -370,7 +381,9 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 		g->top_len[at] = (uint16_t)out->top_len;
 		memcpy(&g->top[(size_t)at * g->top_max], out->top, out->top_len * sizeof(*out->top));
 	}
-	if (g->stop)
+	if (g->stop && g->tgi_text)
+		stop = stop_feed_end(e, g, out->id);
+	else if (g->stop)
 		stop = stop_feed(e, g, out->id, !e->setup.keep_special && sk_text_is_special(text, out->id));
 	else
 		g->released = g->generated;

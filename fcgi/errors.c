@@ -33,21 +33,36 @@ static const struct {
 
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text)
 {
-	bool event = r->stream && r->status;
+	bool begun = r->stream && r->status, event = begun || r->late_errors;
 
 	r->error_type = error_type;
-	if (!event)
+	if (!begun)
 		sk_buf_clear(&r->out);
-	sk_buf_adds(&r->out, event ? "data: {\"error\":" : "{\"error\":");
+	sk_buf_addf(&r->out, "%s{\"error\":", event ? sk_request_dialect(r)->frame : "");
 	sk_json_add_str(&r->out, text, strlen(text));
 	sk_buf_adds(&r->out, ",\"error_type\":");
 	sk_json_add_str(&r->out, error_type, strlen(error_type));
 	sk_buf_adds(&r->out, event ? "}\n\n" : "}");
-	if (event)
+	if (begun)
 		return;
+	if (event) {
+		sk_reply_stream_headers(r);
+		sk_reply_out(r, 200, "text/event-stream");
+		return;
+	}
 	if (status == 429 || status == 503)
 		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, status, "application/json");
+}
+
+void sk_reply_unreadable(struct sk_request *r, int status, const char *error_type, const char *text)
+{
+	if (!sk_request_dialect(r)->plain_errors) {
+		sk_reply_error(r, status, error_type, text);
+		return;
+	}
+	r->error_type = error_type;
+	sk_reply(r, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err)

@@ -28,6 +28,13 @@ bool sk_request_permits(struct sk_request *r, int n)
 	return true;
 }
 
+void sk_reply_stream_headers(struct sk_request *r)
+{
+	/* nginx reads the second one and stops buffering, whatever its configuration says. */
+	sk_reply_header(r, "cache-control", "no-cache");
+	sk_reply_header(r, "x-accel-buffering", "no");
+}
+
 void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
 			 const struct sk_render *render, void *render_state)
 {
@@ -39,7 +46,6 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 		return;
 	r->render = render;
 	r->render_state = render_state;
-	r->max_new_tokens = p->max_new_tokens;
 	if (r->front->options->log_prompts && p->prompt)
 		r->prompt = sk_arena_strndup(&r->arena, p->prompt, p->prompt_len < PROMPT_MAX ? p->prompt_len : PROMPT_MAX);
 	st = sk_engine_submit(r->front->engine, p, &gen, &err);
@@ -49,12 +55,11 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 		return;
 	}
 	r->gen = gen;
+	r->max_new_tokens = sk_gen_max_new_tokens(gen);
 	r->submitted_us = sk_now_us();
 	if (!stream)
 		return;
-	/* nginx reads the second one and stops buffering, whatever its configuration says. */
-	sk_reply_header(r, "cache-control", "no-cache");
-	sk_reply_header(r, "x-accel-buffering", "no");
+	sk_reply_stream_headers(r);
 	r->stream = true;
 	r->status = 200;
 	r->reply_type = "text/event-stream";

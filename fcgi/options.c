@@ -20,6 +20,7 @@
 #include "engine/base/log.h"
 #include "fcgi/commands.h"
 #include "fcgi/conf.h"
+#include "fcgi/dialect.h"
 
 #define CONF_DEFAULT "/etc/saker/saker.conf"
 
@@ -138,6 +139,8 @@ static sk_status string_check(const struct row *row, const char *where, const ch
 	if (strcmp(row->flag, "socket-mode") == 0 && (strspn(text, "01234567") != strlen(text) ||
 						      strlen(text) < 3 || strlen(text) > 4 || strtol(text, NULL, 8) > 0777))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no mode: octal, 000 to 0777", where, text);
+	if (strcmp(row->flag, "compat") == 0 && !sk_dialect_find(text))
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no dialect: saker, tgi-3 or tgi-0.9.3", where, text);
 	if (strcmp(row->flag, "path-prefix") == 0 && *text &&
 	    (*text != '/' || text[strlen(text) - 1] == '/' || strpbrk(text, "?#% \t")))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no prefix of paths: it begins with a slash, does not end with one, "
@@ -373,9 +376,11 @@ static sk_status target_read(struct target *t, int *argc, char **argv, struct sk
 	if (st < 0)
 		return st;
 	st = env_read(t, err);
-	if (st < 0)
-		return st;
-	return argv_read(t, argc, argv, err);
+	if (st == SK_OK)
+		st = argv_read(t, argc, argv, err);
+	if (st == SK_OK && t->o->payload_limit == 0)
+		t->o->payload_limit = sk_dialect_find(t->o->compat)->payload_limit;
+	return st;
 }
 
 sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, struct sk_err *err)

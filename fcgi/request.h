@@ -19,6 +19,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/buf.h"
 #include "engine/saker.h"
+#include "fcgi/dialect.h"
 #include "fcgi/options.h"
 
 struct sk_keys;
@@ -33,6 +34,7 @@ struct sk_route;
  */
 struct sk_front {
 	const struct sk_options *_Atomic options;
+	const struct sk_dialect *dialect;       /* NULL: saker's */
 	struct sk_engine *engine;
 	_Atomic int permits;
 	_Atomic bool draining;
@@ -91,6 +93,7 @@ struct sk_request {
 	/* the answer, set by sk_reply*() and sk_request_generate() */
 	int status;                             /* 0: not answered yet */
 	bool stream;                            /* SSE: head at once, then r->out as it grows */
+	bool late_errors;                       /* a stream to be: an error is 200 and an event (sk_dialect.late_errors) */
 	bool head_only;                         /* HEAD */
 	struct sk_buf headers;                  /* further header lines, "Name: value\r\n" each */
 	const char *reply_type;                 /* Content-Type, or NULL */
@@ -132,14 +135,24 @@ const char *sk_request_param(const struct sk_request *r, const char *name);
  */
 sk_status sk_request_begin(struct sk_request *r, struct sk_err *err);
 
+/* Never NULL. */
+static inline const struct sk_dialect *sk_request_dialect(const struct sk_request *r)
+{
+	return r->front->dialect ? r->front->dialect : &sk_dialect_saker;
+}
+
 /* Answer now. type may be NULL (no body then). */
 void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len);
 /* As above, with what is already in r->out. */
 void sk_reply_out(struct sk_request *r, int status, const char *type);
+/* What keeps a stream from being buffered on its way. (generate.c) */
+void sk_reply_stream_headers(struct sk_request *r);
 void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 
 /* An error in JSON: {"error": text, "error_type": type}. In a stream that has begun: one SSE event instead. (errors.c) */
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
+/* A body that cannot be read: as above, or in text/plain where the dialect has it so. */
+void sk_reply_unreadable(struct sk_request *r, int status, const char *error_type, const char *text);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
 

@@ -144,12 +144,12 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 	if (r->body_too_large) {
 		snprintf(text, sizeof text, "The request body is larger than the limit of %llu bytes",
 			 (unsigned long long)r->front->options->payload_limit);
-		sk_reply_error(r, 413, "payload_too_large", text);
+		sk_reply_unreadable(r, 413, "payload_too_large", text);
 		return;
 	}
 	if (!sk_content_type_is_json(r->content_type)) {
-		sk_reply_error(r, 415, "unsupported_media_type",
-			       "Expected request with `Content-Type: application/json`");
+		sk_reply_unreadable(r, 415, "unsupported_media_type",
+				    "Expected request with `Content-Type: application/json`");
 		return;
 	}
 	switch (sk_json_parse(r->body, r->body_len, &body, &err)) {
@@ -162,7 +162,7 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 		return;
 	default:
 		snprintf(text, sizeof text, "Failed to parse the request body as JSON: %s", err.text);
-		sk_reply_error(r, 400, "invalid_json", text);
+		sk_reply_unreadable(r, 400, "invalid_json", text);
 		return;
 	}
 }
@@ -196,10 +196,32 @@ static void answer_unauthorized(struct sk_request *r)
 {
 	bool sent = key_sent(r) != NULL;
 
+	if (sk_request_dialect(r)->bare_unauthorized) {
+		r->error_type = "unauthorized";
+		sk_reply(r, 401, NULL, "", 0);
+		return;
+	}
 	sk_reply_header(r, "www-authenticate", sent ? "Bearer realm=\"saker\", error=\"invalid_token\"" :
 			"Bearer realm=\"saker\"");
 	sk_reply_error(r, 401, "unauthorized", sent ? "This API key is not known" :
 		       "An API key is needed: Authorization: Bearer KEY");
+}
+
+/* Nobody answers here: 404, or 405 with the methods that would do. */
+static void answer_nowhere(struct sk_request *r, bool path_known)
+{
+	int status = path_known ? 405 : 404;
+	const char *type = path_known ? "method_not_allowed" : "not_found";
+
+	if (path_known)
+		add_allow(r, "allow");
+	if (!sk_request_dialect(r)->bare_errors) {
+		sk_reply_error(r, status, type, path_known ? "This path does not answer to this method" :
+			       "There is nothing at this path");
+		return;
+	}
+	r->error_type = type;
+	sk_reply(r, status, NULL, "", 0);
 }
 
 void sk_route(struct sk_request *r)
@@ -217,11 +239,8 @@ void sk_route(struct sk_request *r)
 		route->run(r, NULL);
 	} else if (path_known && !strcmp(r->method, "OPTIONS")) {
 		answer_options(r);
-	} else if (path_known) {
-		add_allow(r, "allow");
-		sk_reply_error(r, 405, "method_not_allowed", "This path does not answer to this method");
 	} else {
-		sk_reply_error(r, 404, "not_found", "There is nothing at this path");
+		answer_nowhere(r, path_known);
 	}
 }
 

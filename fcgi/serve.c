@@ -62,7 +62,7 @@ static sk_status metrics_open(struct sk_front *f, struct sk_err *err)
 
 sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
 {
-	struct sk_front front = { .options = o };
+	struct sk_front front = { .options = o, .dialect = sk_dialect_find(o->compat) };
 	struct sk_engine_opts eo;
 	struct sk_workers *workers = NULL;
 	struct sk_loop *loop = NULL;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints saker.1, saker.conf.5, saker-metrics.7 or an example saker.conf from the tables that the program itself is made from.
+ * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's table of dialects, from the tables that the
+ * program itself is made from.
  *
- *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf
+ *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects
  */
 #include <ctype.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
+#include "fcgi/dialect.h"
 
 static const struct setting {
 	const char *type, *flag, *env, *def, *arg, *help;
@@ -249,11 +253,49 @@ static void saker_conf(void)
 	}
 }
 
+/* ---- the README's table of dialects: one printer a type of dialects.def ---- */
+
+static void cell_bool(bool yes)
+{
+	printf(" %s |", yes ? "yes" : "no");
+}
+
+static void cell_text(const char *text)
+{
+	if (text)
+		printf(" `\"%s\"` |", text);
+	else
+		printf(" none |");
+}
+
+static void cell_u64(uint64_t n)
+{
+	printf(" %" PRIu64 " |", n);
+}
+
+/* The one enum among them: bits of enum sk_knows. */
+static void cell_knows(enum sk_knows knows)
+{
+	printf(" %s |", knows == SK_KNOWS_SAKER ? "all" : knows == SK_KNOWS_TGI_3 ? "3.3.7's" : "0.9.3's");
+}
+
+#define CELL(type, value) \
+	_Generic((type){ 0 }, bool: cell_bool, const char *: cell_text, enum sk_knows: cell_knows, default: cell_u64)(value)
+
+static void dialects(void)
+{
+	printf("| | `saker` | `tgi-3` | `tgi-0.9.3` |\n| --- | --- | --- | --- |\n");
+#define SK_DIALECT(type, field, saker, tgi3, tgi09, doc) \
+	printf("| %s |", doc); CELL(type, saker); CELL(type, tgi3); CELL(type, tgi09); putchar('\n');
+#include "fcgi/dialects.def"
+#undef SK_DIALECT
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*print)(void); } pages[] = {
 		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 },
-		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf },
+		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf }, { "dialects", dialects },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -261,6 +303,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
-	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf\n");
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects\n");
 	return EXIT_FAILURE;
 }

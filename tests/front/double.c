@@ -463,6 +463,11 @@ uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
 	return g->prompt_tokens;
 }
 
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->max;
+}
+
 /* The text of token i into g->text, at its end. */
 static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 {

@@ -121,6 +121,9 @@ static const struct { const char *line, *left; int64_t threads; uint64_t payload
 	{ "--payload-limit 2K", "", 0, 2048, false },
 	{ "--payload-limit=3g", "", 0, UINT64_C(3) << 30, false },
 	{ "--payload-limit 5", "", 0, 5, false },
+	{ "--compat tgi-3", "", 0, 2000000, false },
+	{ "--compat=tgi-0.9.3", "", 0, 2 << 20, false },
+	{ "--payload-limit 7 --compat=tgi-0.9.3", "", 0, 7, false },
 	{ "--threads 1 --threads 2", "", 2, 16 << 20, false },
 	{ "- -- --threads 2", "- --threads 2", 0, 16 << 20, false },
 };
@@ -153,7 +156,7 @@ static const struct { const char *line, *want; } bad[] = {
 	{ "--threads -1", "--threads: -1 is too small, the least is 0" },
 	{ "--threads 99999999999999999999999", "too large, the limit is 1024" },
 	{ "--look-ahead -2", "the least is -1" },
-	{ "--payload-limit 0", "--payload-limit: 0 is too small, the least is 1" },
+	{ "--compat tgi-2", "--compat: \"tgi-2\" is no dialect: saker, tgi-3 or tgi-0.9.3" },
 	{ "--payload-limit -5", "is no number" },
 	{ "--payload-limit 99999999999G", "too large" },
 	{ "--json-output=maybe", "\"maybe\" is neither true nor false" },

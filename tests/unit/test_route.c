@@ -75,6 +75,11 @@ void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
 	*ret_meters = (struct sk_meters){ .joined = 1 };
 }
 
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->params.max_new_tokens;
+}
+
 void sk_gen_cancel(struct sk_gen *g)
 {
 	g->cancelled = true;

@@ -171,6 +171,9 @@ const char *sk_engine_chat_template(const struct sk_engine *e);
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
+struct sk_logit_bias { int32_t id; float bias; };       /* added to the score of one token */
+#define SK_LOGIT_BIAS_MAX 1024
+
 /*
  * One request. SK_GEN_PARAMS_INIT gives "unset" values. Pointers are lent until submit returns.
  * Ranges are the caller's business (fcgi validates with TGI's texts); submit checks what needs the model.
@@ -186,9 +189,13 @@ struct sk_gen_params {
 	bool do_sample;
 	float temperature;              /* 1: off */
 	float repetition_penalty;       /* 1: off */
-	float frequency_penalty;        /* 0: off */
+	float frequency_penalty;        /* 0: off; this and the next are OpenAI's: they look at the answer alone */
+	float presence_penalty;         /* 0: off */
+	const struct sk_logit_bias *bias;       /* of distinct ids, SK_LOGIT_BIAS_MAX at most; before all penalties */
+	size_t bias_len;
 	int32_t top_k;                  /* 0: off */
 	float top_p, typical_p;         /* 1: off */
+	float min_p;                    /* 0: off; last of all: least share of the likeliest token's probability */
 	uint64_t seed;
 	bool has_seed;                  /* false: a random one is drawn if the request samples */
 	const char *const *stop;        /* stop strings, each not empty */

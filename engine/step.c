@@ -294,11 +294,6 @@ static void sample_one(void *arg, int32_t i, int worker)
 	sk_sample(&r->in[r->work[i]], &r->out[r->work[i]], r->scratch + (size_t)worker * r->scratch_bytes);
 }
 
-static bool is_plain(const struct sk_sample_params *p)
-{
-	return !p->draw && p->top_n == 0 && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f;
-}
-
 /* Statistics of all rows; then the rows that need more, in parallel when they are several. */
 static void sample(struct sk_engine *e, const struct step *s)
 {
@@ -312,7 +307,7 @@ static void sample(struct sk_engine *e, const struct step *s)
 		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
 
 		r->out[i] = (struct sk_sample_out){ .id = r->argmax[i], .logprob = r->max[i] - r->logsumexp[i] };
-		if (is_plain(&g->sample))
+		if (sk_sample_is_plain(&g->sample))
 			continue;
 		r->in[i] = (struct sk_sample_in){
 			.logits = sk_model_logits(e->model, i), .V = V, .p = &g->sample, .ids = g->ids,

@@ -19,7 +19,8 @@
 
 bool sk_gen_params_samples(const struct sk_gen_params *p)
 {
-	return p->do_sample || p->temperature != 1.0f || p->top_k != 0 || p->top_p < 1.0f || p->typical_p < 1.0f;
+	return p->do_sample || p->temperature != 1.0f || p->top_k != 0 || p->top_p < 1.0f || p->typical_p < 1.0f ||
+	       p->min_p > 0.0f;
 }
 
 /* ---- checks ---- */
@@ -54,6 +55,12 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 	if (p->truncate > i->input_tokens_max)
 		return sk_fail(err, SK_EINVAL, "`truncate` must be strictly positive and less than %u. Given: %u",
 			       i->input_tokens_max, p->truncate);
+	if (p->bias_len > SK_LOGIT_BIAS_MAX)
+		return sk_fail(err, SK_EINVAL, "`logit_bias` supports up to %d tokens. Given: %zu", SK_LOGIT_BIAS_MAX, p->bias_len);
+	for (size_t k = 0; k < p->bias_len; k++)
+		if (p->bias[k].id < 0 || (uint32_t)p->bias[k].id >= i->vocab)
+			return sk_fail(err, SK_EINVAL, "`logit_bias` names token %d, the vocabulary has %u", (int)p->bias[k].id,
+				       i->vocab);
 	return SK_OK;
 }
 
@@ -174,6 +181,7 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 	g->top_len = piece(base, &at, g->top_max ? g->max_new : 0, sizeof(*g->top_len));
 	g->top = piece(base, &at, (size_t)g->top_max * g->max_new, sizeof(*g->top));
 	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
+	g->bias = piece(base, &at, p->bias_len, sizeof(*g->bias));
 	return at;
 }
 
@@ -205,6 +213,8 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 		return st;
 	}
 	memcpy(g->ids, ids, len * sizeof(*ids));
+	if (p->bias_len)
+		memcpy(g->bias, p->bias, p->bias_len * sizeof(*p->bias));
 	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
@@ -212,7 +222,8 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
-		.top_p = p->top_p, .typical_p = p->typical_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
+		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
+		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
 	};
 	if (g->sample.draw && !p->has_seed)
 		g->sample.seed = sk_rand_seed();

@@ -365,6 +365,10 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struc
 	if (v->repetition_penalty.set)
 		p.repetition_penalty = v->repetition_penalty.f;
 	p.frequency_penalty = v->frequency_penalty.f;
+	p.presence_penalty = v->presence_penalty.f;
+	p.bias = v->logit_bias.bias.items;
+	p.bias_len = v->logit_bias.bias.len;
+	p.min_p = v->min_p.f;
 	p.top_k = (int32_t)v->top_k.i;
 	if (v->top_p.set)
 		p.top_p = v->top_p.f;

@@ -15,6 +15,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
+#include "engine/saker.h"
 
 struct json_object;
 
@@ -26,6 +27,7 @@ enum sk_field_type {
 	SK_FIELD_U64,
 	SK_FIELD_F32,
 	SK_FIELD_STRS,          /* a list of strings */
+	SK_FIELD_BIAS,          /* a map of token ids, in decimal, to numbers */
 	SK_FIELD_ANY,           /* only whether it is there */
 	SK_FIELD_TYPES
 };
@@ -42,13 +44,17 @@ struct sk_field_value {
 		float f;
 		struct sk_str str;
 		struct { struct sk_str *items; size_t len; } strs;
+		struct { struct sk_logit_bias *items; size_t len; } bias;
 	};
 };
 
 /* Upper ends of ranges that settings decide; the caller gives their values. */
 enum sk_limit { SK_LIMIT_NONE, SK_LIMIT_STOP, SK_LIMIT_TOP_N, SK_LIMIT_INPUT, SK_LIMITS };
 
-/* What a field's number is compared with: the value itself, bytes of a string, items of a list, 0 or 1 of a bool. */
+/*
+ * What a field's number is compared with: the value itself, bytes of a string, items of a list, 0 or 1 of a bool, the largest
+ * number of a map without its sign.
+ */
 enum sk_range_flags {
 	SK_RANGE_OPEN_MIN = 1,  /* min itself is refused */
 	SK_RANGE_OPEN_MAX = 2,

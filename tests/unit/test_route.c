@@ -492,17 +492,20 @@ START_TEST(parameters_reach_the_engine)
 	    "\"repetition_penalty\":1.5,\"frequency_penalty\":-1,\"top_k\":3,\"top_p\":0.25,\"typical_p\":0.75,"
 	    "\"do_sample\":true,\"max_new_tokens\":7,\"seed\":9,\"stop\":[\"x\",\"yz\"],\"truncate\":5,"
 	    "\"top_n_tokens\":2,\"decoder_input_details\":true,\"ignore_eos\":true,\"best_of\":1,\"watermark\":false,"
+	    "\"presence_penalty\":0.5,\"min_p\":0.125,\"logit_bias\":{\"7\":-3,\"9\":1.5},"
 	    "\"grammar\":null,\"adapter_id\":null}}");
 	ck_assert_int_eq(w.r.status, 200);
 	ck_assert_str_eq(w.engine.prompt, "abc");
 	ck_assert(p->temperature == 0.5f && p->repetition_penalty == 1.5f && p->frequency_penalty == -1.0f);
 	ck_assert(p->top_k == 3 && p->top_p == 0.25f && p->typical_p == 0.75f && p->do_sample);
+	ck_assert(p->presence_penalty == 0.5f && p->min_p == 0.125f && p->bias_len == 2);
 	ck_assert(p->max_new_tokens == 7 && p->has_seed && p->seed == 9 && p->truncate == 5);
 	ck_assert(p->top_n_tokens == 2 && p->prompt_logprobs && p->ignore_eos && p->n == 1);
 	ck_assert(p->stop_len == 2 && p->stop_bytes[0] == 1 && p->stop_bytes[1] == 2 && !p->no_special);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
 	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
 	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
+	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0);
 	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
 	world_fini(&w);
 }

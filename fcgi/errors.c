@@ -5,6 +5,7 @@
  * Texts and types are TGI's where TGI has the case; its Python client tells exceptions apart by error_type first and by
  * status second.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,6 +49,14 @@ void sk_reply_error(struct sk_request *r, int status, const char *error_type, co
 	if (status == 429 || status == 503)
 		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, status, "application/json");
+}
+
+void sk_reply_deadline(struct sk_request *r)
+{
+	char text[96];
+
+	snprintf(text, sizeof text, "Deadline exceeded: the answer was not complete within %" PRId64 " ms", r->timeout_ms);
+	sk_reply_error(r, 504, "deadline", text);
 }
 
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err)

@@ -280,7 +280,7 @@ static void on_timers(struct sk_loop *l, struct sk_err *err)
 		else if (t == &l->fresh_timer)
 			l->fresh_over = true;
 		else
-			sk_conn_timeout(sk_conn_of_timer(t), now);
+			sk_conn_timeout(t, now);
 	}
 }
 

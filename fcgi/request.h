@@ -86,6 +86,7 @@ struct sk_request {
 	const char *body;
 	size_t body_len;
 	bool body_too_large;                    /* over PAYLOAD_LIMIT: body is empty, answer 413 */
+	int64_t timeout_ms, deadline_us;        /* set by sk_request_deadline(); 0: none */
 	const char **params;                    /* FastCGI parameters: name, value, name, value, ..., NULL */
 
 	/* the answer, set by sk_reply*() and sk_request_generate() */
@@ -99,7 +100,7 @@ struct sk_request {
 	struct sk_gen *gen;
 	const struct sk_render *render;
 	void *render_state;
-	bool gen_ended;                         /* FINISH or FAIL was rendered */
+	bool gen_ended;                         /* FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
@@ -116,6 +117,7 @@ struct sk_request {
 	int key;                                /* slot of its API key, or SK_KEY_NONE */
 	enum sk_request_state state;
 	bool cancelled;                         /* by DELETE /requests/ID; read by a renderer too */
+	bool late;                              /* the deadline ended its generation */
 	bool streaming;                         /* counted among the open streams */
 	size_t bytes_in;                        /* of the body */
 	uint64_t bytes_out;                     /* head and body, as far as they were written */
@@ -132,6 +134,13 @@ const char *sk_request_param(const struct sk_request *r, const char *name);
  */
 sk_status sk_request_begin(struct sk_request *r, struct sk_err *err);
 
+/*
+ * How long the client waits, from headers (x-request-timeout in seconds, x-saker-deadline-ms; the shorter of both), else from the
+ * setting request-timeout-ms, never more than max-request-timeout-ms. It counts from arrived_us. (deadline.c)
+ *   SK_EINVAL  a header that is no time: its name, value and limits are in err
+ */
+sk_status sk_request_deadline(struct sk_request *r, struct sk_err *err);
+
 /* Answer now. type may be NULL (no body then). */
 void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len);
 /* As above, with what is already in r->out. */
@@ -140,6 +149,8 @@ void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 
 /* An error in JSON: {"error": text, "error_type": type}. In a stream that has begun: one SSE event instead. (errors.c) */
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
+/* 504: timeout_ms are over. (errors.c) */
+void sk_reply_deadline(struct sk_request *r);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
 

@@ -139,6 +139,12 @@ void sk_watch_event(struct sk_request *r, const struct sk_event *ev)
 	}
 }
 
+void sk_watch_late(struct sk_request *r)
+{
+	r->late = true;
+	r->state = SK_REQUEST_ENDING;
+}
+
 void sk_watch_sent(struct sk_request *r, size_t bytes)
 {
 	r->bytes_out += bytes;
@@ -152,7 +158,7 @@ static const char *failure_of(const char *error_type)
 {
 	static const struct { const char *type, *err; } rows[] = {
 		{ "overloaded", "overloaded" }, { "validation", "validation" }, { "generation", "generation" },
-		{ "incomplete_generation", "incomplete" }, { "internal", "generation" },
+		{ "incomplete_generation", "incomplete" }, { "internal", "generation" }, { "deadline", "incomplete" },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -180,7 +186,7 @@ static void count_generation(struct sk_request *r, bool whole)
 {
 	struct sk_metrics *m = r->front->metrics;
 	const char *err = !whole ? "dropped" : r->error_type ? failure_of(r->error_type) : NULL;
-	const char *by = !whole ? "client" : r->cancelled ? "api" : "drain";
+	const char *by = r->late ? "deadline" : !whole ? "client" : r->cancelled ? "api" : "drain";
 
 	count_key(r, SK_M_KEY_GENERATED, r->outcome.generated_tokens);
 	if (!err) {
@@ -216,7 +222,7 @@ static enum sk_log_level level_of(const struct sk_request *r)
 	return r->status >= 500 ? SK_LOG_WARN : SK_LOG_INFO;
 }
 
-struct line { struct sk_log_field f[28]; size_t len; };
+struct line { struct sk_log_field f[29]; size_t len; };
 
 static void put_str(struct line *l, const char *name, const char *s, size_t max)
 {
@@ -293,6 +299,8 @@ static void write_line(const struct sk_request *r, enum sk_watch_how how)
 	put_str(&l, "client", r->client, NAME_MAX_LOGGED);
 	put_str(&l, "user", sk_request_param(r, "REMOTE_USER"), NAME_MAX_LOGGED);
 	put_str(&l, "key", sk_keys_name(r->front->keys, r->key), NAME_MAX_LOGGED);
+	if (r->timeout_ms)
+		put_int(&l, "timeout_ms", r->timeout_ms);
 	put_int(&l, "bytes_in", (int64_t)r->bytes_in);
 	put_int(&l, "bytes_out", (int64_t)r->bytes_out);
 	put_ms(&l, "total_ms", now - r->arrived_us);

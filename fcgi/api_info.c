@@ -53,7 +53,6 @@ void sk_api_health(struct sk_request *r, struct json_object *body)
 	sk_buf_adds(&r->out, "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\",");
 	add_progress(r, state, &stats);
 	sk_buf_addc(&r->out, '}');
-	sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, 503, "application/json");
 }
 
@@ -76,8 +75,6 @@ void sk_api_readyz(struct sk_request *r, struct json_object *body)
 	sk_buf_addc(&r->out, '{');
 	add_progress(r, state, &stats);
 	sk_buf_addc(&r->out, '}');
-	if (state != SK_STATE_READY)
-		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, state == SK_STATE_READY ? 200 : 503, "application/json");
 }
 

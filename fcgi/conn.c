@@ -234,6 +234,8 @@ static sk_status write_reply(struct sk_conn *c)
 	if (!c->writer.begun) {
 		if (r->out.failed && !r->stream)
 			sk_reply_error(r, 500, "internal", "the answer is too large");
+		if (r->status == 429 || r->status == 503)
+			sk_watch_retry(r);
 		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
 		if (r->stream)
 			sk_buf_adds(&c->head, ": ok\n\n");
@@ -309,7 +311,11 @@ static void begin_answer(struct sk_conn *c)
 
 void sk_conn_worked(struct sk_conn *c)
 {
+	int64_t now = sk_now_us();
+
 	c->loop->working--;
+	sk_meter_did(&c->loop->front->backlog.workers, 1, now);
+	sk_meter_end(&c->loop->front->backlog.workers, now);
 	/* What the answer needs of the body was copied: other bodies may have its room while this one is answered. */
 	c->req.body = "";
 	c->req.body_len = 0;
@@ -374,6 +380,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		begin_answer(c);
 	} else {
 		l->working++;
+		sk_meter_begin(&l->front->backlog.workers, r->arrived_us);
 	}
 	return SK_OK;
 }

@@ -19,6 +19,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/buf.h"
 #include "engine/saker.h"
+#include "fcgi/backlog.h"
 #include "fcgi/options.h"
 
 struct sk_keys;
@@ -39,6 +40,7 @@ struct sk_front {
 	/* owner: loop */
 	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
 	struct sk_metrics *metrics;             /* may be NULL */
+	struct sk_backlog backlog;
 	struct sk_request *requests;            /* all that have begun and not ended, the youngest first */
 };
 
@@ -118,6 +120,10 @@ struct sk_request {
 	enum sk_request_state state;
 	bool cancelled;                         /* by DELETE /requests/ID; read by a renderer too */
 	bool late;                              /* the deadline ended its generation */
+	bool unworked;                          /* refused before it came to a worker */
+	bool under_way;                         /* its generation counts in front->backlog, with `owed` tokens to come */
+	int64_t owed;
+	int64_t wait_us;                        /* when it came: how long until it would begin; a guess */
 	bool streaming;                         /* counted among the open streams */
 	size_t bytes_in;                        /* of the body */
 	uint64_t bytes_out;                     /* head and body, as far as they were written */
@@ -149,6 +155,8 @@ void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 
 /* An error in JSON: {"error": text, "error_type": type}. In a stream that has begun: one SSE event instead. (errors.c) */
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
+/* 503: wait_us is longer than timeout_ms, so it is not begun. (errors.c) */
+void sk_reply_hopeless(struct sk_request *r);
 /* 504: timeout_ms are over. (errors.c) */
 void sk_reply_deadline(struct sk_request *r);
 /* From an engine's status, by the one table in errors.c. */

@@ -204,7 +204,10 @@ static void answer_unauthorized(struct sk_request *r)
 		       "An API key is needed: Authorization: Bearer KEY");
 }
 
-/* Whether there is time left to generate anything. What waited for a worker until its deadline is not worth parsing. */
+/*
+ * Whether there is time left to generate anything. What waited for a worker until its deadline is not worth parsing, and where
+ * even half of the expected wait is too long, the client learns at once that it should ask later or elsewhere.
+ */
 static bool in_time(struct sk_request *r)
 {
 	struct sk_err err = { 0 };
@@ -213,10 +216,13 @@ static bool in_time(struct sk_request *r)
 		sk_reply_error(r, 400, "invalid_header", err.text);
 		return false;
 	}
-	if (!r->deadline_us || sk_now_us() < r->deadline_us)
+	if (!r->deadline_us || (sk_now_us() < r->deadline_us && r->arrived_us + r->wait_us / 2 <= r->deadline_us))
 		return true;
 	r->generates = true;
-	sk_reply_deadline(r);
+	if (sk_now_us() < r->deadline_us)
+		sk_reply_hopeless(r);
+	else
+		sk_reply_deadline(r);
 	return false;
 }
 

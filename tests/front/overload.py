@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """More requests than there are places: deadlines, refusals and when to come again, shares of clients."""
-import json, os, sys, time
+import json, os, re, select, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -99,7 +99,112 @@ def deadlines_race_with_everything(argv):
         expect(samples(srv), **{"saker_permits_used": 0, "saker_open_streams": 0})
 
 
-TESTS = [a_request_ends_at_its_deadline, a_deadline_counts_while_a_worker_is_awaited, settings_bound_every_deadline,
+# ---- when to come again ----------------------------------------------------------------------------------------------
+
+def retry(answer, *statuses):
+    assert answer[0] in statuses and re.fullmatch("[1-9][0-9]?", answer[1]["retry-after"]), answer[:2]
+    assert 1 <= int(answer[1]["retry-after"]) <= 60
+    return int(answer[1]["retry-after"])
+
+
+def who_is_refused_comes_when_there_is_a_place(argv):
+    """Two places, 20 tokens of 50 a second each, so five places a second: 100 who are refused at once come over 20 seconds."""
+    double_only(argv)
+    with Server(argv, flags=["--max-concurrent-requests", "2"], env={"SAKER_DOUBLE_RATE": 50}) as srv:
+        for _ in range(3):
+            for p in [start(srv, gen(20)) for _ in range(2)]:
+                assert p.answer()[0] == 200
+        held = [start(srv, gen(20, "@silent")) for _ in range(2)]
+        wait_for("all places are taken", lambda: samples(srv)["saker_permits_used"] == 2)
+        told = [retry(ask(srv, "POST", "/generate", gen(20)), 429) for _ in range(100)]
+        assert told[0] == 1 and max(told) >= 10, told
+        assert max(told.count(s) for s in told) <= 20, told
+        # A health check is told the state alone, and takes nobody's second.
+        assert ask(srv, "GET", "/health")[0] == 200
+        for p in held:
+            p.s.close()
+
+
+def start(srv, body, **headers):
+    p = Peer(srv.path)
+    p.send(request("POST", "/generate", body, more=[header(k, v) for k, v in headers.items()]))
+    return p
+
+
+def while_loading_the_progress_says_when(argv):
+    double_only(argv)
+    with Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 30000}, ready=False) as srv:
+        told = []
+        for _ in range(3):
+            seen = len(told)
+            wait_for("some time goes by", lambda: json.loads(ask(srv, "GET", "/readyz")[2])["done"] >= 20 * (seen + 1))
+            told.append(retry(ask(srv, "POST", "/generate", gen(3)), 503))
+            health = retry(ask(srv, "GET", "/health"), 503)
+            assert abs(health - told[-1]) <= 1, (health, told)
+        assert all(25 <= t <= 31 for t in told) and told[0] >= told[-1], told
+
+
+def while_draining_the_work_left_says_when(argv):
+    double_only(argv)
+    with Server(argv, env={"SAKER_DOUBLE_RATE": 50, "SAKER_DOUBLE_LOAD_MS": 1000}) as srv:
+        p = start(srv, gen(400))
+        wait_for("tokens come", lambda: samples(srv)["saker_generated_tokens_total"] >= 30)
+        srv.term()
+        wait_for("it drains", lambda: "draining" in srv.log())
+        # 370 tokens at 50 a second, and a second of loading.
+        told = retry(fcgi(srv.path, "POST", "/generate", gen(3)), 503)
+        assert 4 <= told <= 12, told
+        p.s.close()
+        assert srv.code() == 0
+
+
+def readable(peers):
+    poll, by_fd = select.poll(), {p.s.fileno(): p for p in peers}
+    for fd in by_fd:
+        poll.register(fd, select.POLLIN)
+    return [by_fd[fd] for fd, _ in poll.poll(0)]
+
+
+def a_full_worker_queue_says_when(argv):
+    double_only(argv)
+    with Server(argv, flags=["--workers", "1", "--max-concurrent-requests", "5000"], env={"SAKER_DOUBLE_SUBMIT_MS": 50}) as srv:
+        for _ in range(4):
+            assert ask(srv, "POST", "/generate", gen(1))[0] == 200
+        peers = [start(srv, gen(1)) for _ in range(1300)]
+        wait_for("some are refused", lambda: samples(srv)['saker_refusals_total{reason="overloaded"}'] >= 100)
+        told = [retry(a, 429) for a in (p.answer() for p in readable(peers)) if a[0] != 200]
+        # 20 of them a second find room, or fewer on a machine that is busy.
+        assert len(told) >= 100 and max(told) >= 4 and max(told.count(s) for s in told) <= 40, told
+        for p in peers:
+            p.s.close()
+        srv.p.kill()            # a minute of submits is left
+        srv.p.wait()
+        srv.p.returncode = 0
+
+
+def who_cannot_begin_in_time_is_refused_at_once(argv):
+    """One place in the batch, one second a request, ten before: with two seconds to wait there is no hope, with sixty there is."""
+    double_only(argv)
+    with Server(argv, flags=["--max-concurrent-requests", "100"],
+                env={"SAKER_DOUBLE_RATE": 50, "SAKER_DOUBLE_BATCH": 1}) as srv:
+        assert ask(srv, "POST", "/generate", gen(50), x_saker_deadline_ms="60000")[0] == 200
+        peers = [start(srv, gen(50)) for _ in range(11)]
+        wait_for("ten wait", lambda: samples(srv)["tgi_queue_size"] == 10)
+        before, begun = samples(srv), time.monotonic()
+        a = ask(srv, "POST", "/generate", gen(50), x_saker_deadline_ms="2000")
+        assert time.monotonic() - begun < 1.9, "it was told at once"
+        told = json.loads(a[2])
+        assert told["error_type"] == "deadline" and "the deadline is 2000 ms" in told["error"], told
+        assert 4 <= retry(a, 503) <= 20, a[1]
+        expect(deltas(samples(srv), before), **{'saker_refusals_total{reason="deadline"}': 1})
+        p = start(srv, gen(50), x_saker_deadline_ms="60000")
+        wait_for("it is let in", lambda: samples(srv)["saker_permits_used"] >= 11 and len(srv.trace("submit")) == 13)
+        for q in peers + [p]:
+            q.s.close()
+
+
+TESTS = [who_is_refused_comes_when_there_is_a_place, while_loading_the_progress_says_when, while_draining_the_work_left_says_when,
+         a_full_worker_queue_says_when, who_cannot_begin_in_time_is_refused_at_once, a_request_ends_at_its_deadline, a_deadline_counts_while_a_worker_is_awaited, settings_bound_every_deadline,
          a_wrong_deadline_is_told, deadlines_race_with_everything]
 
 if __name__ == "__main__":

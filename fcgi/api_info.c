@@ -57,7 +57,6 @@ void sk_api_health(struct sk_request *r, struct json_object *body)
 		add_progress(r, state, &stats);
 	}
 	sk_buf_addc(&r->out, '}');
-	sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, 503, "application/json");
 }
 
@@ -80,8 +79,6 @@ void sk_api_readyz(struct sk_request *r, struct json_object *body)
 	sk_buf_addc(&r->out, '{');
 	add_progress(r, state, &stats);
 	sk_buf_addc(&r->out, '}');
-	if (state != SK_STATE_READY)
-		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, state == SK_STATE_READY ? 200 : 503, "application/json");
 }
 

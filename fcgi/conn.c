@@ -28,10 +28,7 @@
 #define ARENA_BYTES_MAX ((size_t)512 << 20)
 #define OUT_HIGH_BYTES 16384u           /* more events are rendered only when less than this waits to be written */
 
-struct sk_conn *sk_conn_of_timer(struct sk_timer *t)
-{
-	return (struct sk_conn *)((char *)t - offsetof(struct sk_conn, timer));
-}
+enum { TIMER_STATE, TIMER_DEADLINE };    /* sk_timer.kind */
 
 struct sk_conn *sk_conn_of_source(struct sk_source *s)
 {
@@ -72,12 +69,14 @@ sk_status sk_conn_open(struct sk_loop *l, int fd)
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
 	struct sk_conn *c;
 
-	if (sk_timers_reserve(&l->timers, (uint32_t)l->conns_len + 16) < 0)
+	if (sk_timers_reserve(&l->timers, ((uint32_t)l->conns_len + 16) * 2) < 0)
 		return SK_ENOMEM;
 	c = calloc(1, sizeof *c);
 	if (!c)
 		return SK_ENOMEM;
 	c->source.kind = SK_SOURCE_CONN;
+	c->timer.kind = TIMER_STATE;
+	c->deadline.kind = TIMER_DEADLINE;
 	c->loop = l;
 	c->fd = fd;
 	ev.data.ptr = &c->source;
@@ -107,6 +106,7 @@ static void request_fini(struct sk_conn *c)
 	struct sk_request *r = &c->req;
 
 	sk_watch_fini(r);
+	sk_timer_clear(&c->loop->timers, &c->deadline);
 	if (r->gen)
 		sk_gen_close(&r->gen);
 	if (r->permits)
@@ -234,6 +234,8 @@ static sk_status write_reply(struct sk_conn *c)
 	if (!c->writer.begun) {
 		if (r->out.failed && !r->stream)
 			sk_reply_error(r, 500, "internal", "the answer is too large");
+		if (r->status == 429 || r->status == 503)
+			sk_watch_retry(r);
 		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
 		if (r->stream)
 			sk_buf_adds(&c->head, ": ok\n\n");
@@ -302,12 +304,18 @@ static void begin_answer(struct sk_conn *c)
 		sk_gen_set_user(r->gen, c);
 	if (r->gen && r->cancelled)
 		sk_gen_cancel(r->gen);
+	if (r->gen && r->deadline_us)
+		sk_timer_set(&c->loop->timers, &c->deadline, r->deadline_us);
 	sk_conn_advance(c);
 }
 
 void sk_conn_worked(struct sk_conn *c)
 {
+	int64_t now = sk_now_us();
+
 	c->loop->working--;
+	sk_meter_did(&c->loop->front->backlog.workers, 1, now);
+	sk_meter_end(&c->loop->front->backlog.workers, now);
 	/* What the answer needs of the body was copied: other bodies may have its room while this one is answered. */
 	c->req.body = "";
 	c->req.body_len = 0;
@@ -372,6 +380,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		begin_answer(c);
 	} else {
 		l->working++;
+		sk_meter_begin(&l->front->backlog.workers, r->arrived_us);
 	}
 	return SK_OK;
 }
@@ -454,13 +463,29 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 	}
 }
 
-void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
+/*
+ * The client waits no longer. What it has got stays; the engine is not waited for: it gives the blocks back within a step, and
+ * a step may be long.
+ */
+static void deadline_passed(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+
+	pump(c);                        /* perhaps the last token has just come */
+	if (r->gen) {
+		sk_watch_late(r);
+		sk_reply_deadline(r);
+		r->gen_ended = true;
+		sk_gen_close(&r->gen);
+	}
+	sk_conn_advance(c);
+}
+
+static void timer_passed(struct sk_conn *c, int64_t now_us)
 {
 	const struct sk_options *o = c->loop->front->options;
 	struct sk_request *r = &c->req;
 
-	if (c->buried || c->gone)
-		return;
 	if (c->state == SK_CONN_READING) {
 		sk_log(SK_LOG_DEBUG, "connection closed: no complete request within %d ms", (int)o->read_timeout_ms);
 		hang_up(c, SK_WATCH_LEFT);
@@ -472,6 +497,20 @@ void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
 			sk_buf_adds(&r->out, ":\n\n");
 		sk_conn_advance(c);
 	}
+}
+
+void sk_conn_timeout(struct sk_timer *t, int64_t now_us)
+{
+	bool deadline = t->kind == TIMER_DEADLINE;
+	size_t offset = deadline ? offsetof(struct sk_conn, deadline) : offsetof(struct sk_conn, timer);
+	struct sk_conn *c = (struct sk_conn *)((char *)t - offset);
+
+	if (c->buried || c->gone)
+		return;
+	if (deadline)
+		deadline_passed(c);
+	else
+		timer_passed(c, now_us);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */

@@ -136,6 +136,7 @@ static void begin_drain(struct sk_loop *l)
 	sk_notify("STOPPING=1\nSTATUS=draining, %d requests running", l->active);
 	atomic_store(&l->front->draining, true);
 	l->draining = true;
+	l->front->backlog.stops_us = sk_now_us() + (int64_t)timeout_ms * 1000;
 	if (l->serve->own_socket) {
 		sk_engine_refuse(l->front->engine);
 	} else {
@@ -244,6 +245,7 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 	}
 	if (!l->ready) {
 		l->ready = true;
+		l->front->backlog.ready_us = now;
 		sk_log(SK_LOG_INFO, "ready");
 		sk_notify("READY=1\nSTATUS=ready");
 		if (l->serve->ready)
@@ -280,7 +282,7 @@ static void on_timers(struct sk_loop *l, struct sk_err *err)
 		else if (t == &l->fresh_timer)
 			l->fresh_over = true;
 		else
-			sk_conn_timeout(sk_conn_of_timer(t), now);
+			sk_conn_timeout(t, now);
 	}
 }
 

@@ -19,6 +19,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/buf.h"
 #include "engine/saker.h"
+#include "fcgi/backlog.h"
 #include "fcgi/dialect.h"
 #include "fcgi/options.h"
 
@@ -41,6 +42,7 @@ struct sk_front {
 	/* owner: loop */
 	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
 	struct sk_metrics *metrics;             /* may be NULL */
+	struct sk_backlog backlog;
 	struct sk_request *requests;            /* all that have begun and not ended, the youngest first */
 };
 
@@ -88,6 +90,7 @@ struct sk_request {
 	const char *body;
 	size_t body_len;
 	bool body_too_large;                    /* over PAYLOAD_LIMIT: body is empty, answer 413 */
+	int64_t timeout_ms, deadline_us;        /* set by sk_request_deadline(); 0: none */
 	const char **params;                    /* FastCGI parameters: name, value, name, value, ..., NULL */
 
 	/* the answer, set by sk_reply*() and sk_request_generate() */
@@ -102,7 +105,7 @@ struct sk_request {
 	struct sk_gen *gen;
 	const struct sk_render *render;
 	void *render_state;
-	bool gen_ended;                         /* FINISH or FAIL was rendered */
+	bool gen_ended;                         /* FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
@@ -119,6 +122,11 @@ struct sk_request {
 	int key;                                /* slot of its API key, or SK_KEY_NONE */
 	enum sk_request_state state;
 	bool cancelled;                         /* by DELETE /requests/ID; read by a renderer too */
+	bool late;                              /* the deadline ended its generation */
+	bool unworked;                          /* refused before it came to a worker */
+	bool under_way;                         /* its generation counts in front->backlog, with `owed` tokens to come */
+	int64_t owed;
+	int64_t wait_us;                        /* when it came: how long until it would begin; a guess */
 	bool streaming;                         /* counted among the open streams */
 	size_t bytes_in;                        /* of the body */
 	uint64_t bytes_out;                     /* head and body, as far as they were written */
@@ -141,6 +149,13 @@ static inline const struct sk_dialect *sk_request_dialect(const struct sk_reques
 	return r->front->dialect ? r->front->dialect : &sk_dialect_saker;
 }
 
+/*
+ * How long the client waits, from headers (x-request-timeout in seconds, x-saker-deadline-ms; the shorter of both), else from the
+ * setting request-timeout-ms, never more than max-request-timeout-ms. It counts from arrived_us. (deadline.c)
+ *   SK_EINVAL  a header that is no time: its name, value and limits are in err
+ */
+sk_status sk_request_deadline(struct sk_request *r, struct sk_err *err);
+
 /* Answer now. type may be NULL (no body then). */
 void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len);
 /* As above, with what is already in r->out. */
@@ -153,6 +168,10 @@ void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
 /* A body that cannot be read: as above, or in text/plain where the dialect has it so. */
 void sk_reply_unreadable(struct sk_request *r, int status, const char *error_type, const char *text);
+/* 503: wait_us is longer than timeout_ms, so it is not begun. (errors.c) */
+void sk_reply_hopeless(struct sk_request *r);
+/* 504: timeout_ms are over. (errors.c) */
+void sk_reply_deadline(struct sk_request *r);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/base/clock.h"
 #include "fcgi/json.h"
 #include "fcgi/keys.h"
 #include "fcgi/request.h"
@@ -128,7 +129,8 @@ static void answer_options(struct sk_request *r)
 {
 	if (sk_request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD")) {
 		sk_reply_header(r, "access-control-allow-methods", "GET,POST,DELETE");
-		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id");
+		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id,"
+				"x-request-timeout,x-saker-deadline-ms");
 	}
 	add_allow(r, "allow");
 	sk_reply(r, 200, NULL, "", 0);
@@ -224,6 +226,28 @@ static void answer_nowhere(struct sk_request *r, bool path_known)
 	sk_reply(r, status, NULL, "", 0);
 }
 
+/*
+ * Whether there is time left to generate anything. What waited for a worker until its deadline is not worth parsing, and where
+ * even half of the expected wait is too long, the client learns at once that it should ask later or elsewhere.
+ */
+static bool in_time(struct sk_request *r)
+{
+	struct sk_err err = { 0 };
+
+	if (sk_request_deadline(r, &err) < 0) {
+		sk_reply_error(r, 400, "invalid_header", err.text);
+		return false;
+	}
+	if (!r->deadline_us || (sk_now_us() < r->deadline_us && r->arrived_us + r->wait_us / 2 <= r->deadline_us))
+		return true;
+	r->generates = true;
+	if (sk_now_us() < r->deadline_us)
+		sk_reply_hopeless(r);
+	else
+		sk_reply_deadline(r);
+	return false;
+}
+
 void sk_route(struct sk_request *r)
 {
 	const struct sk_route *route = r->route;
@@ -233,6 +257,8 @@ void sk_route(struct sk_request *r)
 		sk_route_find(r->method, r->path, &path_known);
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
+	if (route && (route->flags & SK_ROUTE_GENERATE) && !in_time(r))
+		return;
 	if (route && (route->flags & SK_ROUTE_JSON)) {
 		run_json(r, route);
 	} else if (route) {

@@ -33,6 +33,8 @@ struct sk_engine_opts {
 	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */
 	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
+	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
+	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
 	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
 	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
 	uint32_t top_n_max;             /* 0: 5 */

@@ -28,6 +28,14 @@ static const struct setting {
 	{ NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 },
 };
 
+static const struct foreign { const char *flag, *env, *why; int refused; } foreigns[] = {
+#define SK_FOREIGN(flag, env, arg, why) { flag, env, why, 0 },
+#define SK_FOREIGN_NOT(flag, env, arg, why) { flag, env, why, 1 },
+#include "fcgi/foreign.def"
+#undef SK_FOREIGN
+#undef SK_FOREIGN_NOT
+};
+
 static const struct command { const char *name, *words, *help; } commands[] = {
 #define SK_CMD(name, words, help) { #name, words, help },
 #define SK_FLAG(cmd, field, type, flag, def, min, max, arg, help)
@@ -168,6 +176,22 @@ static void saker_1(void)
 	       ".SH SEE ALSO\n.BR saker.conf (5),\n.BR saker\\-metrics (7)\n");
 }
 
+/* Those that are accepted, or those that stop the start. */
+static void put_foreigns(int refused)
+{
+	for (size_t i = 0; i < sizeof(foreigns) / sizeof(foreigns[0]); i++) {
+		const struct foreign *f = &foreigns[i];
+
+		if (f->refused != refused)
+			continue;
+		printf(".TP\n.B ");
+		put_spelled("", f->flag, 0);
+		printf(" \\fR(%s)\n", f->env);
+		put(f->why);
+		printf(".\n");
+	}
+}
+
 static void saker_conf_5(void)
 {
 	page_begin("saker.conf", "5", "settings of saker");
@@ -186,6 +210,11 @@ static void saker_conf_5(void)
 		printf(".\n");
 		put_limits(s);
 	}
+	printf(".SH SETTINGS OF TEXT-GENERATION-INFERENCE\nWhat the table above has under its name means the same; each name of the\n"
+	       "environment is a flag too (\\fB\\-\\-model\\-id\\fR). These are accepted with a line in the log, as they have no meaning here:\n");
+	put_foreigns(0);
+	printf(".PP\nThese stop the start, because answers would not be what was asked for:\n");
+	put_foreigns(1);
 	printf(".SH API KEYS\nWithout \\fBapi_key\\fR and \\fBapi_key_file\\fR nobody is asked for a key. With them every path but \\fI/livez\\fR,\n"
 	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR and GET \\fI/\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
 	       "\\fBx\\-api\\-key:\\fR \\fIKEY\\fR, else it answers 401. A line of the file is\n.IP\n\\fINAME\\fR \\fIKEY\\fR [admin]\n.PP\n"

@@ -110,18 +110,15 @@ static void add_cors(struct sk_request *r)
 	}
 }
 
-/* "GET, HEAD, POST, OPTIONS": what the path answers to. */
-static void add_allow(struct sk_request *r, const char *header)
+/* allow: "GET, HEAD, POST, OPTIONS": what the path answers to. */
+static void add_allow(struct sk_request *r)
 {
-	struct sk_buf b = SK_BUF(256);
-
+	sk_buf_adds(&r->headers, "allow: ");
 	for (size_t i = 0; i < ROUTES_LEN; i++) {
 		if (path_matches(routes[i].path, r->path))
-			sk_buf_addf(&b, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+			sk_buf_addf(&r->headers, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
 	}
-	sk_buf_adds(&b, "OPTIONS");
-	sk_reply_header(r, header, sk_buf_str(&b));
-	sk_buf_fini(&b);
+	sk_buf_adds(&r->headers, "OPTIONS\r\n");
 }
 
 static void answer_options(struct sk_request *r)
@@ -130,7 +127,7 @@ static void answer_options(struct sk_request *r)
 		sk_reply_header(r, "access-control-allow-methods", "GET,POST,DELETE");
 		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id");
 	}
-	add_allow(r, "allow");
+	add_allow(r);
 	sk_reply(r, 200, NULL, "", 0);
 }
 
@@ -218,7 +215,7 @@ void sk_route(struct sk_request *r)
 	} else if (path_known && !strcmp(r->method, "OPTIONS")) {
 		answer_options(r);
 	} else if (path_known) {
-		add_allow(r, "allow");
+		add_allow(r);
 		sk_reply_error(r, 405, "method_not_allowed", "This path does not answer to this method");
 	} else {
 		sk_reply_error(r, 404, "not_found", "There is nothing at this path");

@@ -165,7 +165,7 @@ stage_asan() {
 	# The emulated kernels take minutes here, and have their own stage in the long tier.
 	export SAKER_MODULES=/nowhere
 	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined --without-cuda --enable-cuda-emu &&
-		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/emu/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
+		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/emu/*' 'tests/fuzz/*' 'tests/fault/test_*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
 	unset ASAN_OPTIONS UBSAN_OPTIONS SAKER_MODULES
 }
 

@@ -29,7 +29,6 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/saker.h"
-#include "fcgi/commands.h"
 
 #define WIDE_BYTES 1024
 
@@ -472,7 +471,7 @@ static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 		sk_buf_addf(&g->text, " %" PRId64, sk_now_us());
 	else
 		sk_buf_addf(&g->text, " t%" PRIu32, i);
-	while (g->wide && g->text.len - from < WIDE_BYTES)
+	while (g->wide && !g->text.failed && g->text.len - from < WIDE_BYTES)
 		sk_buf_addc(&g->text, '.');
 	return (struct sk_event_token){ .id = (int32_t)i, .text = g->text.data + from, .text_len = g->text.len - from,
 					.logprob = -0.5f };
@@ -509,6 +508,12 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 		ret_event->token.t = token_make(g, g->read);
 		ret_event->token.index = g->read++;
 		ret_event->token.last = done && status == SK_OK && g->read == made;
+		if (g->text.failed) {
+			g->read_done = true;
+			ret_event->type = SK_EVENT_FAIL;
+			ret_event->fail.status = g->text.failed;
+			ret_event->fail.text = "the double has no memory for a token";
+		}
 	} else if (done) {
 		g->read_done = true;
 		if (status == SK_OK) {
@@ -581,14 +586,4 @@ void sk_gen_close(struct sk_gen **pg)
 	sk_buf_fini(&g->text);
 	free(g);
 	*pg = NULL;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc > 1 && strcmp(argv[1], "serve") == 0)
-		return sk_cmd_serve(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "up") == 0)
-		return sk_cmd_up(argc - 1, argv + 1);
-	fprintf(stderr, "usage: saker-double serve|up [FLAGS]\n");
-	return 2;
 }

@@ -3,7 +3,7 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests and record streams, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -237,6 +237,19 @@ stage_mutate() {
 	fi
 }
 
+# A hundred thousand spoilt streams of records against the loop, on the sanitized build, beside an honest client.
+stage_records() {
+	seed=$(date +%s)
+	say "mutated record streams, seed $seed"
+	if (cd "$out/asan" && make -s tests/front/mutate_records && srcdir="$tree" tests/front/mutate_records 100000 "$seed") >"$out/records.log" 2>&1; then
+		tail -n 1 "$out/records.log"
+		count_pass "100,000 mutated record streams, seed $seed"
+	else
+		tail -n 20 "$out/records.log"
+		count_fail "mutated record streams (see $out/records.log)"
+	fi
+}
+
 # The cases of tests/front that need no double, behind each web server, with the real model: 200 streams at once among them.
 stage_front_model() {
 	if [ -z "${model:-}" ]; then
@@ -297,7 +310,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck mutate front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck mutate records front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

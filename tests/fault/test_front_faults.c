@@ -24,7 +24,6 @@
 #include "tests/front/wire.h"
 
 #define KEY "key-of-alice"
-#define GEN(n, words) "{\"inputs\":\"" words "\",\"parameters\":{\"max_new_tokens\":" #n "}}"
 #define CALLS_MAX 5000                  /* an act with more is one that does not end */
 
 static struct wire_server server;
@@ -88,16 +87,16 @@ static struct single {
 	char *want;
 	size_t names;
 } singles[] = {
-	{ "one JSON object", "POST", "/generate", GEN(5, "hello"), KEY, NULL, 200, false, NULL, 0 },
+	{ "one JSON object", "POST", "/generate", WIRE_GEN(5, "hello"), KEY, NULL, 200, false, NULL, 0 },
 	{ "details", "POST", "/generate", "{\"inputs\":\"a\",\"parameters\":{\"max_new_tokens\":3,\"details\":true,\"stop\":[\"yy\"],"
 	  "\"decoder_input_details\":false,\"return_full_text\":true}}", KEY, NULL, 200, true, NULL, 0 },
-	{ "a list", "POST", "/", GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
-	{ "SageMaker's path", "POST", "/endpoints/a%2Fb/invocations", GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
-	{ "a stream", "POST", "/generate_stream", GEN(20, "hello"), KEY, NULL, 200, true, NULL, 0 },
-	{ "a wide stream", "POST", "/generate_stream", GEN(40, "@wide"), KEY, NULL, 200, true, NULL, 0 },
-	{ "a wide object", "POST", "/generate", GEN(60, "@wide"), KEY, NULL, 200, false, NULL, 0 },
-	{ "an object that fails", "POST", "/generate", GEN(5, "@fail"), KEY, NULL, 424, false, NULL, 0 },
-	{ "a stream that fails", "POST", "/generate_stream", GEN(5, "@fail"), KEY, NULL, 200, true, NULL, 0 },
+	{ "a list", "POST", "/", WIRE_GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
+	{ "SageMaker's path", "POST", "/endpoints/a%2Fb/invocations", WIRE_GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
+	{ "a stream", "POST", "/generate_stream", WIRE_GEN(20, "hello"), KEY, NULL, 200, true, NULL, 0 },
+	{ "a wide stream", "POST", "/generate_stream", WIRE_GEN(40, "@wide"), KEY, NULL, 200, true, NULL, 0 },
+	{ "a wide object", "POST", "/generate", WIRE_GEN(60, "@wide"), KEY, NULL, 200, false, NULL, 0 },
+	{ "an object that fails", "POST", "/generate", WIRE_GEN(5, "@fail"), KEY, NULL, 424, false, NULL, 0 },
+	{ "a stream that fails", "POST", "/generate_stream", WIRE_GEN(5, "@fail"), KEY, NULL, 200, true, NULL, 0 },
 	{ "equal keys", "POST", "/generate", "{\"inputs\":\"a\",\"inputs\":\"b\",\"parameters\":{\"max_new_tokens\":2,\"seed\":1,\"seed\":2}}",
 	  KEY, NULL, 422, false, NULL, 0 },
 	{ "keys that are equal and unknown", "POST", "/generate", "{\"inputs\":\"a\",\"x\":1,\"x\":{\"y\":1,\"y\":2},\"parameters\":"
@@ -169,41 +168,10 @@ static const char *ask_single(struct single *s)
 
 /* ---- acts of several steps ---------------------------------------------------------------------------------- */
 
-/* A number of /metrics, -1 when there is no answer. */
-static long metric(const char *name)
-{
-	const struct wire_ask ask = { .uri = "/metrics", .key = KEY };
-	struct wire_answer a;
-	long value = -1;
-
-	if (wire_ask(server.path, &ask, &a) && a.whole && a.status == 200) {
-		const char *at = a.body;
-
-		while ((at = strstr(at, name)) && !(at[-1] == '\n' && at[strlen(name)] == ' '))
-			at++;
-		if (at)
-			value = strtol(at + strlen(name), NULL, 10);
-	}
-	wire_answer_fini(&a);
-	return value;
-}
-
-static bool metric_becomes(const char *name, long want)
-{
-	int64_t until = wire_now_ms() + WIRE_WAIT_MS;
-
-	while (metric(name) != want) {
-		if (wire_now_ms() > until || !wire_server_alive(&server))
-			return false;
-		wire_pause();
-	}
-	return true;
-}
-
 /* Open a stream that says nothing, and read its head. -1: it was not to be. */
 static int silent_open(struct wire_answer *a)
 {
-	const struct wire_ask ask = { .method = "POST", .uri = "/generate_stream", .body = GEN(9, "@silent"), .key = KEY };
+	const struct wire_ask ask = { .method = "POST", .uri = "/generate_stream", .body = WIRE_GEN(9, "@silent"), .key = KEY };
 	struct sk_buf b = SK_BUF(1 << 16);
 	int fd = wire_connect(server.path);
 
@@ -244,7 +212,7 @@ static const char *leave(int how)
 	close(fd);
 	wire_answer_fini(&a);
 	sk_buf_fini(&b);
-	return why ? why : metric_becomes("saker_open_streams", 0) ? NULL : "its generation is not freed";
+	return why ? why : wire_metric_becomes(&server, KEY, "saker_open_streams", 0) ? NULL : "its generation is not freed";
 }
 
 static const char *leave_by_close(void)
@@ -442,7 +410,7 @@ static const char *crowd(void)
 /* SIGTERM in the middle of a stream. */
 static const char *drain(void)
 {
-	static struct single s = { "a stream", "POST", "/generate_stream", GEN(100, "hello"), KEY, NULL, 200, true, NULL, 0 };
+	static struct single s = { "a stream", "POST", "/generate_stream", WIRE_GEN(100, "hello"), KEY, NULL, 200, true, NULL, 0 };
 	const struct wire_ask ask = ask_of(&s);
 	struct wire_answer a = { .out = SK_BUF(1 << 20), .body = "" };
 	struct sk_buf b = SK_BUF(1 << 16);
@@ -557,18 +525,6 @@ static bool try_act(size_t act, size_t fault)
 	return true;
 }
 
-/* What must be the same after everything. */
-static const char *left_over(int fds)
-{
-	int64_t until = wire_now_ms() + WIRE_WAIT_MS;
-
-	if (!metric_becomes("saker_connections", 1) || !metric_becomes("saker_open_streams", 0) || !metric_becomes("saker_permits_used", 0))
-		return "connections, streams or permits are left";
-	while (wire_server_fds(&server) > fds && wire_now_ms() < until)
-		wire_pause();
-	return wire_server_fds(&server) <= fds ? NULL : "descriptors are left";
-}
-
 static void prepare(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -580,7 +536,7 @@ static void prepare(void)
 	unsetenv("LISTEN_FDS");
 	unsetenv("NOTIFY_SOCKET");
 	memset(long_body, ' ', sizeof long_body - 1);
-	memcpy(long_body, GEN(3, "hello"), strlen(GEN(3, "hello")));
+	memcpy(long_body, WIRE_GEN(3, "hello"), strlen(WIRE_GEN(3, "hello")));
 	memset(too_long_body, ' ', sizeof too_long_body - 1);
 	faults_init();
 	wire_server_init(&server);
@@ -635,7 +591,7 @@ int main(int argc, char **argv)
 	}
 	fds = wire_server_fds(&server);
 	failed += run(0, shared, words);
-	why = wire_server_alive(&server) ? left_over(fds) : "the server is gone";
+	why = wire_server_rests(&server, KEY, fds);
 	if (!why)
 		why = end_well();
 	if (why) {

@@ -31,11 +31,12 @@
 #include "engine/saker.h"
 
 #define WIDE_BYTES 1024
+#define BLOCKS 125000                   /* of 16 tokens, as sk_engine_info() tells */
 
 struct sk_gen {
 	struct sk_engine *e;
 	uint64_t id;
-	uint32_t prompt_tokens, max;
+	uint32_t prompt_tokens, max, blocks;
 	bool fails, dead, wide, silent;
 	void *user;                     /* the reader's */
 	/* under e->lock */
@@ -204,6 +205,7 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 			fclose(f);
 	}
 	e->ready_end = &e->ready;
+	e->stats.blocks_total = e->stats.blocks_free = BLOCKS;
 	e->opened_us = sk_now_us();
 	e->load_us = number_env("SAKER_DOUBLE_LOAD_MS", 0) * 1000;
 	e->load_fails = getenv("SAKER_DOUBLE_LOAD_FAIL") != NULL;
@@ -226,7 +228,7 @@ void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
 	*ret_info = (struct sk_info){ .model_id = "double", .arch = "double", .backend = "double", .dtype = "float32",
 				      .model_dtype = "float32",
 				      .input_tokens_max = 1000000, .total_tokens_max = 2000000, .block_tokens = 16,
-				      .blocks = 125000, .sequences_max = 100000, .threads = 1, .bos_id = -1, .eos_id = -1 };
+				      .blocks = BLOCKS, .sequences_max = 100000, .threads = 1, .bos_id = -1, .eos_id = -1 };
 }
 
 sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err)
@@ -400,6 +402,8 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 			g->next->prev = g;
 		e->gens = g;
 		e->stats.running++;
+		g->blocks = (uint32_t)(((uint64_t)g->prompt_tokens + g->max + 15) / 16);
+		e->stats.blocks_free -= g->blocks;
 		e->stats.prompt_tokens += g->prompt_tokens;
 		trace(e, "submit", g->id);
 	}
@@ -580,6 +584,7 @@ void sk_gen_close(struct sk_gen **pg)
 			e->gens = g->next;
 		if (g->next)
 			g->next->prev = g->prev;
+		e->stats.blocks_free += g->blocks;
 		trace(e, "close", g->id);
 		pthread_mutex_unlock(&e->lock);
 	}

@@ -369,3 +369,53 @@ bool wire_ask(const char *path, const struct wire_ask *ask, struct wire_answer *
 	sk_buf_fini(&b);
 	return ok;
 }
+
+/* ---- what is left ------------------------------------------------------------------------------------------- */
+
+long wire_metric(const struct wire_server *s, const char *key, const char *name)
+{
+	const struct wire_ask ask = { .uri = "/metrics", .key = key };
+	struct wire_answer a;
+	long value = -1;
+
+	if (wire_ask(s->path, &ask, &a) && a.whole && a.status == 200) {
+		const char *at = a.body;
+
+		while ((at = strstr(at, name)) && !(at > a.body && at[-1] == '\n' && at[strlen(name)] == ' '))
+			at++;
+		if (at)
+			value = strtol(at + strlen(name), NULL, 10);
+	}
+	wire_answer_fini(&a);
+	return value;
+}
+
+bool wire_metric_becomes(const struct wire_server *s, const char *key, const char *name, long want)
+{
+	int64_t until = wire_now_ms() + WIRE_WAIT_MS;
+
+	while (wire_metric(s, key, name) != want) {
+		if (wire_now_ms() > until || !wire_server_alive(s))
+			return false;
+		wire_pause();
+	}
+	return true;
+}
+
+const char *wire_server_rests(const struct wire_server *s, const char *key, int fds)
+{
+	static const struct { const char *name; long want; const char *what; } rows[] = {
+		{ "saker_connections", 1, "connections are left" }, { "saker_open_streams", 0, "streams are left" },
+		{ "saker_permits_used", 0, "permits are left" }, { "saker_kv_blocks_used", 0, "blocks are left" },
+	};
+	int64_t until = wire_now_ms() + WIRE_WAIT_MS;
+
+	if (!wire_server_alive(s))
+		return "the server is gone";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (!wire_metric_becomes(s, key, rows[i].name, rows[i].want))
+			return rows[i].what;
+	while (wire_server_fds(s) > fds && wire_now_ms() < until)
+		wire_pause();
+	return wire_server_fds(s) <= fds ? NULL : "descriptors are left";
+}

@@ -40,9 +40,18 @@ char *wire_server_log(const struct wire_server *s);
 int wire_server_fds(const struct wire_server *s);
 long wire_server_rss_kib(const struct wire_server *s);
 
+/* A number of /metrics without a label, -1 when there is no answer; whether it becomes `want` in time. `key` may be NULL. */
+long wire_metric(const struct wire_server *s, const char *key, const char *name);
+bool wire_metric_becomes(const struct wire_server *s, const char *key, const char *name, long want);
+/* NULL when nothing is left of what went on: connections, streams, permits, KV blocks, more descriptors than `fds`. Else what is. */
+const char *wire_server_rests(const struct wire_server *s, const char *key, int fds);
+
 void wire_file_write(const char *path, const char *text, mode_t mode);
 
 /* ---- one request ---- */
+
+/* The body of a generation. */
+#define WIRE_GEN(n, words) "{\"inputs\":\"" words "\",\"parameters\":{\"max_new_tokens\":" #n "}}"
 
 struct wire_ask {
 	const char *method, *uri;       /* NULL: GET */

@@ -3,7 +3,7 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests and record streams, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -237,6 +237,22 @@ stage_mutate() {
 	fi
 }
 
+# Prometheus' own judge of /metrics; the default run asks it where it is installed.
+stage_promtool() {
+	# shellcheck disable=SC2086
+	missing=$(packages_missing $PACKAGES_LONG)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && { [ "$(id -u)" -ne 0 ] || ! packages_install $missing; }; then
+		count_skip "promtool: $missing is not installed"
+	elif (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
+		>"$out/promtool.log" 2>&1; then
+		count_pass "promtool check metrics"
+	else
+		tail -n 20 "$out/promtool.log"
+		count_fail "promtool check metrics (see $out/promtool.log)"
+	fi
+}
+
 # A hundred thousand spoilt streams of records against the loop, on the sanitized build, beside an honest client.
 stage_records() {
 	seed=$(date +%s)
@@ -310,7 +326,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck mutate records front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck promtool mutate records front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -116,6 +116,24 @@ def every_metric_has_its_name_type_and_buckets(argv):
         assert not got, "not in metrics.def: %s" % list(got)
 
 
+def promtool_finds_nothing_but_names_of_text_generation_inference(argv):
+    """Prometheus' own judge. The names of TGI break its customs and stay: dashboards know them."""
+    promtool = shutil.which(os.environ.get("PROMTOOL", "promtool"))
+    if not promtool:
+        raise Skip("promtool is not installed (Debian: prometheus)")
+    with Server(argv) as srv:
+        sent = ask(srv, "POST", "/generate", gen())
+        assert sent[0] == 200, sent
+        judge = lambda text: subprocess.run([promtool, "check", "metrics"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        text = ask(srv, "GET", "/metrics")[2]
+        said = judge(text)
+        hints = said.stdout.decode().splitlines()
+        assert said.returncode in (0, 3), said              # 3: customs are broken; 1: it cannot be read
+        assert all(re.match(r"tgi_\w+ (counter metrics should have \"_total\"|non-histogram and non-summary metrics should not have) ", h)
+                   for h in hints), hints
+        assert judge(text + b"saker_x{a=b} 1\n").returncode not in (0, 3), "it reads what it is given"
+
+
 def the_counters_agree_with_what_was_sent(argv):
     double_only(argv)
     with Server(argv, env={"SAKER_DOUBLE_RATE": 200}, flags=["--max-concurrent-requests", "3"]) as srv:
@@ -602,7 +620,8 @@ def the_clients_address_is_the_web_servers_word(argv):
                 assert got == want, (hops, sent, got)
 
 
-TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_what_was_sent,
+TESTS = [every_metric_has_its_name_type_and_buckets, promtool_finds_nothing_but_names_of_text_generation_inference,
+         the_counters_agree_with_what_was_sent,
          the_counters_agree_with_the_answers, answers_and_bytes_are_counted,
          metrics_answer_while_loading, a_full_worker_queue_counts_as_overload, a_request_has_an_id,
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,

@@ -3,7 +3,7 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -287,6 +287,26 @@ stage_front_model() {
 	done
 }
 
+# Answers of 65 seconds behind each web server, whose own time-outs are a minute and less; all three at once.
+stage_front_slow() {
+	say "slow answers"
+	for web in nginx apache lighttpd; do
+		(cd "$out/plain" && SAKER_TEST_LONG=1 SAKER_TEST_ONLY=longer_than_any srcdir="$tree" sh "$tree/tests/front/$web.sh"
+			echo $? >"$out/slow-$web.rc") >"$out/slow-$web.log" 2>&1 &
+	done
+	wait
+	for web in nginx apache lighttpd; do
+		case $(cat "$out/slow-$web.rc") in
+		0) count_pass "slow answers behind $web" ;;
+		77) count_skip "slow answers behind $web: $(tail -n 1 "$out/slow-$web.log")" ;;
+		*)
+			tail -n 30 "$out/slow-$web.log"
+			count_fail "slow answers behind $web (see $out/slow-$web.log)"
+			;;
+		esac
+	done
+}
+
 # Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
 stage_emu() {
 	export SAKER_TEST_FEW=1 ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
@@ -326,7 +346,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck promtool mutate records front_slow front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -232,13 +232,18 @@ static sk_status write_reply(struct sk_conn *c)
 	if (!r->status)
 		return SK_OK;
 	if (!c->writer.begun) {
-		if (r->out.failed && !r->stream)
+		if (r->out.failed == SK_ENOMEM && !r->stream)
+			sk_reply_status(r, SK_ENOMEM, NULL);
+		else if (r->out.failed && !r->stream)
 			sk_reply_error(r, 500, "internal", "the answer is too large");
 		if (r->status == 429 || r->status == 503)
 			sk_watch_retry(r);
 		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
 		if (r->stream)
 			sk_buf_adds(&c->head, ": ok\n\n");
+		/* A head without one of its lines says something else. */
+		if (c->head.failed || r->headers.failed)
+			return SK_ENOMEM;
 		c->writer.begun = true;
 	}
 	if (r->head_only)
@@ -264,14 +269,15 @@ void sk_conn_advance(struct sk_conn *c)
 		pump(c);
 		rendered = r->out.len > 0;
 		st = write_management(c);
+		/* A stream with a hole in it must not look like a whole one. */
 		if (st == SK_OK)
-			st = write_reply(c);
+			st = r->stream && r->out.failed ? SK_ENOMEM : write_reply(c);
 	} while (st == SK_OK && rendered && r->gen && !r->gen_ended);
 	complete = r->status && !r->gen;
 	if (st == SK_OK && complete)
 		st = sk_reply_end(&c->writer);
-	if (st == SK_EIO || r->out.failed) {
-		hang_up(c, SK_WATCH_LEFT);
+	if (st == SK_EIO || st == SK_ENOMEM) {
+		hang_up(c, st == SK_EIO ? SK_WATCH_LEFT : SK_WATCH_MEMORY);
 	} else if (st == SK_EAGAIN) {
 		if (!c->want_out || !c->timer.place)
 			sk_timer_set(&c->loop->timers, &c->timer, sk_now_us() + o->write_timeout_ms * 1000);
@@ -295,7 +301,7 @@ static void begin_answer(struct sk_conn *c)
 	c->state = SK_CONN_ANSWERING;
 	sk_watch_worked(r);
 	if (sk_reply_open(&c->writer, c->fd, c->rec.id) < 0) {
-		hang_up(c, SK_WATCH_LEFT);
+		hang_up(c, SK_WATCH_MEMORY);
 		return;
 	}
 	sk_buf_init(&c->head, HEADERS_BYTES_MAX + 1024);

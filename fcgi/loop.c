@@ -120,6 +120,7 @@ static void accept_some(struct sk_loop *l)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_max, sizeof send_max);
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 		if (sk_conn_open(l, fd) < 0) {
+			sk_log(SK_LOG_WARN, "connection closed: no memory for it beside %d others", l->conns_len);
 			close(fd);
 			continue;
 		}

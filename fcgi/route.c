@@ -111,18 +111,15 @@ static void add_cors(struct sk_request *r)
 	}
 }
 
-/* "GET, HEAD, POST, OPTIONS": what the path answers to. */
-static void add_allow(struct sk_request *r, const char *header)
+/* allow: "GET, HEAD, POST, OPTIONS": what the path answers to. */
+static void add_allow(struct sk_request *r)
 {
-	struct sk_buf b = SK_BUF(256);
-
+	sk_buf_adds(&r->headers, "allow: ");
 	for (size_t i = 0; i < ROUTES_LEN; i++) {
 		if (path_matches(routes[i].path, r->path))
-			sk_buf_addf(&b, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+			sk_buf_addf(&r->headers, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
 	}
-	sk_buf_adds(&b, "OPTIONS");
-	sk_reply_header(r, header, sk_buf_str(&b));
-	sk_buf_fini(&b);
+	sk_buf_adds(&r->headers, "OPTIONS\r\n");
 }
 
 static void answer_options(struct sk_request *r)
@@ -132,7 +129,7 @@ static void answer_options(struct sk_request *r)
 		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id,"
 				"x-request-timeout,x-saker-deadline-ms");
 	}
-	add_allow(r, "allow");
+	add_allow(r);
 	sk_reply(r, 200, NULL, "", 0);
 }
 
@@ -216,7 +213,7 @@ static void answer_nowhere(struct sk_request *r, bool path_known)
 	const char *type = path_known ? "method_not_allowed" : "not_found";
 
 	if (path_known)
-		add_allow(r, "allow");
+		add_allow(r);
 	if (!sk_request_dialect(r)->bare_errors) {
 		sk_reply_error(r, status, type, path_known ? "This path does not answer to this method" :
 			       "There is nothing at this path");

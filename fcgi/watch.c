@@ -342,7 +342,7 @@ static const char *path_of(const struct sk_request *r, size_t *ret_len)
 
 static void write_line(const struct sk_request *r, enum sk_watch_how how)
 {
-	static const char *const hows[] = { NULL, "client left", "reader too slow", "server stopped" };
+	static const char *const hows[] = { NULL, "client left", "reader too slow", "server stopped", "no memory" };
 	int64_t now = sk_now_us();
 	struct line l = { .len = 0 };
 	size_t path_len;

@@ -16,6 +16,7 @@ enum sk_watch_how {
 	SK_WATCH_LEFT,          /* the peer went before */
 	SK_WATCH_SLOW,          /* the peer took nothing until write-timeout-ms */
 	SK_WATCH_CUT,           /* the process ends before it */
+	SK_WATCH_MEMORY,        /* there was no memory for its head, or for the rest of a stream */
 };
 
 /*

@@ -30,15 +30,14 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/saker.h"
-#include "fcgi/commands.h"
 
 #define WIDE_BYTES 1024
-#define BLOCKS 125000
+#define BLOCKS 125000                   /* of 16 tokens, as sk_engine_info() tells */
 
 struct sk_gen {
 	struct sk_engine *e;
 	uint64_t id;
-	uint32_t prompt_tokens, max;
+	uint32_t prompt_tokens, max, blocks;
 	bool fails, dead, wide, silent;
 	void *user;                     /* the reader's */
 	/* under e->lock */
@@ -211,6 +210,7 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 			fclose(f);
 	}
 	e->ready_end = &e->ready;
+	e->stats.blocks_total = e->stats.blocks_free = BLOCKS;
 	e->opened_us = sk_now_us();
 	e->load_us = number_env("SAKER_DOUBLE_LOAD_MS", 0) * 1000;
 	e->load_fails = getenv("SAKER_DOUBLE_LOAD_FAIL") != NULL;
@@ -417,6 +417,8 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 			e->gens = g;
 		e->youngest = g;
 		e->stats.running++;
+		g->blocks = (uint32_t)(((uint64_t)g->prompt_tokens + g->max + 15) / 16);
+		e->stats.blocks_free -= g->blocks;
 		e->stats.prompt_tokens += g->prompt_tokens;
 		trace(e, "submit", g->id);
 	}
@@ -493,7 +495,7 @@ static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 		sk_buf_addf(&g->text, " %" PRId64, sk_now_us());
 	else
 		sk_buf_addf(&g->text, " t%" PRIu32, i);
-	while (g->wide && g->text.len - from < WIDE_BYTES)
+	while (g->wide && !g->text.failed && g->text.len - from < WIDE_BYTES)
 		sk_buf_addc(&g->text, '.');
 	return (struct sk_event_token){ .id = (int32_t)i, .text = g->text.data + from, .text_len = g->text.len - from,
 					.logprob = -0.5f };
@@ -530,6 +532,12 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 		ret_event->token.t = token_make(g, g->read);
 		ret_event->token.index = g->read++;
 		ret_event->token.last = done && status == SK_OK && g->read == made;
+		if (g->text.failed) {
+			g->read_done = true;
+			ret_event->type = SK_EVENT_FAIL;
+			ret_event->fail.status = g->text.failed;
+			ret_event->fail.text = "the double has no memory for a token";
+		}
 	} else if (done) {
 		g->read_done = true;
 		if (status == SK_OK) {
@@ -598,20 +606,11 @@ void sk_gen_close(struct sk_gen **pg)
 			g->next->prev = g->prev;
 		else
 			e->youngest = g->prev;
+		e->stats.blocks_free += g->blocks;
 		trace(e, "close", g->id);
 		pthread_mutex_unlock(&e->lock);
 	}
 	sk_buf_fini(&g->text);
 	free(g);
 	*pg = NULL;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc > 1 && strcmp(argv[1], "serve") == 0)
-		return sk_cmd_serve(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "up") == 0)
-		return sk_cmd_up(argc - 1, argv + 1);
-	fprintf(stderr, "usage: saker-double serve|up [FLAGS]\n");
-	return 2;
 }

@@ -198,6 +198,8 @@ struct sk_gen_params {
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
 	bool ignore_eos;                /* go on to max_new_tokens */
+	uint64_t client;                /* whose it is: those that wait are admitted so that clients get tokens by their weights */
+	uint32_t weight;                /* 1 to 1000; 0 is 1 */
 };
 
 /*

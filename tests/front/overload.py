@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """More requests than there are places: deadlines, refusals and when to come again, shares of clients."""
-import json, os, re, select, sys, time
+import json, os, re, select, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -203,7 +203,51 @@ def who_cannot_begin_in_time_is_refused_at_once(argv):
             q.s.close()
 
 
-TESTS = [who_is_refused_comes_when_there_is_a_place, while_loading_the_progress_says_when, while_draining_the_work_left_says_when,
+# ---- shares -----------------------------------------------------------------------------------------------------------
+
+def nobody_holds_all_places_against_others(argv):
+    """A greedy client has all four places. From when another asks, what becomes free is the other's, up to its half."""
+    double_only(argv)
+    with Server(argv, flags=["--max-concurrent-requests", "4", "--fair-share", "user"]) as srv:
+        def stream_of(user):
+            p = Peer(srv.path)
+            p.send(request("POST", "/generate_stream", gen(10, "@silent"), more=[(b"REMOTE_USER", user)]))
+            head = p.record()[2]
+            return p, int(re.match(rb"Status: ([0-9]+)", head)[1]), p.record()[2] if b"429" in head else b""
+
+        before = samples(srv)
+        greedy = [stream_of(b"greedy") for _ in range(4)]
+        assert [g[1] for g in greedy] == [200] * 4
+        assert stream_of(b"other")[1] == 429
+        others = []
+        for i in range(2):
+            greedy.pop()[0].s.close()
+            wait_for("a place is free", lambda: samples(srv)["saker_permits_used"] == 3)
+            _, status, body = stream_of(b"greedy")
+            assert status == 429 and (i or b"others wait" in body), body
+            others.append(stream_of(b"other"))
+            assert others[-1][1] == 200, others[-1]
+            assert stream_of(b"other")[1] == 429
+        d = deltas(samples(srv), before)
+        assert d['saker_refusals_total{reason="fair_share"}'] == 2, d['saker_refusals_total{reason="fair_share"}']
+        # Its share is two, it has two: no more claims, and a free place is anybody's.
+        others.pop()[0].s.close()
+        wait_for("a place is free", lambda: samples(srv)["saker_permits_used"] == 3)
+        greedy.append(stream_of(b"greedy"))
+        assert greedy[-1][1] == 200
+        for g in greedy + others:
+            g[0].s.close()
+
+
+def settings_of_shares_are_checked(argv):
+    for flags, words in ((["--fair-share", "all"], b'"all" is none of off, address, user and key'),
+                         (["--fair-share-weights", "a=1,b=0"], b'"b=0" is not NAME=WEIGHT with a weight from 1 to 1000')):
+        r = subprocess.run([argv[0], "serve", "--model", "double", "--listen", "unix:/nowhere/s"] + flags, stdin=subprocess.DEVNULL,
+                           capture_output=True, timeout=30)
+        assert r.returncode == 2 and words in r.stderr, r
+
+
+TESTS = [nobody_holds_all_places_against_others, settings_of_shares_are_checked, who_is_refused_comes_when_there_is_a_place, while_loading_the_progress_says_when, while_draining_the_work_left_says_when,
          a_full_worker_queue_says_when, who_cannot_begin_in_time_is_refused_at_once, a_request_ends_at_its_deadline, a_deadline_counts_while_a_worker_is_awaited, settings_bound_every_deadline,
          a_wrong_deadline_is_told, deadlines_race_with_everything]
 

@@ -212,6 +212,8 @@ struct sk_gen_params {
 	 * follows), special tokens' text included; nothing is held back; a character that stays unfinished is in no token's text.
 	 */
 	bool tgi_text;
+	uint64_t client;                /* whose it is: those that wait are admitted so that clients get tokens by their weights */
+	uint32_t weight;                /* 1 to 1000; 0 is 1 */
 };
 
 /*

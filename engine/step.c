@@ -160,6 +160,7 @@ static void intake(struct sk_engine *e, int64_t now)
 		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
 			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
 			.max_new_tokens = (int32_t)g->max_new, .prompt_rows = g->prompt_logprob != NULL, .user = g,
+			.client = g->client, .weight = g->weight,
 		}, now);
 
 		gen_join(e, g);

@@ -52,6 +52,8 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 			       p->top_n_tokens);
 	if (p->ids ? p->ids_len == 0 : p->prompt_len == 0)
 		return sk_fail(err, SK_EINVAL, "`inputs` cannot be empty");
+	if (p->weight > SK_SCHED_WEIGHT_MAX)
+		return sk_fail(err, SK_EINVAL, "a client's weight is %d at most. Given: %u", SK_SCHED_WEIGHT_MAX, p->weight);
 	if (p->truncate > i->input_tokens_max)
 		return sk_fail(err, SK_EINVAL, "`truncate` must be strictly positive and less than %u. Given: %u",
 			       i->input_tokens_max, p->truncate);
@@ -219,6 +221,8 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
 	g->tgi_text = p->tgi_text;
+	g->client = p->client;
+	g->weight = p->weight;
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,

@@ -8,7 +8,6 @@
 #include "fcgi/conn.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,9 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "fcgi/keys.h"
 #include "fcgi/metrics.h"
+#include "fcgi/share.h"
 #include "fcgi/watch.h"
 
 #define PARAMS_BYTES_MAX (256u << 10)
@@ -110,7 +111,7 @@ static void request_fini(struct sk_conn *c)
 	if (r->gen)
 		sk_gen_close(&r->gen);
 	if (r->permits)
-		atomic_fetch_add(&r->front->permits, r->permits);
+		sk_permits_give(&r->front->permits, r->permits, r->share);
 	sk_buf_fini(&r->headers);
 	sk_buf_fini(&r->out);
 	sk_buf_fini(&c->head);
@@ -378,6 +379,8 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		begin_answer(c);
 		return SK_OK;
 	}
+	sk_share_of(l->front->options->fair_share, l->front->options->fair_share_weights, sk_keys_name(l->front->keys, r->key),
+		    sk_request_param(r, "REMOTE_USER"), r->client, &r->share, &r->weight);
 	c->state = SK_CONN_WORKING;
 	st = c->rec.refused ? SK_EOVERLOADED : sk_workers_put(l->workers, r);
 	if (st < 0) {

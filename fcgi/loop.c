@@ -175,7 +175,7 @@ static void reload(struct sk_loop *l)
 	} else {
 		s->older = l->settings;
 		l->settings = s;
-		atomic_fetch_add(&l->front->permits, (int)(s->o.max_concurrent_requests - old->max_concurrent_requests));
+		sk_permits_limit(&l->front->permits, s->o.max_concurrent_requests);
 		l->front->options = &s->o;
 		sk_log_level_set((enum sk_log_level)sk_log_level_find(s->o.log_level));
 		if (sk_keys_reload(l->front->keys, &err) < 0)   /* those that were there stay */

@@ -22,6 +22,7 @@
 #include "fcgi/conf.h"
 #include "fcgi/dialect.h"
 #include "fcgi/settings.h"
+#include "fcgi/share.h"
 
 #define CONF_DEFAULT "/etc/saker/saker.conf"
 
@@ -140,10 +141,16 @@ static sk_status limits_check(const struct row *row, const char *where, const ch
 /* Strings of a fixed form are checked here, where the message can still name the place they came from. */
 static sk_status string_check(const struct row *row, const char *where, const char *text, struct sk_err *err)
 {
+	struct sk_err inner;
+
 	if (row->cmd)
 		return SK_OK;
 	if (strcmp(row->flag, "log-level") == 0 && sk_log_level_find(text) < 0)
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no level: error, warn, info or debug", where, text);
+	if (strcmp(row->flag, "fair-share") == 0 && !sk_share_kind_ok(text))
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is none of off, address, user and key", where, text);
+	if (strcmp(row->flag, "fair-share-weights") == 0 && sk_share_weights_check(text, &inner) < 0)
+		return sk_fail(err, SK_EINVAL, "%s: %s", where, inner.text);
 	if (strcmp(row->flag, "socket-mode") == 0 && (strspn(text, "01234567") != strlen(text) ||
 						      strlen(text) < 3 || strlen(text) > 4 || strtol(text, NULL, 8) > 0777))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no mode: octal, 000 to 0777", where, text);

@@ -22,6 +22,7 @@
 #include "fcgi/backlog.h"
 #include "fcgi/dialect.h"
 #include "fcgi/options.h"
+#include "fcgi/permits.h"
 
 struct sk_keys;
 struct sk_metrics;
@@ -29,15 +30,14 @@ struct sk_request;
 struct sk_route;
 
 /*
- * What a process serves with; made by main, read by all. `permits` counts MAX_CONCURRENT_REQUESTS down, below 0 while a reload
- * has lowered it. `options` may be replaced by the loop at SIGHUP; what it pointed to lives on while a worker may look at it: take
+ * What a process serves with; made by main, read by all. `permits` are those of MAX_CONCURRENT_REQUESTS. `options` may be replaced by the loop at SIGHUP; what it pointed to lives on while a worker may look at it: take
  * it anew in each function, keep no string of it.
  */
 struct sk_front {
 	const struct sk_options *_Atomic options;
 	const struct sk_dialect *dialect;       /* NULL: saker's */
 	struct sk_engine *engine;
-	_Atomic int permits;
+	struct sk_permits permits;
 	_Atomic bool draining;
 	/* owner: loop */
 	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
@@ -90,6 +90,8 @@ struct sk_request {
 	const char *body;
 	size_t body_len;
 	bool body_too_large;                    /* over PAYLOAD_LIMIT: body is empty, answer 413 */
+	uint64_t share;                         /* whose share of places and tokens it takes, by fair-share; 0: nobody's */
+	uint32_t weight;                        /* of that client */
 	int64_t timeout_ms, deadline_us;        /* set by sk_request_deadline(); 0: none */
 	const char **params;                    /* FastCGI parameters: name, value, name, value, ..., NULL */
 
@@ -113,6 +115,7 @@ struct sk_request {
 	uint32_t max_new_tokens;
 	const char *prompt;                     /* its beginning, where log-prompts asks for it */
 	const char *error_type;                 /* of the last sk_reply_error(); a constant */
+	const char *refusal;                    /* its reason in the metrics, where error_type says less; a constant */
 
 	/* owner: loop, also while a worker has the request */
 	void *conn;

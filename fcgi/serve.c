@@ -76,7 +76,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	if (st < 0)
 		goto out;
 	files_raise((int64_t)o->max_connections);
-	atomic_init(&front.permits, (int)o->max_concurrent_requests);
+	sk_permits_init(&front.permits, o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
 	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */
 	sk_serve_signals(&ends);
@@ -110,6 +110,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sk_engine_close(&front.engine);
 	sk_metrics_close(&front.metrics);
 	sk_keys_close(&front.keys);
+	sk_permits_fini(&front.permits);
 out:
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);

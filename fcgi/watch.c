@@ -267,7 +267,7 @@ static void count(struct sk_request *r, bool whole)
 	if (r->generates)
 		count_generation(r, whole);
 	if (whole && r->error_type && !r->submitted_us && strcmp(r->error_type, "healthcheck") != 0)
-		sk_metrics_add(m, SK_M_REFUSALS, sk_metrics_label(SK_M_REFUSALS, r->error_type), 1);
+		sk_metrics_add(m, SK_M_REFUSALS, sk_metrics_label(SK_M_REFUSALS, r->refusal ? r->refusal : r->error_type), 1);
 }
 
 /* ---- the line ----------------------------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
+#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -307,6 +308,19 @@ stage_front_slow() {
 	done
 }
 
+# Ten thousand requests at ten times what can be answered, through nginx.
+stage_overload() {
+	say "10,000 requests at ten times the capacity"
+	if (cd "$out/plain" && SAKER_OVERLOAD_REQUESTS=10000 SAKER_TEST_ONLY=ten_times srcdir="$tree" sh "$tree/tests/front/overload.sh") \
+		>"$out/overload.log" 2>&1; then
+		tail -n 4 "$out/overload.log"
+		count_pass "10,000 requests at ten times the capacity"
+	else
+		tail -n 20 "$out/overload.log"
+		count_fail "overload (see $out/overload.log)"
+	fi
+}
+
 # Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
 stage_emu() {
 	export SAKER_TEST_FEW=1 ASAN_OPTIONS="strict_string_checks=1" UBSAN_OPTIONS="print_stacktrace=1"
@@ -346,7 +360,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records front_slow front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

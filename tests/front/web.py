@@ -208,6 +208,23 @@ def refusals_arrive_as_json(argv):
         wait_for("the permits come back", lambda: http(web.port, "POST", "/generate", gen(3))[0] == 200)
 
 
+def a_deadline_reaches_saker_and_its_answer_the_client(argv):
+    double_only(argv)
+    with Server(argv) as srv, front(srv) as web:
+        for header in "X-Request-Timeout: 0.3", "X-Saker-Deadline-Ms: 300":
+            status, headers, body = http(web.port, "POST", "/generate", gen(3, "@silent"), headers=[header])
+            assert status == 504 and "retry-after" not in headers, (status, headers, body)
+            assert json.loads(body) == {"error": "Deadline exceeded: the answer was not complete within 300 ms",
+                                        "error_type": "deadline"}, body
+        s = Stream(web.port, "/generate_stream", gen(100000), headers=["X-Request-Timeout: 0.5"])
+        drive([s])
+        assert s.status == 200 and s.whole and s.events()[-1]["error_type"] == "deadline", s.events()[-1]
+        s.close()
+        status, _, body = http(web.port, "POST", "/generate", gen(3), headers=["X-Request-Timeout: soon"])
+        assert status == 400 and json.loads(body)["error_type"] == "invalid_header", (status, body)
+        wait_for("all generations are closed", lambda: len(srv.trace("submit")) == len(srv.trace("close")))
+
+
 def while_loading_the_web_server_gets_503_with_progress(argv):
     double_only(argv)
     with Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 2500}, ready=False) as srv, front(srv) as web:
@@ -551,7 +568,8 @@ def two_hundred_streams_of_the_model(argv):
 TESTS = [a_thousand_streams_lose_nothing, stalled_readers_delay_nobody, a_reader_that_never_reads_is_dropped,
          a_slow_reader_gets_everything, a_client_that_leaves_frees_its_sequence,
          sixty_four_streams_with_eight_closed_halfway, sigterm_in_midstream_cuts_no_answer,
-         a_second_sigterm_stops_at_once, refusals_arrive_as_json, while_loading_the_web_server_gets_503_with_progress,
+         a_second_sigterm_stops_at_once, refusals_arrive_as_json, a_deadline_reaches_saker_and_its_answer_the_client,
+         while_loading_the_web_server_gets_503_with_progress,
          a_head_request_has_no_body, a_large_answer_is_whole, encoded_slashes_arrive, tokens_come_one_by_one,
          large_and_chunked_bodies_arrive, expect_is_answered, options_and_origins_are_answered,
          comments_carry_a_silent_stream_past_every_time_out, a_part_of_a_site_is_enough,

@@ -886,6 +886,54 @@ START_TEST(test_a_full_queue_says_so)
 }
 END_TEST
 
+static int64_t read_queue_us(struct sk_gen *g)
+{
+	struct sk_event ev = { .type = SK_EVENT_PREFILL };
+
+	while (sk_gen_wait(g, &ev) == SK_OK)
+		;
+	ck_assert_int_eq(ev.type, SK_EVENT_FINISH);
+	return ev.finish.queue_us;
+}
+
+START_TEST(test_a_client_does_not_wait_for_all_that_another_has_queued)
+{
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+	struct sk_gen *running, *greedy[10], *guest;
+	int64_t waited;
+	struct sk_engine *e;
+	int after = 0;
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .sequences_max = 1 });
+	running = submit_long(e, 100, SK_OK);
+	read_token(running);
+	p.prompt = "some";
+	p.prompt_len = 4;
+	p.max_new_tokens = 5;
+	p.ignore_eos = true;
+	p.client = 1;
+	for (int i = 0; i < LEN(greedy); i++)
+		ck_assert_int_eq(sk_engine_submit(e, &p, &greedy[i], NULL), SK_OK);
+	p.client = 2;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &guest, NULL), SK_OK);
+	p.weight = 1001;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &running, NULL), SK_EINVAL);
+	ck_assert_int_eq(read_to_end(running), SK_OK);
+	waited = read_queue_us(guest);
+	/* It came last: who has waited longer than it has begun after it. */
+	for (int i = 0; i < LEN(greedy); i++) {
+		after += read_queue_us(greedy[i]) > waited;
+		sk_gen_close(&greedy[i]);
+	}
+	ck_assert_msg(after >= LEN(greedy) - 2, "%d of %d began after the guest", after, LEN(greedy));
+	sk_gen_close(&guest);
+	sk_gen_close(&running);
+	sk_engine_close(&e);
+	model_remove();
+}
+END_TEST
+
 START_TEST(test_a_closed_generation_is_never_ready)
 {
 	struct sk_gen *a, *b, *g;
@@ -1159,6 +1207,7 @@ int main(void)
 	tcase_add_test(c, test_draining_lets_running_answers_end_and_refuses_new_ones);
 	tcase_add_test(c, test_closing_the_engine_fails_what_still_runs);
 	tcase_add_test(c, test_a_full_queue_says_so);
+	tcase_add_test(c, test_a_client_does_not_wait_for_all_that_another_has_queued);
 	tcase_add_test(c, test_a_closed_generation_is_never_ready);
 	tcase_add_test(c, test_submitting_while_loading_is_refused_and_closing_while_loading_is_safe);
 	tcase_add_test(c, test_a_failed_step_fails_its_requests_and_no_others);

@@ -5,7 +5,6 @@
  */
 #include <check.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -146,7 +145,8 @@ static void world_init(struct world *w)
 	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
 		.workers = 2 };
-	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine, .permits = 2 };
+	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine };
+	sk_permits_init(&w->front.permits, 2);
 }
 
 static void world_fini(struct world *w)
@@ -172,7 +172,8 @@ static void ask(struct world *w, const char *method, const char *path, const cha
 	sk_route(r);
 	if (r->gen)
 		play(r);
-	atomic_fetch_add(&w->front.permits, r->permits);
+	if (r->permits)
+		sk_permits_give(&w->front.permits, r->permits, r->share);
 }
 
 #define JSON "application/json"
@@ -282,7 +283,7 @@ START_TEST(requests_get_these_answers)
 	got = sk_buf_str(&w.r.out);
 	ck_assert_msg(w.r.status == cases[_i].status, "%s: status %d, %s", cases[_i].name, w.r.status, got);
 	ck_assert_msg(!strcmp(got, cases[_i].want), "%s:\n got %s\nwant %s", cases[_i].name, got, cases[_i].want);
-	ck_assert_int_eq(atomic_load(&w.front.permits), 2);
+	ck_assert_int_eq(sk_permits_used(&w.front.permits), 0);
 	world_fini(&w);
 }
 END_TEST
@@ -405,7 +406,7 @@ START_TEST(permits_come_between_types_and_ranges)
 	struct world w;
 
 	world_init(&w);
-	w.front.permits = 0;
+	sk_permits_limit(&w.front.permits, 0);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":5}");
 	ck_assert_int_eq(w.r.status, 422);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":3}}");

@@ -5,11 +5,17 @@
 #include "fcgi/backlog.h"
 
 #define MEMORY_S 10.0                   /* what was measured fades with this time constant */
-#define FOLD_US 100000                  /* a step's tokens come together: less than this is no measurement */
+#define FOLD_US 100000                  /* often enough */
+#define LEAST_S 0.1                     /* a step's tokens come together: less than this is no measurement */
 #define COST_WEIGHT 16.0                /* the mean of about so many requests */
 #define FAR_S (SK_RETRY_MAX_S / 2 + 1)  /* the half minute for those without hope begins here */
 
 /* ---- rates -------------------------------------------------------------------------------------------------- */
+
+static double at_once(const struct sk_meter *m)
+{
+	return m->busy < m->most ? m->busy : m->most;
+}
 
 static void fold(struct sk_meter *m, int64_t now_us)
 {
@@ -17,14 +23,18 @@ static void fold(struct sk_meter *m, int64_t now_us)
 
 	m->done = m->done * keep + (double)m->fresh;
 	m->seconds = m->seconds * keep + seconds;
+	m->crowd = m->crowd * keep + seconds * at_once(m);
 	m->since_us = now_us;
 	m->fresh = 0;
 }
 
 void sk_meter_begin(struct sk_meter *m, int64_t now_us)
 {
-	if (!m->busy++)
+	if (m->busy)
+		fold(m, now_us);
+	else
 		m->since_us = now_us;
+	m->busy++;
 }
 
 void sk_meter_did(struct sk_meter *m, int64_t n, int64_t now_us)
@@ -36,13 +46,18 @@ void sk_meter_did(struct sk_meter *m, int64_t n, int64_t now_us)
 
 void sk_meter_end(struct sk_meter *m, int64_t now_us)
 {
-	if (!--m->busy)
-		fold(m, now_us);
+	fold(m, now_us);
+	m->busy--;
 }
 
 double sk_meter_rate(const struct sk_meter *m)
 {
-	return m->seconds > 0 ? m->done / m->seconds : 0;
+	double rate;
+
+	if (m->seconds < LEAST_S)
+		return 0;
+	rate = m->done / m->seconds;
+	return m->crowd > 0 && at_once(m) > m->crowd / m->seconds ? rate * at_once(m) / (m->crowd / m->seconds) : rate;
 }
 
 /* ---- the model ---------------------------------------------------------------------------------------------- */
@@ -89,7 +104,7 @@ double sk_backlog_works(const struct sk_backlog *b)
  */
 static double without_place(const struct sk_backlog *b, uint32_t running, uint32_t waiting, uint64_t free_tokens)
 {
-	double batch = (double)running + waiting - b->batch_max;
+	double batch = (double)running + waiting - b->tokens.most;
 	double pool = b->cost > 0 ? (double)waiting - (double)free_tokens / b->cost : 0;
 	double most = batch > pool ? batch : pool;
 
@@ -102,8 +117,8 @@ double sk_backlog_wait(const struct sk_backlog *b, uint32_t running, uint32_t wa
 
 	if (before > 0 && sk_meter_rate(&b->tokens) > 0)
 		wait = (before + 1) / sk_backlog_places(b);
-	if (b->workers.busy && working > 0)
-		wait += (double)b->workers.busy / working;
+	if (b->workers.busy > b->workers.most && working > 0)
+		wait += (double)(b->workers.busy - b->workers.most) / working;
 	return wait;
 }
 

@@ -19,12 +19,19 @@
 #define SK_RETRY_MAX_S 60
 #define SK_BOOK_LEN 64                  /* seconds; a power of two, more than SK_RETRY_MAX_S */
 
-/* So much was done in so many busy seconds; what is long ago counts less. All zero: nothing yet. */
+/*
+ * So much was done in so many busy seconds; what is long ago counts less. All zero but `most`: nothing yet.
+ *
+ * What is measured while few are busy says little about many at once: a batch of a hundred is much faster than a batch of one. So
+ * the rate is told for as many as are busy now, as if each were as quick as then. That is too much at first, and true when the
+ * crowd has been measured: who is refused for a wait that was too long in the model would have been wronged, not so the other.
+ */
 struct sk_meter {
-	double done, seconds;
-	int64_t since_us;               /* until when the two above are told */
+	int most;                       /* can be busy at once; the others wait */
+	double done, seconds, crowd;    /* crowd: the integral of how many were busy */
+	int64_t since_us;               /* until when these are told */
 	int64_t fresh;                  /* done since then */
-	int busy;                       /* how many have something to do; idle time is not counted */
+	int busy;                       /* how many have something to do, waiting ones too; idle time is not counted */
 };
 void sk_meter_begin(struct sk_meter *m, int64_t now_us);        /* one more has something to do */
 void sk_meter_did(struct sk_meter *m, int64_t n, int64_t now_us);
@@ -34,7 +41,6 @@ double sk_meter_rate(const struct sk_meter *m);                 /* a second; 0: 
 struct sk_backlog {
 	struct sk_meter tokens;         /* of prompts and answers; busy: generations that go on */
 	struct sk_meter workers;        /* requests that they gave back; busy: those that they have */
-	uint32_t batch_max;             /* sequences of one step at most */
 	uint32_t block_tokens;          /* tokens of a KV block */
 	int64_t owed;                   /* tokens that those generations may still need */
 	double cost;                    /* tokens of one request, mean of those that ended lately; 0: none has */
@@ -56,7 +62,7 @@ double sk_backlog_places(const struct sk_backlog *b);
 double sk_backlog_works(const struct sk_backlog *b);
 
 /*
- * Seconds until who comes now begins, behind those in the workers' queue and those that the engine says are running and waiting,
+ * Seconds until who comes now begins, behind those who wait for a worker and those that the engine says are running and waiting,
  * while its pool has room for so many tokens. 0: at once, or unknown.
  */
 double sk_backlog_wait(const struct sk_backlog *b, uint32_t running, uint32_t waiting, uint64_t free_tokens);

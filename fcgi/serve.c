@@ -51,7 +51,8 @@ static sk_status numbers_open(struct sk_front *f, struct sk_err *err)
 	sk_status st;
 
 	sk_engine_info(f->engine, &info);
-	f->backlog.batch_max = info.sequences_max;
+	f->backlog.tokens.most = (int)info.sequences_max;
+	f->backlog.workers.most = (int)f->options->workers;
 	f->backlog.block_tokens = info.block_tokens;
 	st = sk_metrics_open(info.input_tokens_max, info.total_tokens_max, &f->metrics, err);
 	if (st == SK_OK && sk_metrics_info(f->metrics, SK_M_BUILD, (const char *const[]){

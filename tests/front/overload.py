@@ -92,7 +92,7 @@ def deadlines_race_with_everything(argv):
                 if i == 2:
                     continue
                 a = p.answer()
-                assert a and a[0] in (200, 504, 410), a
+                assert a and a[0] in (200, 503, 504, 410), a
                 if a[0] == 200 and not i % 2:
                     assert b'"generated_text":" t0' in a[2] or b'"error_type":"' in a[2], a[2]
                 p.s.close()

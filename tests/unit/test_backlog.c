@@ -15,7 +15,7 @@
 
 START_TEST(a_rate_is_what_was_done_in_busy_time)
 {
-	struct sk_meter m = { 0 };
+	struct sk_meter m = { .most = 1 };
 	int64_t now = S(100);
 
 	ck_assert(sk_meter_rate(&m) == 0);
@@ -36,7 +36,7 @@ END_TEST
 
 START_TEST(two_who_overlap_are_busy_once)
 {
-	struct sk_meter m = { 0 };
+	struct sk_meter m = { .most = 1 };
 
 	sk_meter_begin(&m, S(1));
 	sk_meter_begin(&m, S(2));
@@ -46,6 +46,42 @@ START_TEST(two_who_overlap_are_busy_once)
 	sk_meter_end(&m, S(6));
 	ck_assert_int_eq(m.busy, 0);
 	ck_assert_msg(sk_meter_rate(&m) > 1.5 && sk_meter_rate(&m) < 2.5, "10 in 5 seconds are %f", sk_meter_rate(&m));
+}
+END_TEST
+
+START_TEST(what_one_alone_does_is_told_for_the_crowd_until_it_was_measured)
+{
+	struct sk_meter m = { .most = 4 };
+	int64_t now = S(100);
+
+	sk_meter_begin(&m, now);
+	for (int i = 0; i < 200; i++)
+		sk_meter_did(&m, 1, now += S(0.1));
+	ck_assert_double_eq_tol(sk_meter_rate(&m), 10, 1e-6);
+	for (int i = 0; i < 9; i++)
+		sk_meter_begin(&m, now);
+	ck_assert_msg(fabs(sk_meter_rate(&m) - 40) < 1e-6, "four of ten at once are %f", sk_meter_rate(&m));
+	/* They do 20 a second in truth. */
+	for (int i = 0; i < 400; i++)
+		sk_meter_did(&m, 2, now += S(0.1));
+	ck_assert_double_eq_tol(sk_meter_rate(&m), 20, 1);
+	/* Alone again one is not as fast as four, but nobody waits then. */
+	for (int i = 0; i < 9; i++)
+		sk_meter_end(&m, now);
+	ck_assert(sk_meter_rate(&m) <= 21);
+	sk_meter_end(&m, now);
+	ck_assert_int_eq(m.busy, 0);
+}
+END_TEST
+
+START_TEST(a_moment_is_no_measurement)
+{
+	struct sk_meter m = { .most = 4 };
+
+	sk_meter_begin(&m, S(1));
+	sk_meter_did(&m, 500, S(1.001));
+	sk_meter_end(&m, S(1.002));
+	ck_assert(sk_meter_rate(&m) == 0);
 }
 END_TEST
 
@@ -70,7 +106,7 @@ static void serve(struct sk_backlog *b, int64_t *now, int rounds)
 
 START_TEST(places_come_as_fast_as_requests_end)
 {
-	struct sk_backlog b = { .batch_max = 4 };
+	struct sk_backlog b = { .tokens.most = 4 };
 	int64_t now = S(5);
 
 	ck_assert(sk_backlog_places(&b) == 1);
@@ -84,7 +120,7 @@ END_TEST
 
 START_TEST(before_one_has_ended_its_tokens_to_come_are_its_cost)
 {
-	struct sk_backlog b = { .batch_max = 4 };
+	struct sk_backlog b = { .tokens.most = 4 };
 
 	sk_backlog_accept(&b, 110, S(1));
 	for (int i = 1; i <= 10; i++)
@@ -100,7 +136,7 @@ END_TEST
 
 START_TEST(one_that_was_cancelled_in_the_queue_says_nothing_about_costs)
 {
-	struct sk_backlog b = { .batch_max = 4 };
+	struct sk_backlog b = { .tokens.most = 4 };
 	int64_t now = S(1);
 
 	serve(&b, &now, 1);
@@ -126,7 +162,7 @@ static const struct { uint32_t running, waiting; uint64_t free; double want; } w
 
 START_TEST(a_wait_is_that_of_those_without_a_place)
 {
-	struct sk_backlog b = { .batch_max = 4 };
+	struct sk_backlog b = { .tokens.most = 4 };
 	int64_t now = S(1);
 
 	ck_assert_msg(sk_backlog_wait(&b, 4, 100, 0) == 0, "nothing was measured yet");
@@ -138,9 +174,9 @@ END_TEST
 
 START_TEST(a_wait_for_workers_counts)
 {
-	struct sk_backlog b = { .batch_max = 4 };
+	struct sk_backlog b = { .tokens.most = 4, .workers.most = 1 };
 
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 11; i++)
 		sk_meter_begin(&b.workers, S(1));
 	ck_assert(sk_backlog_wait(&b, 0, 0, 0) == 0);
 	for (int i = 1; i <= 5; i++) {
@@ -165,7 +201,7 @@ END_TEST
 
 START_TEST(a_successor_comes_after_the_work_or_the_drains_end)
 {
-	struct sk_backlog b = { .started_us = S(10), .ready_us = S(13), .batch_max = 4 };
+	struct sk_backlog b = { .started_us = S(10), .ready_us = S(13), .tokens.most = 4 };
 	int64_t now = S(20);
 
 	ck_assert_double_eq_tol(sk_backlog_restart(&b, now), 3, 1e-9);
@@ -275,6 +311,8 @@ int main(void)
 
 	tcase_add_test(c, a_rate_is_what_was_done_in_busy_time);
 	tcase_add_test(c, two_who_overlap_are_busy_once);
+	tcase_add_test(c, what_one_alone_does_is_told_for_the_crowd_until_it_was_measured);
+	tcase_add_test(c, a_moment_is_no_measurement);
 	tcase_add_test(c, places_come_as_fast_as_requests_end);
 	tcase_add_test(c, before_one_has_ended_its_tokens_to_come_are_its_cost);
 	tcase_add_test(c, one_that_was_cancelled_in_the_queue_says_nothing_about_costs);

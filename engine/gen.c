@@ -171,8 +171,8 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	ev->token.index = index;
 	ev->token.last = last;
 	event_token(g, &ev->token.t, g->ids[g->prompt_len + index], g->logprob[index]);
-	/* Behind the last nothing comes that could finish a character: its replacement is this token's. */
-	sk_text_window_push(text, &g->window, g->ids, (size_t)g->prompt_len + index + 1, last, &g->text);
+	/* Behind the last nothing comes that could finish a character: its replacement is this token's, but with TGI. */
+	sk_text_window_push(text, &g->window, g->ids, (size_t)g->prompt_len + index + 1, last && !g->tgi_text, &g->text);
 	own = g->text.len;
 	if (g->top) {
 		ev->token.top_len = g->top_len[index];
@@ -301,4 +301,9 @@ uint64_t sk_gen_id(const struct sk_gen *g)
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
 {
 	return g->prompt_len;
+}
+
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->max_new;
 }

@@ -56,7 +56,9 @@ struct sk_gen {
 	uint64_t id;
 	struct sk_sample_params sample;
 	uint32_t prompt_len, max_new, top_max;
-	bool ignore_eos;
+	bool ignore_eos, tgi_text;
+	uint64_t client;
+	uint32_t weight;
 	struct sk_sample_torch *torch;          /* SK_RNG_TORCH: its generator, the sampler's between steps; else NULL */
 	struct sk_logit_bias *bias;             /* what sample.bias points to */
 	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
@@ -85,6 +87,7 @@ struct sk_gen {
 	uint32_t *text_end;                     /* [max_new] bytes of text after each token; NULL: no stop strings */
 	size_t text_len;
 	struct sk_detok detok;
+	struct sk_text_window stop_window;      /* tgi_text: what `detok` is otherwise */
 	int64_t first_us;                       /* 0: no step yet */
 	int64_t token_us;                       /* of the last token */
 	int in_flight;                          /* planned steps it has a part in */

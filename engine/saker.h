@@ -44,6 +44,8 @@ struct sk_engine_opts {
 	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */
 	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
+	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
+	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
 	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
 	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
 	uint32_t top_n_max;             /* 0: 5 */
@@ -203,7 +205,7 @@ struct sk_gen_params {
 	const int32_t *ids;
 	size_t ids_len;
 	bool no_special;                /* do not add BOS to the prompt */
-	uint32_t max_new_tokens;        /* > 0 */
+	uint32_t max_new_tokens;        /* 0: all the room that the prompt leaves */
 	uint32_t n;                     /* sequences, > 0; (n > 1: SK_ENOTSUP until best_of is built) */
 	bool do_sample;
 	float temperature;              /* 1: off */
@@ -226,6 +228,13 @@ struct sk_gen_params {
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
 	bool ignore_eos;                /* go on to max_new_tokens */
+	/*
+	 * Text as text-generation-inference makes it: a stop string counts only where a token's text ends (or one more line break
+	 * follows), special tokens' text included; nothing is held back; a character that stays unfinished is in no token's text.
+	 */
+	bool tgi_text;
+	uint64_t client;                /* whose it is: those that wait are admitted so that clients get tokens by their weights */
+	uint32_t weight;                /* 1 to 1000; 0 is 1 */
 };
 
 /*
@@ -318,6 +327,7 @@ void sk_gen_set_user(struct sk_gen *g, void *user);
 void *sk_gen_user(const struct sk_gen *g);
 uint64_t sk_gen_id(const struct sk_gen *g);             /* unique in this process, from 1 */
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g);
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g); /* as asked for, or the room there was */
 
 /*
  * Copy the next event to *ret_event. Never blocks. Reader thread.

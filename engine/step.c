@@ -160,6 +160,7 @@ static void intake(struct sk_engine *e, int64_t now)
 		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
 			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
 			.max_new_tokens = (int32_t)g->max_new, .prompt_rows = g->prompt_logprob != NULL, .user = g,
+			.client = g->client, .weight = g->weight,
 		}, now);
 
 		gen_join(e, g);
@@ -349,6 +350,17 @@ static bool stop_feed(struct sk_engine *e, struct sk_gen *g, int32_t id, bool sp
 	return hit;
 }
 
+/* The same by text-generation-inference's rule: special tokens are text, nothing is held back, nothing is cut. */
+static bool stop_feed_end(struct sk_engine *e, struct sk_gen *g)
+{
+	struct sk_buf *b = &e->room.piece;
+
+	sk_buf_clear(b);
+	sk_text_window_push(atomic_load(&e->text), &g->stop_window, g->ids, (size_t)g->prompt_len + g->generated, false, b);
+	g->released = g->generated;
+	return sk_stop_feed_end(g->stop, b->data, b->len);
+}
+
 /* One new token. true: it was the last. */
 static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_sample_out *out, int64_t now)
 {
@@ -365,7 +377,9 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 		g->top_len[at] = (uint16_t)out->top_len;
 		memcpy(&g->top[(size_t)at * g->top_max], out->top, out->top_len * sizeof(*out->top));
 	}
-	if (g->stop)
+	if (g->stop && g->tgi_text)
+		stop = stop_feed_end(e, g);
+	else if (g->stop)
 		stop = stop_feed(e, g, out->id, !e->setup.keep_special && sk_text_is_special(text, out->id));
 	else
 		g->released = g->generated;

@@ -43,7 +43,7 @@ void sk_api_detect(struct sk_request *r, struct json_object *body)
 	struct sk_err err = { 0 };
 	struct sk_detection d;
 	struct values v;
-	sk_status st = sk_schema_read(fields, FIELDS_LEN, body, &v, &r->arena, &err);
+	sk_status st = sk_schema_read(fields, FIELDS_LEN, body, sk_request_dialect(r)->knows, &v, &r->arena, &err);
 
 	if (st < 0) {
 		sk_reply_types(r, st, &err);

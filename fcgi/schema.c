@@ -308,8 +308,8 @@ static sk_status find_holder(const struct sk_field *f, struct json_object *body,
 	return SK_OK;
 }
 
-sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, void *ret_values,
-			 struct sk_arena *arena, struct sk_err *err)
+sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, unsigned dialect,
+			 void *ret_values, struct sk_arena *arena, struct sk_err *err)
 {
 	char what[96];
 
@@ -320,15 +320,18 @@ sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struc
 		struct sk_field_value *value = (struct sk_field_value *)((char *)ret_values + f->offset);
 		struct json_object *holder = NULL, *v = NULL;
 		struct place at = { f, -1 };
-		sk_status st = find_holder(f, body, &holder, err);
 		bool there;
+		sk_status st;
 
+		memset(value, 0, sizeof *value);
+		if (f->knows && !(f->knows & dialect))
+			continue;
+		st = find_holder(f, body, &holder, err);
 		if (st < 0)
 			return st;
 		if (holder && sk_json_is_duplicate(holder, f->name))
 			return sk_fail(err, SK_EINVAL, "%s%sduplicate field `%s`", f->group ? f->group : "",
 				       f->group ? ": " : "", f->name);
-		memset(value, 0, sizeof *value);
 		there = holder && json_object_object_get_ex(holder, f->name, &v);
 		if (!v && f->required)
 			return there ? wrong(&at, "type", v, sk_field_type_name(f->type), err)

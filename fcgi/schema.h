@@ -76,16 +76,17 @@ struct sk_field {
 	const char *message;    /* out of range; "{max}" and "{n}" are replaced */
 	const char *fallback;   /* default, in words: for the manual; the reader of the values applies it */
 	const char *doc;
+	unsigned knows;         /* bits of the dialects that have it; 0: all. Where one has it not, it is an unknown member */
 };
 
 /*
  * Read a parsed body (NULL: a literal null) into the struct that the offsets point into; unknown members are ignored,
- * null is "unset". Lists are taken from the arena.
+ * null is "unset". Lists are taken from the arena. `dialect`: one bit of the rows' `knows`.
  *   SK_EINVAL  a wrong type: "parameters.top_k: invalid type: string \"x\", expected i32"
  *   SK_ENOMEM
  */
-sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, void *ret_values,
-			 struct sk_arena *arena, struct sk_err *err);
+sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, unsigned dialect,
+			 void *ret_values, struct sk_arena *arena, struct sk_err *err);
 
 /*
  * Check ranges in the order of rows: only the early rows, or only the others. SK_EINVAL with the row's message.

@@ -104,7 +104,7 @@ static sk_status read_text(const char *body, struct values *v, struct sk_arena *
 			   struct sk_err *err)
 {
 	ck_assert_int_eq(sk_json_parse(body, strlen(body), ret_root, err), SK_OK);
-	return sk_schema_read(fields, LEN, *ret_root, v, arena, err);
+	return sk_schema_read(fields, LEN, *ret_root, 1, v, arena, err);
 }
 
 START_TEST(types_are_checked_with_the_path)

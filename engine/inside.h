@@ -59,7 +59,10 @@ struct sk_gen {
 	uint32_t prompt_len, max_new, top_max;  /* prompt_len: of the decoder, so 1 behind an encoder */
 	uint32_t source_len;                    /* 0: there is no encoder */
 	int32_t *source;                        /* [source_len] what the encoder takes */
-	bool ignore_eos;
+	bool ignore_eos, tgi_text;
+	uint64_t client;
+	uint32_t weight;
+	struct sk_logit_bias *bias;             /* what sample.bias points to */
 	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
 	int64_t submitted_us;
 

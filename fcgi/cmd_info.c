@@ -13,6 +13,7 @@
 #include "engine/saker.h"
 #include "fcgi/commands.h"
 #include "fcgi/json.h"
+#include "fcgi/words.h"
 
 enum kind { TEXT, NUMBER, BYTES, FLAG, ID };
 
@@ -211,9 +212,7 @@ int sk_cmd_info(int argc, char **argv)
 	}
 	if (st == SK_OK) {
 		(f.info_json ? write_json : write_text)(&b, &info);
-		fputs(sk_buf_str(&b), stdout);
-		if (fflush(stdout) || ferror(stdout))
-			st = sk_fail(&err, SK_EIO, "standard output cannot be written");
+		st = sk_words_print(&b, &err);
 	}
 	sk_buf_fini(&b);
 	return sk_exit("info", st, &err);

@@ -299,7 +299,9 @@ def cold(saker, model):
 
 def full_disk(saker, model):
     """What cannot be written is an error, also where only help is asked for."""
-    for words in (["--help"], ["help"], ["--version"], ["generate", "--help"], ["info", "--model", model]):
+    bench = ["bench", "--model", model, "--tests", "pp8", "--runs", "1"]
+    for words in (["--help"], ["help"], ["--version"], ["generate", "--help"], ["info", "--model", model], ["info", "--json", "--model", model],
+                  ["generate", "--model", model, "--max-new-tokens", "2", "a"], ["tokenize", "--model", model, "a"], bench, bench + ["--json"]):
         with open("/dev/full", "w") as full:
             code = subprocess.run([saker, *words], stdout=full, stderr=subprocess.DEVNULL, timeout=60).returncode
         if code != 74:

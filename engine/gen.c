@@ -152,7 +152,7 @@ static void tokens_decode(struct sk_gen *g, struct sk_event_token *t, size_t len
 static void event_prefill(struct sk_gen *g, struct sk_event *ev)
 {
 	ev->type = SK_EVENT_PREFILL;
-	ev->prefill.prompt_tokens = g->prompt_len;
+	ev->prefill.prompt_tokens = sk_gen_prompt_tokens(g);
 	if (!g->prompt_logprob)
 		return;
 	for (uint32_t i = 0; i < g->prompt_len; i++)
@@ -196,7 +196,7 @@ static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generat
 		g->text.len = g->text_cut;
 	ev->finish.reason = g->reason;
 	ev->finish.generated_tokens = generated;
-	ev->finish.prompt_tokens = g->prompt_len;
+	ev->finish.prompt_tokens = sk_gen_prompt_tokens(g);
 	ev->finish.text = g->text.len ? g->text.data : "";
 	ev->finish.text_len = g->text.len;
 	ev->finish.stop_bytes = g->stop_bytes;
@@ -300,7 +300,7 @@ uint64_t sk_gen_id(const struct sk_gen *g)
 
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
 {
-	return g->prompt_len;
+	return g->source_len ? g->source_len : g->prompt_len;
 }
 
 uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)

@@ -35,6 +35,7 @@ struct sk_setup {
 	struct sk_info info;
 	bool backend_asked;                     /* by its name */
 	bool keep_special;                      /* sk_dims.keep_special */
+	int32_t start_id;                       /* sk_dims.start_id; -1: there is no encoder */
 };
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err);
 void sk_setup_fini(struct sk_setup *s);
@@ -55,7 +56,9 @@ struct sk_gen {
 	struct sk_engine *e;
 	uint64_t id;
 	struct sk_sample_params sample;
-	uint32_t prompt_len, max_new, top_max;
+	uint32_t prompt_len, max_new, top_max;  /* prompt_len: of the decoder, so 1 behind an encoder */
+	uint32_t source_len;                    /* 0: there is no encoder */
+	int32_t *source;                        /* [source_len] what the encoder takes */
 	bool ignore_eos, tgi_text;
 	uint64_t client;
 	uint32_t weight;
@@ -108,7 +111,8 @@ struct sk_gen {
 /* What one step needs, sized at start for the largest one. owner: engine thread. */
 struct sk_step_room {
 	int32_t *ids, *pos, *seq_start, *rows;
-	const int32_t **blocks;
+	const int32_t **blocks, **cross_blocks;
+	int32_t *cross_len;
 	int32_t *row_seq;                       /* [rows] which sequence of the batch a row of logits belongs to */
 	int32_t *argmax;
 	float *max, *logsumexp;

@@ -40,7 +40,7 @@ struct sk_engine_opts {
 	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32"; no others yet */
 	const char *kv_dtype;           /* "auto" (NULL): as dtype says; "float32", "bfloat16" */
 	int threads;                    /* 0: one per core this process may run on */
-	uint32_t input_tokens_max;      /* 0: total_tokens_max - 1 */
+	uint32_t input_tokens_max;      /* 0: total_tokens_max - 1. Behind an encoder the input is the encoder's, which takes it whole */
 	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */
 	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
@@ -75,13 +75,17 @@ struct sk_info {
 	char model_dtype[16];           /* the same in one word, as TGI would say: "float32", "bfloat16", "float16" */
 	uint64_t params;                /* number of weights */
 	uint32_t layers, width, heads, kv_heads, head_width, ffn_width, vocab, context_max;
+	uint32_t encoder_layers;        /* 0: there is no encoder */
 	uint32_t input_tokens_max, total_tokens_max, batch_prefill_tokens, sequences_max, top_n_max;
+	uint32_t encode_tokens_max;     /* of the inputs of one step of the encoder */
 	uint32_t block_tokens, blocks;  /* KV pool */
 	int threads;
 	int32_t bos_id, eos_id;         /* -1: none */
+	int32_t start_id;               /* the first token of a decoder behind an encoder; -1: there is none */
 	bool has_chat_template;
 	/* the memory plan, bytes */
 	uint64_t file_bytes, weights_bytes, kv_bytes, scratch_bytes, tokenizer_bytes, kv_bytes_per_token;
+	uint64_t cross_bytes_per_token;      /* of an encoder's input, from the same pool; 0: there is no encoder */
 	struct sk_info_backend backends[8];
 	int backends_len;
 };
@@ -196,7 +200,8 @@ struct sk_logit_bias { int32_t id; float bias; };       /* added to the score of
 #define SK_LOGIT_BIAS_MAX 1024
 
 /*
- * One request. SK_GEN_PARAMS_INIT gives "unset" values. Pointers are lent until submit returns.
+ * One request. SK_GEN_PARAMS_INIT gives "unset" values. Pointers are lent until submit returns. Behind an encoder the prompt
+ * is the encoder's input; the answer begins after start_id, and penalties look at that and the answer.
  * Ranges are the caller's business (fcgi validates with TGI's texts); submit checks what needs the model.
  */
 struct sk_gen_params {
@@ -226,7 +231,7 @@ struct sk_gen_params {
 	size_t stop_len;
 	uint32_t truncate;              /* keep the last n prompt tokens; 0: all. See SK_TRUNCATE_BYTES_MAX */
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
-	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
+	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability; behind an encoder start_id alone */
 	bool ignore_eos;                /* go on to max_new_tokens */
 	/*
 	 * Text as text-generation-inference makes it: a stop string counts only where a token's text ends (or one more line break
@@ -273,7 +278,7 @@ struct sk_event {
 		struct {
 			const struct sk_event_token *tokens;    /* empty unless prompt_logprobs */
 			size_t tokens_len;
-			uint32_t prompt_tokens;
+			uint32_t prompt_tokens;                 /* of the input, also where an encoder takes it */
 		} prefill;
 		struct {
 			struct sk_event_token t;

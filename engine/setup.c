@@ -116,6 +116,35 @@ static uint64_t pool_budget(const struct sk_setup *s, const struct sk_model_plan
 	return room > used ? room - used : 0;
 }
 
+/* Tokens of one request that so many blocks surely hold. Behind an encoder input and answer each begin with a block of their own. */
+static uint64_t pool_tokens(const struct sk_setup *s, uint64_t blocks)
+{
+	if (s->start_id < 0)
+		return blocks * SK_KV_BLOCK;
+	return blocks < 2 ? 0 : (blocks - 1) * SK_KV_BLOCK + 1;
+}
+
+/* The other way round. */
+static uint64_t pool_blocks(const struct sk_setup *s, uint64_t tokens)
+{
+	uint64_t blocks = (tokens + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
+
+	return s->start_id < 0 ? blocks : (tokens + SK_KV_BLOCK - 2) / SK_KV_BLOCK + 1;
+}
+
+/* An encoder's scratch is for the longest input, and for several short ones as far as a prompt's step goes. */
+static void setup_lengths(struct sk_setup *s, const struct sk_engine_opts *o, uint64_t total)
+{
+	struct sk_info *i = &s->info;
+
+	i->total_tokens_max = (uint32_t)total;
+	i->input_tokens_max = o->input_tokens_max ? o->input_tokens_max : (uint32_t)total - 1;
+	if (s->start_id >= 0)
+		i->encode_tokens_max = i->input_tokens_max > i->batch_prefill_tokens ? i->input_tokens_max : i->batch_prefill_tokens;
+	s->model.context_max = s->sched.context_max = (int32_t)total;
+	s->model.encode_max = s->sched.encode_max = (int32_t)i->encode_tokens_max;
+}
+
 static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, const struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_model_plan plan;
@@ -128,15 +157,15 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 			       (int)d->context_max);
 	if (total < 2)
 		return sk_fail(err, SK_EINVAL, "max-total-tokens %" PRIu64 ": a prompt and an answer need 2 at least", total);
-	s->model.context_max = (int32_t)total;
+	setup_lengths(s, o, total);
 	st = sk_model_plan(s->weights, &s->model, &plan, err);
 	if (st < 0)
 		return st;
 	block_bytes = plan.kv_bytes_per_token * SK_KV_BLOCK;
 	if (SK_BUG_IF(block_bytes == 0))
 		return sk_fail(err, SK_EBUG, "the backend keeps its KV cache nowhere");
-	full = (total + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
-	budget = o->kv_tokens ? (o->kv_tokens + SK_KV_BLOCK - 1) / SK_KV_BLOCK * block_bytes : o->kv_bytes;
+	full = pool_blocks(s, total);
+	budget = o->kv_tokens ? pool_blocks(s, o->kv_tokens) * block_bytes : o->kv_bytes;
 	if (budget == 0) {
 		budget = pool_budget(s, &plan);
 		if (budget > CONTEXTS * full * block_bytes)
@@ -145,8 +174,8 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	blocks = budget / block_bytes;
 	if (blocks > INT32_MAX / SK_KV_BLOCK)
 		blocks = INT32_MAX / SK_KV_BLOCK;
-	pool = blocks * SK_KV_BLOCK;
-	if (blocks < 1 || (o->total_tokens_max && pool < total))
+	pool = pool_tokens(s, blocks);
+	if (pool < 2 || (o->total_tokens_max && pool < total))
 		return sk_fail(err, SK_ENOMEM, "the KV pool of %" PRIu64 " MiB holds %" PRIu64 " tokens, %" PRIu64 " are asked for "
 			       "(%" PRIu64 " bytes each): give more kv-memory or fewer max-total-tokens", budget >> 20, pool,
 			       total, plan.kv_bytes_per_token);
@@ -155,10 +184,8 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	if (o->input_tokens_max && o->input_tokens_max >= total)
 		return sk_fail(err, SK_EINVAL, "max-input-tokens %u must be below max-total-tokens %" PRIu64,
 			       o->input_tokens_max, total);
-	s->model.context_max = s->sched.context_max = (int32_t)total;
+	setup_lengths(s, o, total);
 	s->model.kv_blocks = s->sched.blocks = (int32_t)blocks;
-	s->info.total_tokens_max = (uint32_t)total;
-	s->info.input_tokens_max = o->input_tokens_max ? o->input_tokens_max : (uint32_t)total - 1;
 	s->info.block_tokens = SK_KV_BLOCK;
 	s->info.blocks = (uint32_t)blocks;
 
@@ -168,6 +195,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	s->info.weights_bytes = plan.weights_bytes;
 	s->info.kv_bytes = plan.kv_bytes;
 	s->info.kv_bytes_per_token = plan.kv_bytes_per_token;
+	s->info.cross_bytes_per_token = s->start_id >= 0 ? plan.kv_bytes_per_token : 0;
 	s->info.scratch_bytes = plan.scratch_bytes;
 	s->info.params = plan.params;
 	snprintf(s->info.quant, sizeof(s->info.quant), "%s", plan.quant);
@@ -212,6 +240,8 @@ static void info_model(struct sk_setup *s, const char *id, const struct sk_arch 
 	snprintf(i->arch, sizeof(i->arch), "%s", arch->name);
 	snprintf(i->format, sizeof(i->format), "%s", sk_weights_format(s->weights));
 	i->layers = (uint32_t)d->layers;
+	i->encoder_layers = (uint32_t)d->encoder_layers;
+	i->start_id = s->start_id;
 	i->width = (uint32_t)d->width;
 	i->heads = (uint32_t)d->heads;
 	i->kv_heads = (uint32_t)d->kv_heads;
@@ -309,19 +339,17 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	struct sk_dims dims;
 	sk_status st;
 
-	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1 }, .backend_asked = !is_auto(o->backend) };
+	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1, .start_id = -1 }, .backend_asked = !is_auto(o->backend) };
 	if (!o->model || !*o->model)
 		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one or a Hugging Face model");
 	st = sk_weights_open(o->model, &s->weights, err);
 	if (st >= 0)
 		st = sk_model_check(s->weights, &arch, &dims, err);
-	if (st >= 0 && dims.encoder_layers)
-		st = sk_fail(err, SK_ENOTSUP, "%s: architecture %s has an encoder: such models are checked and calculated, but not served "
-			     "yet", sk_weights_path(s->weights), arch->name);
-	if (st >= 0)
+	if (st >= 0) {
 		s->keep_special = dims.keep_special;
-	if (st >= 0)
+		s->start_id = dims.encoder_layers ? dims.start_id : -1;
 		st = setup_backend(s, o, err);
+	}
 	if (st >= 0)
 		st = setup_types(s, o, err);
 	if (st >= 0)
@@ -354,6 +382,9 @@ void sk_setup_log(const struct sk_setup *s)
 	       " bytes a token, %s), scratch %.1f MiB; backend %s, %d threads", (double)i->weights_bytes * mib,
 	       (double)i->kv_bytes * mib, i->blocks, i->block_tokens, i->kv_bytes_per_token, i->kv_dtype,
 	       (double)i->scratch_bytes * mib, i->backend, i->threads);
+	if (s->start_id >= 0)
+		sk_log(SK_LOG_INFO, "encoder: %u layers, %u tokens of inputs a step, of which each keeps %" PRIu64 " bytes in the KV pool",
+		       i->encoder_layers, i->encode_tokens_max, i->cross_bytes_per_token);
 	sk_log(SK_LOG_INFO, "limits: %u tokens a request (%u of prompt), %u tokens and %u sequences a step", i->total_tokens_max,
 	       i->input_tokens_max, i->batch_prefill_tokens, i->sequences_max);
 }

@@ -4,6 +4,8 @@
  *
  *	intake -> plan -> build the step's arrays -> forward -> statistics and sampling -> commit -> tell the readers
  *
+ * A step of the encoder is such a step without rows of logits.
+ *
  * With look-ahead the next plan is made between forward and sampling, before anybody knows the next tokens. They are
  * known before the next forward, since the host samples; so build() puts the token in, and leaves out whoever has
  * ended meanwhile.
@@ -39,7 +41,8 @@ static void *room_take(struct sk_step_room *r, size_t count, size_t bytes)
 
 sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, struct sk_err *err)
 {
-	size_t T = (size_t)s->model.tokens_max, S = (size_t)s->model.sequences_max;
+	size_t S = (size_t)s->model.sequences_max;
+	size_t T = (size_t)(s->model.encode_max > s->model.tokens_max ? s->model.encode_max : s->model.tokens_max);
 	size_t workers = (size_t)s->model.dev.threads;
 
 	*r = (struct sk_step_room){ .top_max = s->info.top_n_max + SK_TOP_TIES };
@@ -48,6 +51,8 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->pos = room_take(r, T, sizeof(*r->pos));
 	r->seq_start = room_take(r, S + 1, sizeof(*r->seq_start));
 	r->blocks = room_take(r, S, sizeof(*r->blocks));
+	r->cross_blocks = room_take(r, S, sizeof(*r->cross_blocks));
+	r->cross_len = room_take(r, S, sizeof(*r->cross_len));
 	r->rows = room_take(r, S, sizeof(*r->rows));
 	r->row_seq = room_take(r, S, sizeof(*r->row_seq));
 	r->argmax = room_take(r, S, sizeof(*r->argmax));
@@ -60,8 +65,8 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->top = room_take(r, S * r->top_max, sizeof(*r->top));
 	r->scratch = room_take(r, workers, r->scratch_bytes);
 	sk_buf_init(&r->piece, PIECE_MAX);
-	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->rows || !r->row_seq || !r->argmax || !r->max ||
-	    !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
+	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->cross_blocks || !r->cross_len || !r->rows || !r->row_seq ||
+	    !r->argmax || !r->max || !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
 	    sk_buf_reserve(&r->piece, PIECE_FIRST) < 0) {
 		sk_step_room_fini(r);
 		return sk_fail(err, SK_ENOMEM, "no memory for a step of %zu tokens and %zu sequences", T, S);
@@ -75,6 +80,8 @@ void sk_step_room_fini(struct sk_step_room *r)
 	free(r->pos);
 	free(r->seq_start);
 	free(r->blocks);
+	free(r->cross_blocks);
+	free(r->cross_len);
 	free(r->rows);
 	free(r->row_seq);
 	free(r->argmax);
@@ -159,8 +166,8 @@ static void intake(struct sk_engine *e, int64_t now)
 		struct sk_gen *next = g->next;
 		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
 			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
-			.max_new_tokens = (int32_t)g->max_new, .prompt_rows = g->prompt_logprob != NULL, .user = g,
-			.client = g->client, .weight = g->weight,
+			.max_new_tokens = (int32_t)g->max_new, .source_len = (int32_t)g->source_len,
+			.prompt_rows = g->prompt_logprob != NULL, .user = g, .client = g->client, .weight = g->weight,
 		}, now);
 
 		gen_join(e, g);
@@ -242,8 +249,10 @@ static void build(struct sk_engine *e, struct step *s)
 		if (g->ended)
 			continue;
 		r->seq_start[S] = T;
-		r->blocks[S++] = q->blocks;
-		memcpy(r->ids + T, g->ids + q->first_pos, (size_t)q->len * sizeof(*r->ids));
+		r->blocks[S] = s->b.encode ? q->cross : q->blocks;
+		r->cross_blocks[S] = q->cross;
+		r->cross_len[S++] = q->cross_len;
+		memcpy(r->ids + T, (s->b.encode ? g->source : g->ids) + q->first_pos, (size_t)q->len * sizeof(*r->ids));
 		for (int32_t k = 0; k < q->len; k++)
 			r->pos[T++] = q->first_pos + k;
 		if (q->sample) {
@@ -254,6 +263,19 @@ static void build(struct sk_engine *e, struct step *s)
 	r->seq_start[S] = T;
 	s->arrays = (struct sk_step){ .T = T, .S = S, .ids = r->ids, .pos = r->pos, .seq_start = r->seq_start,
 				      .blocks = r->blocks };
+	if (e->setup.start_id >= 0) {
+		s->arrays.cross_blocks = r->cross_blocks;
+		s->arrays.cross_len = r->cross_len;
+	}
+}
+
+static sk_status forward(struct sk_engine *e, const struct step *s, struct sk_err *err)
+{
+	if (s->arrays.S == 0)
+		return SK_OK;
+	if (s->b.encode)
+		return sk_model_encode(e->model, &s->arrays, err);
+	return sk_model_forward(e->model, &s->arrays, e->room.rows, s->rows, NULL, err);
 }
 
 /* ---- after the forward ---- */
@@ -468,15 +490,16 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	int64_t at[5] = { sk_now_us() };
 	enum sk_step_kind kind = step_kind(s);
 	uint64_t prompt_tokens = 0;
-	sk_status st = SK_OK;
+	sk_status st;
 	struct sk_err err;
 
 	build(e, s);
-	if (s->arrays.S > 0)
-		st = sk_model_forward(e->model, &s->arrays, e->room.rows, s->rows, NULL, &err);
+	st = forward(e, s, &err);
 	if (st >= 0 && s->arrays.S > 0) {
-		prompt_rows(e, s);
-		for (int32_t i = 0; i < s->b.S; i++)
+		if (!s->b.encode)
+			prompt_rows(e, s);
+		/* Behind an encoder the prompt is its input; the start token is nobody's. */
+		for (int32_t i = 0; i < s->b.S && s->b.encode == (e->setup.start_id >= 0); i++)
 			prompt_tokens += s->b.seqs[i].prefill ? (uint64_t)s->b.seqs[i].len : 0;
 	}
 	at[1] = sk_now_us();
@@ -568,12 +591,21 @@ void sk_step_loop(struct sk_engine *e)
 sk_status sk_step_warm_up(struct sk_engine *e, struct sk_err *err)
 {
 	int32_t id = e->setup.info.bos_id >= 0 && (uint32_t)e->setup.info.bos_id < e->setup.info.vocab ? e->setup.info.bos_id : 0;
-	int32_t zero = 0, start[2] = { 0, 1 };
-	const int32_t *blocks = &zero;
+	int32_t zero = 0, one = 1, start[2] = { 0, 1 };
+	const int32_t *blocks = &zero, *cross = &one;
 	struct sk_step s = { .T = 1, .S = 1, .ids = &id, .pos = &zero, .seq_start = start, .blocks = &blocks };
 	const float *logits;
-	sk_status st = sk_model_forward(e->model, &s, &zero, 1, &logits, err);
+	sk_status st = SK_OK;
 
+	if (e->setup.start_id >= 0) {
+		id = e->setup.start_id;
+		s.blocks = s.cross_blocks = &cross;
+		s.cross_len = &one;
+		st = sk_model_encode(e->model, &s, err);
+		s.blocks = &blocks;
+	}
+	if (st >= 0)
+		st = sk_model_forward(e->model, &s, &zero, 1, &logits, err);
 	if (st < 0)
 		return st;
 	for (uint32_t i = 0; i < e->setup.info.vocab; i++)

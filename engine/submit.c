@@ -177,6 +177,7 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 		tokens = g->top_max;
 	piece(base, &at, 1, sizeof(*g));
 	g->ids = piece(base, &at, total, sizeof(*g->ids));
+	g->source = piece(base, &at, g->source_len, sizeof(*g->source));
 	g->logprob = piece(base, &at, g->max_new, sizeof(*g->logprob));
 	g->prompt_logprob = piece(base, &at, p->prompt_logprobs ? g->prompt_len : 0, sizeof(*g->prompt_logprob));
 	g->text_end = piece(base, &at, p->stop_len ? g->max_new : 0, sizeof(*g->text_end));
@@ -195,8 +196,9 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, const int32_t *ids, size_t len,
 			  uint32_t max_new, struct sk_gen **ret_gen, struct sk_err *err)
 {
-	struct sk_gen shape = { .prompt_len = (uint32_t)len, .max_new = max_new,
-				.top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0 };
+	bool encoder = e->setup.start_id >= 0;
+	struct sk_gen shape = { .prompt_len = encoder ? 1 : (uint32_t)len, .source_len = encoder ? (uint32_t)len : 0,
+				.max_new = max_new, .top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0 };
 	struct sk_gen *g = calloc(1, gen_lay_out(&shape, p, NULL));
 	sk_status st = SK_OK;
 
@@ -215,13 +217,15 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 		free(g);
 		return st;
 	}
-	memcpy(g->ids, ids, len * sizeof(*ids));
+	memcpy(encoder ? g->source : g->ids, ids, len * sizeof(*ids));
+	if (encoder)
+		g->ids[0] = e->setup.start_id;
 	if (p->bias_len)
 		memcpy(g->bias, p->bias, p->bias_len * sizeof(*p->bias));
 	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
-	sk_text_window_begin(&g->window, len);
+	sk_text_window_begin(&g->window, g->prompt_len);
 	g->stop_window = g->window;
 	g->tgi_text = p->tgi_text;
 	g->client = p->client;

@@ -185,9 +185,10 @@ static sk_status parse_tests(const char *list, struct test *tests, int tests_max
 	return SK_OK;
 }
 
-static void print_json(const struct sk_info *info, const struct test *tests, int len, int runs)
+static sk_status print_json(const struct sk_info *info, const struct test *tests, int len, int runs, struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF(1 << 20);
+	sk_status st;
 
 	sk_buf_adds(&b, "{\"model\":");
 	sk_json_add_str(&b, info->model_id, strlen(info->model_id));
@@ -200,8 +201,9 @@ static void print_json(const struct sk_info *info, const struct test *tests, int
 		sk_buf_adds(&b, "]}");
 	}
 	sk_buf_adds(&b, "}\n");
-	fputs(sk_buf_str(&b), stdout);
+	st = sk_words_print(&b, err);
 	sk_buf_fini(&b);
+	return st;
 }
 
 static sk_status bench(const struct sk_options *o, const struct sk_flags *f, struct test *tests, int len,
@@ -227,11 +229,11 @@ static sk_status bench(const struct sk_options *o, const struct sk_flags *f, str
 		if (st == SK_OK && !f->bench_json) {
 			printf("%-8s %10.1f tok/s   (%.1f to %.1f)\n", tests[i].name, tests[i].rate[b.runs / 2],
 			       tests[i].rate[0], tests[i].rate[b.runs - 1]);
-			fflush(stdout);
+			st = sk_words_flush(err);
 		}
 	}
 	if (st == SK_OK && f->bench_json)
-		print_json(&info, tests, len, b.runs);
+		st = print_json(&info, tests, len, b.runs, err);
 	sk_engine_close(&b.engine);
 	return st;
 }

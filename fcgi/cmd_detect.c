@@ -3,7 +3,6 @@
  * saker detect: whether a text carries the watermark that the settings describe. Headers and tokenizer are read, no weights.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/base/buf.h"
@@ -12,9 +11,10 @@
 #include "fcgi/commands.h"
 #include "fcgi/words.h"
 
-static void print(const struct sk_detection *d, bool json)
+static sk_status print(const struct sk_detection *d, bool json, struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF(4096);
+	sk_status st;
 
 	if (json) {
 		sk_watermark_add(&b, d);
@@ -24,8 +24,9 @@ static void print(const struct sk_detection *d, bool json)
 			    "p-value    %.3g\n", d->tokens, d->green, d->gamma * d->tokens, sk_watermark_scheme(d), d->gamma, d->z_score,
 			    d->p_value);
 	}
-	fputs(sk_buf_str(&b), stdout);
+	st = sk_words_print(&b, err);
 	sk_buf_fini(&b);
+	return st;
 }
 
 static sk_status encode(const struct sk_engine_opts *eo, struct sk_buf *text, int32_t **ret_ids, size_t *ret_len,
@@ -56,7 +57,7 @@ static sk_status detect(const struct sk_options *o, const struct sk_flags *f, st
 	if (st == SK_OK)
 		st = sk_watermark_detect(&eo.watermark, info.vocab, ids, len, &d, err);
 	if (st == SK_OK)
-		print(&d, f->detect_json);
+		st = print(&d, f->detect_json, err);
 	free(ids);
 	return st;
 }
@@ -75,8 +76,6 @@ int sk_cmd_detect(int argc, char **argv)
 		st = sk_words_read(&text, argc, argv, "text", &err);
 	if (st == SK_OK)
 		st = detect(&o, &f, &text, &err);
-	if (st == SK_OK && (fflush(stdout) || ferror(stdout)))
-		st = sk_fail(&err, SK_EIO, "standard output cannot be written");
 	sk_buf_fini(&text);
 	return sk_exit("detect", st, &err);
 }

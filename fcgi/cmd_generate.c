@@ -150,9 +150,7 @@ static sk_status show_answer(struct sk_gen *gen, const struct sk_flags *f, struc
 	/* An empty line alone looks like a fault. */
 	if (silent)
 		fprintf(stderr, "the model ended at once, without a word\n");
-	if (st == SK_OK && ferror(stdout))
-		return sk_fail(err, SK_EIO, "standard output cannot be written");
-	return st;
+	return st == SK_OK ? sk_words_flush(err) : st;
 }
 
 static sk_status generate(const struct sk_options *o, const struct sk_flags *f, const struct sk_buf *prompt,

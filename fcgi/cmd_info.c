@@ -13,6 +13,7 @@
 #include "engine/saker.h"
 #include "fcgi/commands.h"
 #include "fcgi/json.h"
+#include "fcgi/words.h"
 
 enum kind { TEXT, NUMBER, BYTES, FLAG, ID };
 
@@ -32,6 +33,7 @@ static const struct fact {
 	FACT("model", "parameters", NUMBER, params),
 	FACT("model", "chat_template", FLAG, has_chat_template),
 	FACT("shapes", "layers", NUMBER, layers),
+	FACT("shapes", "encoder_layers", NUMBER, encoder_layers),
 	FACT("shapes", "width", NUMBER, width),
 	FACT("shapes", "heads", NUMBER, heads),
 	FACT("shapes", "kv_heads", NUMBER, kv_heads),
@@ -41,15 +43,18 @@ static const struct fact {
 	FACT("shapes", "context_max", NUMBER, context_max),
 	FACT("shapes", "bos_id", ID, bos_id),
 	FACT("shapes", "eos_id", ID, eos_id),
+	FACT("shapes", "decoder_start_id", ID, start_id),
 	FACT("limits", "input_tokens_max", NUMBER, input_tokens_max),
 	FACT("limits", "total_tokens_max", NUMBER, total_tokens_max),
 	FACT("limits", "batch_prefill_tokens", NUMBER, batch_prefill_tokens),
+	FACT("limits", "encode_tokens_max", NUMBER, encode_tokens_max),
 	FACT("limits", "sequences_max", NUMBER, sequences_max),
 	FACT("limits", "top_n_max", NUMBER, top_n_max),
 	FACT("memory", "file_bytes", BYTES, file_bytes),
 	FACT("memory", "weights_bytes", BYTES, weights_bytes),
 	FACT("memory", "kv_bytes", BYTES, kv_bytes),
 	FACT("memory", "kv_bytes_per_token", BYTES, kv_bytes_per_token),
+	FACT("memory", "cross_bytes_per_token", BYTES, cross_bytes_per_token),
 	FACT("memory", "kv_blocks", NUMBER, blocks),
 	FACT("memory", "kv_block_tokens", NUMBER, block_tokens),
 	FACT("memory", "scratch_bytes", BYTES, scratch_bytes),
@@ -99,7 +104,7 @@ static int64_t number_of(const struct sk_info *info, const struct fact *f)
 	}
 }
 
-/* Only the tokenizer's bytes are 0 for want of knowing: nothing else that is counted in bytes can be 0. */
+/* Bytes are 0 for want of knowing (the tokenizer's), or where there is no such thing (an encoder's). */
 static bool is_known(const struct sk_info *info, const struct fact *f)
 {
 	switch (f->kind) {
@@ -207,9 +212,7 @@ int sk_cmd_info(int argc, char **argv)
 	}
 	if (st == SK_OK) {
 		(f.info_json ? write_json : write_text)(&b, &info);
-		fputs(sk_buf_str(&b), stdout);
-		if (fflush(stdout) || ferror(stdout))
-			st = sk_fail(&err, SK_EIO, "standard output cannot be written");
+		st = sk_words_print(&b, &err);
 	}
 	sk_buf_fini(&b);
 	return sk_exit("info", st, &err);

@@ -37,7 +37,11 @@ static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_
 		sk_buf_clear(&b);
 		sk_buf_add_json(&b, text, text_len);
 		free(text);
-		printf("%7" PRId32 " \"%s\"\n", ids[i], sk_buf_str(&b));
+		if (b.failed) {
+			sk_buf_fini(&b);
+			return sk_fail(err, SK_ENOMEM, "out of memory for token %" PRId32, ids[i]);
+		}
+		printf("%7" PRId32 " \"%.*s\"\n", ids[i], (int)b.len, b.len ? b.data : "");
 	}
 	if (f->tokenize_ids)
 		putchar('\n');
@@ -100,8 +104,8 @@ int sk_cmd_tokenize(int argc, char **argv)
 	}
 	if (st == SK_OK)
 		st = tokenize(tokenizer, &text, &f, &err);
-	if (st == SK_OK && (fflush(stdout) || ferror(stdout)))
-		st = sk_fail(&err, SK_EIO, "standard output cannot be written");
+	if (st == SK_OK)
+		st = sk_words_flush(&err);
 	sk_tokenizer_close(&tokenizer);
 	sk_buf_fini(&text);
 	return sk_exit("tokenize", st, &err);

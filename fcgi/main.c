@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "fcgi/commands.h"
+#include "fcgi/words.h"
 
 static const struct command {
 	const char *name, *words, *help;
@@ -50,9 +51,7 @@ static int printed(const char *what)
 {
 	struct sk_err err = { 0 };
 
-	if (!fflush(stdout) && !ferror(stdout))
-		return 0;
-	return sk_exit(what, sk_fail(&err, SK_EIO, "standard output cannot be written"), &err);
+	return sk_words_flush(&err) < 0 ? sk_exit(what, SK_EIO, &err) : 0;
 }
 
 int main(int argc, char **argv)

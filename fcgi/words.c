@@ -24,9 +24,24 @@ sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *wha
 		if (ferror(stdin))
 			return sk_fail(err, SK_EIO, "standard input cannot be read");
 	}
+	if (b->failed == SK_ENOMEM)
+		return sk_fail(err, SK_ENOMEM, "out of memory for the %s", what);
 	if (b->failed)
 		return sk_fail(err, b->failed, "the %s is longer than %zu bytes", what, b->max);
 	return SK_OK;
+}
+
+sk_status sk_words_flush(struct sk_err *err)
+{
+	return fflush(stdout) || ferror(stdout) ? sk_fail(err, SK_EIO, "standard output cannot be written") : SK_OK;
+}
+
+sk_status sk_words_print(const struct sk_buf *b, struct sk_err *err)
+{
+	if (b->failed)
+		return sk_fail(err, b->failed, "what is to be printed: %s", sk_status_words(b->failed));
+	fwrite(b->data, 1, b->len, stdout);
+	return sk_words_flush(err);
 }
 
 void sk_words_quiet(const struct sk_options *o)

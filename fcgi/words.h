@@ -20,6 +20,12 @@ sk_status sk_words_read(struct sk_buf *b, int argc, char **argv, const char *wha
  */
 sk_status sk_words_ids(const char *s, int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
 
+/* All of standard output is out, or SK_EIO. */
+sk_status sk_words_flush(struct sk_err *err);
+
+/* b to standard output, all of it: SK_EIO, or why b is not whole (SK_ENOMEM, SK_ETOOBIG). */
+sk_status sk_words_print(const struct sk_buf *b, struct sk_err *err);
+
 /* For commands whose output is for people: the log keeps to warnings unless log-level asks for more than its default. */
 void sk_words_quiet(const struct sk_options *o);
 

@@ -4,7 +4,8 @@
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
-#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root,
+#	                           systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -358,9 +359,30 @@ stage_clean_root() {
 	fi
 }
 
+# The units of etc/systemd under a systemd that boots.
+stage_systemd_root() {
+	if [ "$(id -u)" -ne 0 ]; then
+		count_skip "systemd in a container: needs root"
+		return
+	fi
+	missing=$(packages_missing mmdebstrap systemd-container)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && ! packages_install $missing; then
+		count_skip "systemd in a container: $missing is missing"
+		return
+	fi
+	if sh "$here/systemd_root.sh" "$out/systemd-root" "$out/plain" >"$out/systemd-root.log" 2>&1; then
+		grep '^ok' "$out/systemd-root.log"
+		count_pass "systemd in a container: start, restarts under load, reload, a killed daemon"
+	else
+		tail -n 60 "$out/systemd-root.log"
+		count_fail "systemd in a container (see $out/systemd-root.log)"
+	fi
+}
+
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan emu fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

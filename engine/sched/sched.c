@@ -6,6 +6,10 @@
  *		2. prompt chunks of the running ones that are not done, oldest first
  *		3. new ones from the head of the waiting list, while tokens, places and blocks are there
  *
+ * Behind an encoder those who wait without their source's cross blocks come by a step of their own (plan_encode), and the
+ * third pass lets in those only who were preempted and still have them. In order of age, who has cross blocks comes
+ * before who has none: whoever runs has them, the youngest lose them first.
+ *
  * Age is the order of first admission, which of one client is the order of sk_sched_add(). Only the youngest running sequence is
  * ever preempted, and goes to the head of the waiting list, before all who were never admitted: so every running sequence is
  * older than every waiting one. Hence nobody starves: the oldest can take blocks from all others, gets at least one token of
@@ -33,6 +37,7 @@ struct seq {
 	int32_t pending;                /* samples of planned steps whose commit has not come */
 	int32_t planned;                /* positions [0, planned) are in the cache, or will be after the planned steps */
 	int32_t table, blocks_len;      /* RUNNING only; table NONE otherwise */
+	int32_t source_len, cross_len;  /* cross_len: blocks of its source, all or none; filled by a planned step */
 	uint64_t planned_by;            /* the last plan that it has a part in */
 	int32_t prev, next;
 	enum place place;
@@ -55,16 +60,19 @@ struct plan {
 	int32_t *slot;                  /* [S] */
 	uint64_t *preempted;
 	int32_t preempted_len, S, T;
+	bool encode;
 };
 
 struct sk_sched {
 	struct sk_sched_limits l;
 	int32_t running_max;            /* every running sequence can have its decode token in one step */
 	int32_t table_len;              /* blocks of one sequence at most */
+	int32_t cross_max;              /* the same of one source */
 	struct seq *seqs;               /* [l.waiting_max] slots */
 	struct list list[PLACES];
 	int32_t *tables;                /* [running_max][table_len] */
 	int32_t *table_free, table_free_len;
+	int32_t *cross;                 /* [l.waiting_max][cross_max] */
 	struct sk_blocks pool;
 	struct plan plans[2];
 	uint64_t planned, committed, ages, turns, preemptions;
@@ -166,6 +174,31 @@ static void seq_give_back(struct sk_sched *s, struct seq *q)
 	q->planned = 0;
 }
 
+static int32_t *seq_cross(const struct sk_sched *s, int32_t i)
+{
+	return s->cross + (size_t)i * s->cross_max;
+}
+
+static void cross_give_back(struct sk_sched *s, int32_t i)
+{
+	struct seq *q = &s->seqs[i];
+
+	while (q->cross_len > 0)
+		sk_blocks_unref(&s->pool, seq_cross(s, i)[--q->cross_len]);
+}
+
+/* The youngest of the waiting ones that have cross blocks, which are the first of the list, loses them. false: nobody has any. */
+static bool cross_rob(struct sk_sched *s)
+{
+	int32_t last = NONE;
+
+	for (int32_t i = s->list[WAITING].head; i != NONE && s->seqs[i].cross_len > 0; i = s->seqs[i].next)
+		last = i;
+	if (last != NONE)
+		cross_give_back(s, last);
+	return last != NONE;
+}
+
 /* ---- clients ---- */
 
 #define VIRTUAL_TOKEN 65536             /* virtual time of a token at weight 1: a weight of 1,000 still counts each */
@@ -210,7 +243,7 @@ static void charge(struct sk_sched *s, struct seq *q)
 
 	q->turn = ++s->turns;
 	s->virtual = tag > s->virtual ? tag : s->virtual;
-	s->clients[q->client].tag = tag + virtual_of(q, (int64_t)q->prompt_len + q->max_new);
+	s->clients[q->client].tag = tag + virtual_of(q, (int64_t)q->source_len + q->prompt_len + q->max_new);
 }
 
 static void client_give_back(struct sk_sched *s, const struct seq *q)
@@ -228,6 +261,7 @@ static void seq_forget(struct sk_sched *s, int32_t i)
 
 	if (q->place == RUNNING)
 		seq_give_back(s, q);
+	cross_give_back(s, i);
 	client_give_back(s, q);
 	q->id = 0;
 	list_move(s, FREE, i, true);
@@ -262,9 +296,10 @@ static int64_t seq_grow(struct sk_sched *s, struct plan *p, int32_t i, int64_t t
 			seq_table(s, q)[q->blocks_len++] = block;
 			continue;
 		}
-		if (s->list[RUNNING].tail == i)
+		if (s->list[RUNNING].tail != i)
+			seq_preempt(s, p, s->list[RUNNING].tail);
+		else if (!cross_rob(s))
 			break;
-		seq_preempt(s, p, s->list[RUNNING].tail);
 	}
 	return (int64_t)q->blocks_len * s->l.block_tokens;
 }
@@ -277,7 +312,7 @@ sk_status sk_sched_open(const struct sk_sched_limits *l, struct sk_sched **ret_s
 	bool ok;
 
 	if (l->tokens_max < 1 || l->sequences_max < 1 || l->blocks < 1 || l->block_tokens < 1 || l->context_max < 1 ||
-	    l->waiting_max < 1 || l->look_ahead < 0 || l->look_ahead > 1)
+	    l->waiting_max < 1 || l->encode_max < 0 || l->look_ahead < 0 || l->look_ahead > 1)
 		return sk_fail(err, SK_EINVAL, "a limit of the scheduler is out of range");
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -289,12 +324,16 @@ sk_status sk_sched_open(const struct sk_sched_limits *l, struct sk_sched **ret_s
 	s->table_len = blocks_for(s, l->context_max);
 	if (s->table_len > l->blocks)
 		s->table_len = l->blocks;
+	s->cross_max = blocks_for(s, l->encode_max);
+	if (s->cross_max > l->blocks)
+		s->cross_max = l->blocks;
 
 	s->seqs = calloc((size_t)l->waiting_max, sizeof(*s->seqs));
 	s->clients = calloc((size_t)l->waiting_max, sizeof(*s->clients));
 	s->tables = calloc((size_t)s->running_max * (size_t)s->table_len, sizeof(*s->tables));
 	s->table_free = calloc((size_t)s->running_max, sizeof(*s->table_free));
-	ok = s->seqs && s->clients && s->tables && s->table_free;
+	s->cross = calloc((size_t)l->waiting_max * (size_t)s->cross_max + 1, sizeof(*s->cross));
+	ok = s->seqs && s->clients && s->tables && s->table_free && s->cross;
 	for (int i = 0; i < 2; i++) {
 		struct plan *p = &s->plans[i];
 
@@ -333,6 +372,7 @@ void sk_sched_close(struct sk_sched **ps)
 		free(s->plans[i].preempted);
 	}
 	sk_blocks_fini(&s->pool);
+	free(s->cross);
 	free(s->table_free);
 	free(s->tables);
 	free(s->clients);
@@ -346,9 +386,10 @@ sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t
 	int64_t tokens = (int64_t)r->prompt_len + r->max_new_tokens;
 	int32_t i = s->list[FREE].head;
 
-	if (r->id == 0 || r->prompt_len < 1 || r->max_new_tokens < 1)
+	if (r->id == 0 || r->prompt_len < 1 || r->max_new_tokens < 1 || r->source_len < (s->l.encode_max > 0) ||
+	    r->source_len > s->l.encode_max)
 		return SK_EINVAL;
-	if (tokens > s->l.context_max || (tokens + s->l.block_tokens - 2) / s->l.block_tokens > s->l.blocks)
+	if (tokens > s->l.context_max || (int64_t)blocks_for(s, tokens - 1) + blocks_for(s, r->source_len) > s->l.blocks)
 		return SK_EINVAL;
 	if (r->weight > SK_SCHED_WEIGHT_MAX)
 		return SK_EINVAL;
@@ -357,7 +398,7 @@ sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t
 	s->seqs[i] = (struct seq){
 		.client = client_take(s, r->client), .weight = r->weight ? r->weight : 1, .virtual = s->virtual,
 		.id = r->id, .user = r->user, .prompt_len = r->prompt_len, .max_new = r->max_new_tokens,
-		.len = r->prompt_len, .table = NONE, .age = ++s->ages, .place = FREE,
+		.len = r->prompt_len, .source_len = r->source_len, .table = NONE, .age = ++s->ages, .place = FREE,
 		.prev = s->seqs[i].prev, .next = s->seqs[i].next,
 	};
 	list_move(s, WAITING, i, false);
@@ -392,6 +433,7 @@ static void plan_put(struct sk_sched *s, struct plan *p, int32_t i, int32_t len)
 		.sample = q->planned + len == seq_total(q),
 		.prefill = !seq_decodes(q),
 		.pending = q->pending > 0,
+		.cross_len = q->source_len,
 	};
 	p->T += len;
 }
@@ -452,6 +494,21 @@ static int32_t waiting_next(const struct sk_sched *s)
 	return best;
 }
 
+/*
+ * A newcomer must fit whole, with one spare block for each running sequence: without the spare the next sixteen steps would
+ * preempt it again and its prompt would have been computed for nothing. Alone, it fits (sk_sched_add has seen to that).
+ */
+static bool admit(struct sk_sched *s, int32_t i, int64_t need)
+{
+	if (s->list[RUNNING].len > 0 && need + s->list[RUNNING].len > s->pool.free_len)
+		return false;
+	list_move(s, RUNNING, i, false);
+	if (!s->seqs[i].turn)
+		charge(s, &s->seqs[i]);
+	s->seqs[i].table = s->table_free[--s->table_free_len];
+	return true;
+}
+
 static void plan_admit(struct sk_sched *s, struct plan *p)
 {
 	int64_t promised = blocks_promised(s);
@@ -461,20 +518,48 @@ static void plan_admit(struct sk_sched *s, struct plan *p)
 		struct seq *q = &s->seqs[i];
 		int32_t need = blocks_for(s, q->len);
 
-		/*
-		 * A newcomer must fit whole, with one spare block for each running sequence: without the spare the next
-		 * sixteen steps would preempt it again and its prompt would have been computed for nothing. Alone, it fits
-		 * (sk_sched_add has seen to that).
-		 */
-		if (s->list[RUNNING].len > 0 && promised + need + s->list[RUNNING].len > s->pool.free_len)
+		if ((q->source_len > 0 && q->cross_len == 0) || !admit(s, i, promised + need))
 			return;
-		list_move(s, RUNNING, i, false);
-		if (!q->turn)
-			charge(s, q);
-		q->table = s->table_free[--s->table_free_len];
 		plan_chunk(s, p, i);
 		promised += need - q->blocks_len;
 	}
+}
+
+/* Whole sources of newcomers. None older than them waits with its source encoded, so the first of them may be let in alone. */
+static void plan_encode(struct sk_sched *s, struct plan *p)
+{
+	int64_t promised = blocks_promised(s);
+
+	p->encode = true;
+	while (s->list[WAITING].head != NONE && s->list[RUNNING].len < s->running_max) {
+		int32_t i = waiting_next(s);
+		struct seq *q = &s->seqs[i];
+		int32_t cross = blocks_for(s, q->source_len), need = blocks_for(s, q->len);
+
+		if (q->cross_len > 0 || q->source_len > s->l.encode_max - p->T || !admit(s, i, promised + need + cross))
+			return;
+		while (q->cross_len < cross)
+			seq_cross(s, i)[q->cross_len++] = sk_blocks_take(&s->pool);
+		q->planned_by = s->planned + 1;
+		p->slot[p->S] = i;
+		p->seqs[p->S++] = (struct sk_batch_seq){ .id = q->id, .user = q->user, .len = q->source_len, .prefill = true,
+							 .cross_len = q->source_len };
+		p->T += q->source_len;
+		promised += need;
+	}
+}
+
+static void plan_decode(struct sk_sched *s, struct plan *p)
+{
+	bool room = true;
+
+	p->encode = false;
+	plan_decodes(s, p);
+	for (int32_t i = s->list[RUNNING].head; i != NONE; i = s->seqs[i].next)
+		if (!seq_decodes(&s->seqs[i]))
+			room = plan_chunk(s, p, i) && room;
+	if (room && p->preempted_len == 0)
+		plan_admit(s, p);
 }
 
 /* Move everybody on by what was planned for him. */
@@ -484,31 +569,32 @@ static void plan_finish(struct sk_sched *s, struct plan *p)
 		struct sk_batch_seq *e = &p->seqs[k];
 		struct seq *q = &s->seqs[p->slot[k]];
 
-		q->planned += e->len;
+		q->planned += p->encode ? 0 : e->len;
 		q->pending += e->sample;
 		e->blocks = seq_table(s, q);
 		e->blocks_len = q->blocks_len;
+		e->cross = e->cross_len > 0 ? seq_cross(s, p->slot[k]) : NULL;
 	}
 }
 
 void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batch)
 {
 	struct plan *p = &s->plans[(s->planned + 1) & 1];
-	bool room = true;
+	bool encoded = s->planned > 0 && s->plans[s->planned & 1].encode;       /* the step before this one */
 
 	*ret_batch = (struct sk_batch){ 0 };
 	if (SK_BUG_IF(s->planned - s->committed > (uint64_t)s->l.look_ahead))
 		return;
 	p->S = p->T = p->preempted_len = 0;
-	plan_decodes(s, p);
-	for (int32_t i = s->list[RUNNING].head; i != NONE; i = s->seqs[i].next)
-		if (!seq_decodes(&s->seqs[i]))
-			room = plan_chunk(s, p, i) && room;
-	if (room && p->preempted_len == 0)
-		plan_admit(s, p);
+	if (s->l.encode_max > 0 && !encoded)
+		plan_encode(s, p);
+	if (p->S == 0)
+		plan_decode(s, p);
+	if (p->S == 0 && p->preempted_len == 0 && encoded)
+		plan_encode(s, p);
 	plan_finish(s, p);
-	*ret_batch = (struct sk_batch){ .seqs = p->seqs, .S = p->S, .T = p->T, .preempted = p->preempted,
-					.preempted_len = p->preempted_len, .number = s->planned };
+	*ret_batch = (struct sk_batch){ .seqs = p->seqs, .S = p->S, .T = p->T, .encode = p->encode,
+					.preempted = p->preempted, .preempted_len = p->preempted_len, .number = s->planned };
 	if (p->S > 0)
 		ret_batch->number = p->number = ++s->planned;
 }
@@ -566,6 +652,17 @@ static sk_status check_seq(const struct sk_sched *s, const struct seq *q, enum p
 			       (unsigned long long)q->id, (int)q->planned, (int)seq_total(q), (int)q->blocks_len);
 	if (q->pending < 0 || q->pending > 1 + s->l.look_ahead || q->len >= q->prompt_len + q->max_new)
 		return sk_fail(err, SK_EBUG, "request %llu counts its tokens wrongly", (unsigned long long)q->id);
+	if (q->cross_len != blocks_for(s, q->source_len) && (running || q->cross_len != 0))
+		return sk_fail(err, SK_EBUG, "request %llu has %d cross blocks for a source of %d tokens", (unsigned long long)q->id,
+			       (int)q->cross_len, (int)q->source_len);
+	return SK_OK;
+}
+
+static sk_status check_blocks(const struct sk_sched *s, const struct seq *q, const int32_t *blocks, int32_t len, struct sk_err *err)
+{
+	for (int32_t b = 0; b < len; b++)
+		if (s->pool.refs[blocks[b]] == 0)
+			return sk_fail(err, SK_EBUG, "request %llu holds a free block", (unsigned long long)q->id);
 	return SK_OK;
 }
 
@@ -575,6 +672,7 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 	static const enum place by_age[] = { RUNNING, WAITING, FREE };
 	uint64_t age = 0, turn = 0;
 	int64_t refs = 0, held = 0;
+	bool bare = false;              /* somebody older has no cross blocks */
 	int32_t seen = 0, clients = 0;
 	sk_status st;
 
@@ -594,11 +692,16 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 					       (unsigned long long)q->id);
 			turn = q->turn ? q->turn : turn;
 			age = q->turn ? 0 : q->age;
-			held += q->blocks_len;
-			for (int32_t b = 0; b < q->blocks_len; b++)
-				if (s->pool.refs[seq_table(s, q)[b]] == 0)
-					return sk_fail(err, SK_EBUG, "request %llu holds a free block",
-						       (unsigned long long)q->id);
+			if (bare && q->cross_len > 0)
+				return sk_fail(err, SK_EBUG, "request %llu has cross blocks, an older one has not",
+					       (unsigned long long)q->id);
+			bare = bare || (q->source_len > 0 && q->cross_len == 0);
+			held += q->blocks_len + q->cross_len;
+			st = check_blocks(s, q, q->blocks_len > 0 ? seq_table(s, q) : NULL, q->blocks_len, err);
+			if (st >= 0)
+				st = check_blocks(s, q, seq_cross(s, i), q->cross_len, err);
+			if (st < 0)
+				return st;
 		}
 		if (n != s->list[by_age[k]].len)
 			return sk_fail(err, SK_EBUG, "a list of %d requests has %d", (int)s->list[by_age[k]].len, (int)n);

@@ -11,8 +11,13 @@
  *                                      ^           |
  *                                      +- preempt -+   (its blocks are given back, its tokens are computed again)
  *
- * Who is admitted next, among several clients: start-time fair queueing (Goyal, Vin, Cheng 1996). A request costs its tokens, prompt
- * and longest answer, divided by its client's weight; what it never generates is given back when it ends. Of those that wait,
+ * Behind an encoder (limits.encode_max > 0) a request also has a source: its way from WAITING to RUNNING is an encoder's step of
+ * whole sources, which fills its cross blocks once. They are of the same pool and stay with it until it is gone: a preempted
+ * one loses its decoder's blocks only, and comes back without the encoder. Only where an older one finds no other block does the
+ * youngest of the waiting ones lose its cross blocks too, and is encoded again.
+ *
+ * Who is admitted next, among several clients: start-time fair queueing (Goyal, Vin, Cheng 1996). A request costs its tokens, source,
+ * prompt and longest answer, divided by its client's weight; what it never generates is given back when it ends. Of those that wait,
  * the one comes next whose client has had least, so that shares of clients with work are as their weights, whatever each of
  * them sends. A client that comes back has no claim from the time it was away. With one client it is first come, first served.
  * Fairness decides about admission alone: who has begun is older than all who have not, and ends.
@@ -41,6 +46,7 @@ struct sk_sched_limits {
 	int32_t blocks;                 /* KV blocks in the pool */
 	int32_t block_tokens;           /* 16 */
 	int32_t context_max;            /* tokens of one sequence, prompt and generated */
+	int32_t encode_max;             /* source tokens of an encoder's step; 0: there is no encoder */
 	int32_t waiting_max;            /* requests held at all (waiting and running) */
 	int look_ahead;                 /* 0 or 1 */
 };
@@ -53,6 +59,7 @@ struct sk_sched_req {
 	uint64_t id;                    /* not 0, never used before */
 	const int32_t *ids;             /* room for prompt_len + max_new_tokens; the caller appends generated ids */
 	int32_t prompt_len, max_new_tokens;
+	int32_t source_len;             /* of an encoder's input: 1 to encode_max; 0 where there is no encoder */
 	bool prompt_rows;               /* the head runs over every prompt row (prompt log-probabilities): no prefix reuse */
 	void *user;
 	uint64_t client;                /* whose it is; any number */
@@ -77,11 +84,14 @@ struct sk_batch_seq {
 	bool pending;                   /* the token at first_pos is not known on the host yet (look-ahead) */
 	const int32_t *blocks;          /* block table, valid until the next plan */
 	int32_t blocks_len;
+	const int32_t *cross;           /* the same of its source; NULL: it has none */
+	int32_t cross_len;              /* tokens there: source_len */
 };
 
 struct sk_batch {
 	const struct sk_batch_seq *seqs;
 	int32_t S, T;                   /* 0: nothing to do */
+	bool encode;                    /* a step of the encoder: sources from 0 on, whole, into `cross`; `blocks` are empty */
 	const uint64_t *preempted;      /* ids given back to the queue by this plan */
 	int32_t preempted_len;
 	uint64_t number;                /* counts plans; commits come in the same order. An empty plan is not committed */
@@ -89,6 +99,7 @@ struct sk_batch {
 
 /*
  * Decode tokens of all running sequences first, then prompt chunks in order of age, within tokens_max and sequences_max.
+ * Or the sources of new ones, oldest first, within encode_max: at once, but with a step for the others after each.
  * What *ret_batch points to is valid until the plan after the next one, block tables until the next one.
  */
 void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batch);

@@ -9,7 +9,7 @@ import argparse, http.client, json, os, re, resource, shutil, signal, socket, su
 # Under nohup this is ignored, and what a test starts would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# name, words (MODEL and BROKEN are files), standard input, exit code, standard output (regular expression), standard error
+# name, words (MODEL and BROKEN are files, T5 a directory), standard input, exit code, standard output (regular expression), standard error
 CASES = [
     ("generate writes text and a line feed", ["generate", "--model", "MODEL", "--max-new-tokens", "5", "Hello"], "", 0,
      r"(?s)^.*\n$", r""),
@@ -56,6 +56,14 @@ CASES = [
     ("info takes no words", ["info", "--model", "MODEL", "more"], "", 2, r"^$", r'unexpected word "more"'),
     ("info without a model says what to name", ["info"], "", 2, r"^$", r"name a GGUF file"),
     ("info names a broken model", ["info", "--model", "BROKEN"], "", 65, r"^$", r"BROKEN|broken"),
+    ("generate answers behind an encoder",
+     ["generate", "--model", "T5", "--max-new-tokens", "6", "--ignore-eos", "--details", "the", "hot", "word"], "", 0, r"\n$",
+     r"(?s)^ *[0-9]+ .*6 generated in [0-9.]+ s, length\n"),
+    ("tokenize ends an encoder's input", ["tokenize", "--model", "T5", "--ids", "the hot word"], "", 0, r"^98 126 127 1\n$", r""),
+    ("info tells the encoder and what an input leaves in the pool", ["info", "--model", "T5", "--max-input-tokens", "700"], "", 0,
+     r"(?s)encoder_layers +2\n.*decoder_start_id +0\n.*encode_tokens_max +700\n.*cross_bytes_per_token +560 bytes\n", r""),
+    ("bench measures behind an encoder", ["bench", "--model", "T5", "--tests", "pp16,tg8,b2", "--runs", "1"], "", 0,
+     r"(?s)\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
     ("bench prints a line a test", ["bench", "--model", "MODEL", "--tests", "pp16,tg8,b2", "--runs", "2"], "", 0,
      r"(?s)^tiny.gguf.*\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
     ("bench in JSON", ["bench", "--model", "MODEL", "--tests", "pp16", "--runs", "1", "--json"], "", 0,
@@ -300,7 +308,9 @@ def cold(saker, model):
 
 def full_disk(saker, model):
     """What cannot be written is an error, also where only help is asked for."""
-    for words in (["--help"], ["help"], ["--version"], ["generate", "--help"], ["info", "--model", model]):
+    bench = ["bench", "--model", model, "--tests", "pp8", "--runs", "1"]
+    for words in (["--help"], ["help"], ["--version"], ["generate", "--help"], ["info", "--model", model], ["info", "--json", "--model", model],
+                  ["generate", "--model", model, "--max-new-tokens", "2", "a"], ["tokenize", "--model", model, "a"], bench, bench + ["--json"]):
         with open("/dev/full", "w") as full:
             code = subprocess.run([saker, *words], stdout=full, stderr=subprocess.DEVNULL, timeout=60).returncode
         if code != 74:
@@ -399,7 +409,8 @@ def main():
         return 77
     failed = 0
     with tempfile.TemporaryDirectory(prefix="saker-commands-") as d:
-        files = {"MODEL": os.path.join(d, "tiny.gguf"), "BROKEN": os.path.join(d, "broken.gguf")}
+        files = {"MODEL": os.path.join(d, "tiny.gguf"), "BROKEN": os.path.join(d, "broken.gguf"),
+                 "T5": os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/families/t5")}
         subprocess.run([a.mktiny, files["MODEL"]], check=True)
         with open(files["MODEL"], "rb") as f, open(files["BROKEN"], "wb") as g:
             g.write(f.read(100))

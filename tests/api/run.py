@@ -11,6 +11,7 @@ A file of cases is JSON lines; README.md in this folder says what a line may hol
 import argparse, glob, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
 START_S, ANSWER_S = 60, 30
 
 
@@ -310,7 +311,7 @@ def run_file(a, path, score, model_dir):
             for c in cases:
                 score.add(f"{name}: {c['name']}", run_case(urllib.parse.urlsplit(a.url), c))
         return
-    model = a.model
+    model = os.path.join(TOP, head["directory"]) if "directory" in head else a.model
     if not model:
         model = os.path.join(model_dir, name, "tiny.gguf")
         os.mkdir(os.path.dirname(model))

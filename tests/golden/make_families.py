@@ -14,6 +14,9 @@ A directory holds config.json, weights in the form the case asks for, and golden
     greedy_logprob X ...
     penalised ID ...        the same with a repetition penalty of 1.3
 
+Those with an encoder also have a tokenizer.json, made by hand in T5's style, so that they can be served: the engine's and the API's tests
+do.
+
 Everything is calculated in float32 from the stored values, whole sequences without a cache. All weights are random, norms and biases
 too, and wide enough that no choice is close: the two likeliest tokens are at least 0.02 apart, else another seed is tried.
 """
@@ -340,6 +343,22 @@ def save_gguf(case, model, path):
     w.close()
 
 
+def t5_tokenizer(vocab):
+    """Unigram, blanks as "▁", </s> behind a text: every id has a piece, and every printable ASCII character is one."""
+    words = "the of and to a in is it you that he was for on are with as his they be at one have this from or had by hot word but".split()
+    pieces = ["<pad>", "</s>", "<unk>", "▁"] + [chr(c) for c in range(33, 127)] + ["▁" + w for w in words] + list("äöüéñßøçжщ日本")
+    pieces = (pieces + [f"▁filler{i}" for i in range(vocab)])[:vocab]
+    special = [dict(id=i, content=pieces[i], single_word=False, lstrip=False, rstrip=False, normalized=False, special=True) for i in range(3)]
+    blank = dict(type="Metaspace", replacement="▁", prepend_scheme="always", split=True)
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": None, "pre_tokenizer": blank,
+            "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+                               "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}},
+                                        {"Sequence": {"id": "B", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+                               "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}},
+            "decoder": blank, "model": {"type": "Unigram", "unk_id": 2, "byte_fallback": False,
+                                        "vocab": [[p, 0.0 if i < 3 else -2.0 - i / 50] for i, p in enumerate(pieces)]}}
+
+
 def line(word, values):
     return word + " " + " ".join(f"{v:.5f}" if isinstance(v, float) else str(v) for v in values) + "\n"
 
@@ -367,6 +386,10 @@ def make(case, number):
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
     save(case, model, out)
+    if case.kind in ("T5", "MT5"):
+        with open(os.path.join(out, "tokenizer.json"), "w", encoding="utf-8") as f:
+            json.dump(t5_tokenizer(case.config["vocab_size"]), f, ensure_ascii=False)
+            f.write("\n")
     with open(os.path.join(out, "golden.txt"), "w", encoding="utf-8") as f:
         f.write(line("prompt", prompt[0].tolist()))
         if case.kind not in ("T5", "MT5"):

@@ -21,7 +21,8 @@ struct sk_engine *runs_open(const struct sk_engine_opts *o)
 	struct sk_engine *e = NULL;
 	struct sk_err err = { .text = "" };
 
-	opts.model = golden_model();
+	if (!opts.model)
+		opts.model = golden_model();
 	sk_log_init(SK_LOG_WARN, false);
 	if (sk_engine_open(&opts, &e, &err) < 0 || sk_engine_wait_ready(e, &err) < 0) {
 		printf("%s: %s\n", opts.model, err.text);

@@ -20,7 +20,7 @@ struct run {
 };
 void run_fini(struct run *r);
 
-/* The engine, READY, or the program ends: 77 when the model is missing, 1 with words when it does not open. */
+/* The engine, READY, or the program ends: 77 when SmolLM2 is missing and no model is named, 1 with words when it does not open. */
 struct sk_engine *runs_open(const struct sk_engine_opts *o);
 
 /* Submit all in order, then collect all. The program ends with words when one fails. */

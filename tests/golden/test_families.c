@@ -14,74 +14,16 @@
 #include <unistd.h>
 
 #include "engine/model/model.h"
+#include "tests/golden/family.h"
 #include "tests/golden/golden.h"
 
-enum { MODELS_MAX = 128, TOKENS = 24, PROMPT_MAX = 64, T_MAX = 2 * (PROMPT_MAX + TOKENS), BLOCKS = 32, WAYS_MAX = 4 };
+enum { MODELS_MAX = 128, TOKENS = FAMILY_TOKENS, PROMPT_MAX = FAMILY_PROMPT_MAX, T_MAX = 2 * (PROMPT_MAX + TOKENS), BLOCKS = 32, WAYS_MAX = 4 };
 #define TOLERANCE 1e-3
-#define PENALTY 1.3f
 
 static char *models[MODELS_MAX];
 static int models_len;
 static const struct sk_backend *ways[WAYS_MAX];
 static int ways_len, tokens_len = TOKENS;
-
-/* ---- what the library said ------------------------------------------------------------------------------------ */
-
-struct golden {
-	int32_t prompt[PROMPT_MAX], greedy[TOKENS], penalised[TOKENS];
-	double logprob[PROMPT_MAX], greedy_logprob[TOKENS];
-	int prompt_len, logprob_len;
-};
-
-static int read_numbers(const char *line, double *out, int max)
-{
-	int n = 0;
-	char *end;
-
-	for (; n < max; n++, line = end) {
-		out[n] = strtod(line, &end);
-		if (end == line)
-			break;
-	}
-	return n;
-}
-
-static void read_golden(const char *name, struct golden *g)
-{
-	char path[256], *text, *save = NULL;
-	double numbers[PROMPT_MAX];
-	size_t len;
-
-	memset(g, 0, sizeof(*g));
-	snprintf(path, sizeof(path), "families/%s/golden.txt", name);
-	text = golden_file(path, &len);
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char *rest = strchr(line, ' ');
-		int n;
-
-		ck_assert_ptr_nonnull(rest);
-		*rest++ = 0;
-		n = read_numbers(rest, numbers, PROMPT_MAX);
-		for (int i = 0; i < n; i++) {
-			if (!strcmp(line, "prompt"))
-				g->prompt[i] = (int32_t)numbers[i];
-			else if (!strcmp(line, "logprob"))
-				g->logprob[i] = numbers[i];
-			else if (!strcmp(line, "greedy") && i < TOKENS)
-				g->greedy[i] = (int32_t)numbers[i];
-			else if (!strcmp(line, "greedy_logprob") && i < TOKENS)
-				g->greedy_logprob[i] = numbers[i];
-			else if (!strcmp(line, "penalised") && i < TOKENS)
-				g->penalised[i] = (int32_t)numbers[i];
-		}
-		if (!strcmp(line, "prompt"))
-			g->prompt_len = n;
-		if (!strcmp(line, "logprob"))
-			g->logprob_len = n;
-	}
-	free(text);
-	ck_assert_int_gt(g->prompt_len, 16);            /* longer than a KV block */
-}
 
 /* ---- a model, and steps --------------------------------------------------------------------------------------- */
 
@@ -209,12 +151,12 @@ static void penalise(float *logits, const struct seq *s)
 		for (int32_t k = 0; k < i && !before; k++)
 			before = s->ids[k] == s->ids[i];
 		if (!before)
-			logits[s->ids[i]] *= logits[s->ids[i]] < 0.0f ? PENALTY : 1.0f / PENALTY;
+			logits[s->ids[i]] *= logits[s->ids[i]] < 0.0f ? FAMILY_PENALTY : 1.0f / FAMILY_PENALTY;
 	}
 }
 
 /* A decoder begins with the prompt, or behind an encoder with the start token. */
-static struct seq seq_of(const struct rig *r, const struct golden *g, bool first)
+static struct seq seq_of(const struct rig *r, const struct family *g, bool first)
 {
 	struct seq s = { .table = first ? first_table : second_table, .cross_table = first ? first_cross : second_cross };
 
@@ -275,13 +217,13 @@ START_TEST(a_family_gives_the_tokens_of_the_reference)
 	const struct sk_backend *way;
 	const char *name = case_of(_i, &way);
 	char what[128];
-	struct golden g;
+	struct family g;
 	struct rig r;
 	struct seq s;
 	const float *logits;
 
 	snprintf(what, sizeof(what), "%s on %s", name, way->name);
-	read_golden(name, &g);
+	family_read(name, &g);
 	rig_open(&r, name, way);
 	s = seq_of(&r, &g, true);
 	logits = begin(&r, &s);
@@ -302,14 +244,14 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 {
 	const struct sk_backend *way;
 	const char *name = case_of(_i, &way);
-	struct golden g;
+	struct family g;
 	struct rig r;
 	struct seq alone, other, again;
 	float *want;
 	const float *logits;
 	int32_t row = 0;
 
-	read_golden(name, &g);
+	family_read(name, &g);
 	rig_open(&r, name, way);
 	want = malloc(sizeof(float) * PROMPT_MAX * (size_t)r.vocab);
 	alone = seq_of(&r, &g, true);

@@ -4,10 +4,11 @@
  *
  *	sim [QUEUES [SEED [FIRST]]]     10,000 queues and a fresh seed when not given; a failure prints what to type again
  *
- * Each queue draws limits, requests (arrival, prompt, longest and true answer), cancellations, the look-ahead depth and how
- * late the device is. The device is an array that remembers which token of which request was written into each cell of
- * each block; before a step attends, every cell that it reads must hold the right token. So a block lost, shared
- * by mistake, freed too early or recomputed wrongly shows as a wrong cell.
+ * Each queue draws limits, requests (arrival, prompt, longest and true answer), cancellations, the look-ahead depth, how
+ * late the device is, and whether there is an encoder: then every request has a source too. The device is an array that
+ * remembers which token of which request was written into each cell of each block; before a step attends, every cell that
+ * it reads must hold the right token, those of the source included. So a block lost, shared by mistake, freed too early
+ * or recomputed wrongly shows as a wrong cell.
  *
  * Queues are of three kinds: of one or several clients at random; SHARES, where several clients of different weights have
  * much to do from the beginning, and the one admitted must always have had least for its weight; GUEST, where a client comes
@@ -24,12 +25,12 @@
 
 enum {
 	REQUESTS_MAX = 48, TOKENS_MAX = 64, SEQUENCES_MAX = 12, BLOCKS_MAX = 40, BLOCK_TOKENS_MAX = 16, CONTEXT_MAX = 160,
-	TABLE_MAX = CONTEXT_MAX, CLIENTS_MAX = 4, GUESTS = 12,
+	TABLE_MAX = CONTEXT_MAX, ENCODE_MAX = 64, CLIENTS_MAX = 4, GUESTS = 12,
 };
 
 enum kind { RANDOM, SHARES, GUEST, KINDS };
 
-struct cell { uint64_t id; int32_t pos; };
+struct cell { uint64_t id; int32_t pos; };      /* pos: of a source's token -1 - its place */
 
 /* One request, as the model of an engine sees it. */
 struct req {
@@ -39,6 +40,8 @@ struct req {
 	int client;
 	uint64_t turn;                          /* order of admission, from its first part in a batch; 0: not yet */
 	int32_t known, computed;                /* tokens on the host; positions that planned steps have covered */
+	int32_t source_len;
+	bool encoded, preempted;                /* preempted: since it was encoded */
 	bool added, ended, dropped;
 };
 
@@ -46,7 +49,7 @@ struct req {
 struct flight {
 	struct sk_batch b;
 	struct sk_batch_seq seqs[SEQUENCES_MAX];
-	int32_t tables[SEQUENCES_MAX][TABLE_MAX];
+	int32_t tables[SEQUENCES_MAX][TABLE_MAX], cross[SEQUENCES_MAX][TABLE_MAX];
 	bool ran;
 };
 
@@ -58,6 +61,7 @@ struct sim {
 	struct cell cells[BLOCKS_MAX][BLOCK_TOKENS_MAX];
 	struct flight flights[2];
 	bool late, skips_ended;                 /* the device runs a step only when its commit needs it; the host trims */
+	bool encoded_last;                      /* the plan before this one was of the encoder */
 	enum kind kind;
 	int clients;
 	uint32_t weights[CLIENTS_MAX];
@@ -66,7 +70,7 @@ struct sim {
 	int passed[CLIENTS_MAX];                /* requests that began while the guest's first waited */
 	uint64_t turns;
 	int64_t step, work;
-	uint64_t hash, steps, preemptions, surplus;
+	uint64_t hash, steps, preemptions, surplus, encoded, again;
 	const char *wrong;
 	char words[256];
 };
@@ -161,6 +165,7 @@ static void queue_draw(struct sim *m)
 
 		m->l.blocks = blocks < BLOCKS_MAX ? blocks : BLOCKS_MAX;
 	}
+	m->l.encode_max = chance() % 2 ? between(1, ENCODE_MAX) : 0;
 	m->late = chance() % 2;
 	m->skips_ended = chance() % 2;
 	m->reqs_len = between(1, chance() % 8 ? 16 : REQUESTS_MAX);
@@ -172,6 +177,10 @@ static void queue_draw(struct sim *m)
 		r->id = (uint64_t)i + 1;
 		r->prompt_len = chance() % 3 ? between(1, 20) : between(1, m->l.context_max);
 		r->max_new = chance() % 2 ? between(1, 12) : between(1, m->l.context_max);
+		if (m->l.encode_max > 0) {
+			r->source_len = chance() % 3 ? between(0, 1 + m->l.encode_max / 2) : between(0, m->l.encode_max + 2);
+			r->prompt_len = chance() % 4 ? 1 : r->prompt_len;
+		}
 		r->eos_at = chance() % 3 ? CONTEXT_MAX : between(1, 40);
 		r->arrives = between(0, spread);
 		r->cancelled_at = chance() % 6 ? -1 : r->arrives + between(0, 60);
@@ -181,10 +190,11 @@ static void queue_draw(struct sim *m)
 
 static void arrive(struct sim *m, struct req *r)
 {
-	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .user = r,
-				  .client = (uint64_t)r->client * 77, .weight = m->weights[r->client] };
-	int64_t cells = (int64_t)r->prompt_len + r->max_new - 1;
-	bool fits = cells < m->l.context_max && cells <= (int64_t)m->l.blocks * m->l.block_tokens;
+	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .source_len = r->source_len,
+				  .user = r, .client = (uint64_t)r->client * 77, .weight = m->weights[r->client] };
+	int64_t cells = (int64_t)r->prompt_len + r->max_new - 1, bt = m->l.block_tokens;
+	bool sources = m->l.encode_max ? r->source_len >= 1 && r->source_len <= m->l.encode_max : r->source_len == 0;
+	bool fits = sources && cells < m->l.context_max && (cells + bt - 1) / bt + (r->source_len + bt - 1) / bt <= m->l.blocks;
 	sk_status st = sk_sched_add(m->s, &q, m->step);
 
 	r->added = st == SK_OK;
@@ -193,7 +203,12 @@ static void arrive(struct sim *m, struct req *r)
 	if (fits != (st != SK_EINVAL))
 		say(m, "was let in or refused against the limits", r->id);
 	if (r->added)
-		m->work += r->prompt_len + r->max_new + 2;
+		m->work += (r->prompt_len + r->max_new + 2) * (m->l.encode_max ? 2 : 1);
+}
+
+static int32_t cost(const struct req *r)
+{
+	return r->source_len + r->prompt_len + r->max_new;
 }
 
 /* It is gone: what it did not use is its client's again. */
@@ -247,7 +262,7 @@ static void guest_check(struct sim *m, const struct req *r)
 
 			if (o->client != c)
 				continue;
-			most = o->prompt_len + o->max_new > most ? o->prompt_len + o->max_new : most;
+			most = cost(o) > most ? cost(o) : most;
 			waits = waits || (req_live(o) && !o->turn);
 		}
 		if (waits && lead > (double)most / m->weights[c] + 0.01)
@@ -272,10 +287,23 @@ static void admitted(struct sim *m, struct req *r)
 	}
 	if (m->kind == GUEST)
 		guest_check(m, r);
-	m->had[r->client] += r->prompt_len + r->max_new;
+	m->had[r->client] += cost(r);
 }
 
-static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e)
+/* A source is encoded whole, and again only where its request was preempted. */
+static void batch_check_source(struct sim *m, const struct sk_batch_seq *e, struct req *r)
+{
+	if (e->first_pos != 0 || e->len != r->source_len || e->sample || e->pending || !e->prefill)
+		say(m, "is not encoded whole", e->id);
+	if (r->computed != 0 || (r->encoded && !r->preempted))
+		say(m, "is encoded and has what it needs", e->id);
+	m->encoded++;
+	m->again += r->encoded;
+	r->encoded = true;
+	r->preempted = false;
+}
+
+static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e, bool encode)
 {
 	struct req *r = req_find(m, e->id);
 	int32_t end = e->first_pos + e->len;
@@ -288,6 +316,14 @@ static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e)
 		say(m, "is planned after its end was committed", e->id);
 	if (!r->turn)
 		admitted(m, r);
+	if (e->cross_len != r->source_len || (e->cross != NULL) != (r->source_len > 0))
+		say(m, "has another source", e->id);
+	if (encode) {
+		batch_check_source(m, e, r);
+		return;
+	}
+	if (r->source_len > 0 && !r->encoded)
+		say(m, "looks at a source that was not encoded", e->id);
 	if (e->len < 1 || e->first_pos != r->computed)
 		say(m, "does not go on where it stopped", e->id);
 	if (e->blocks_len * m->l.block_tokens < end)
@@ -319,6 +355,8 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 			say(m, "was preempted and is not there", b->preempted[i]);
 		else
 			r->computed = 0;
+		if (r)
+			r->preempted = true;
 	}
 	m->preemptions += (uint64_t)b->preempted_len;
 	for (int32_t i = 0; i < m->reqs_len; i++) {     /* age is the order of admission */
@@ -337,7 +375,7 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 		const struct req *r = req_find(m, e->id);
 		uint64_t age;
 
-		batch_check_seq(m, e);
+		batch_check_seq(m, e, b->encode);
 		age = r ? r->turn : 0;
 		if (age <= last[e->prefill] || (!e->prefill && last[1] != 0))
 			say(m, "is out of order in the batch", e->id);
@@ -346,12 +384,14 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 		oldest_there = oldest_there || e->id == oldest;
 		mix(m, e->id);
 		mix(m, (uint64_t)e->first_pos << 32 | (uint32_t)e->len);
-		mix(m, (uint64_t)e->blocks[e->blocks_len - 1]);
+		mix(m, (uint64_t)(b->encode ? e->cross[0] : e->blocks[e->blocks_len - 1]));
 	}
-	if (T != b->T || T > m->l.tokens_max || b->S > m->l.sequences_max)
+	if (T != b->T || T > (b->encode ? m->l.encode_max : m->l.tokens_max) || b->S > m->l.sequences_max)
 		say(m, "the batch breaks its budget", 0);
-	if (oldest && !oldest_there && !oldest_waits)
+	/* The encoder's step of others may come between, but only one. */
+	if (oldest && !oldest_there && !oldest_waits && (!b->encode || !req_find(m, oldest)->encoded || m->encoded_last))
 		say(m, "is the oldest and was left out", oldest);
+	m->encoded_last = b->encode;
 }
 
 static void flight_take(struct sim *m, struct flight *f, const struct sk_batch *b)
@@ -361,13 +401,47 @@ static void flight_take(struct sim *m, struct flight *f, const struct sk_batch *
 	for (int32_t i = 0; i < b->S; i++) {
 		f->seqs[i] = b->seqs[i];
 		memcpy(f->tables[i], b->seqs[i].blocks, (size_t)b->seqs[i].blocks_len * sizeof(int32_t));
+		if (b->seqs[i].cross)
+			memcpy(f->cross[i], b->seqs[i].cross, (size_t)((b->seqs[i].cross_len + m->l.block_tokens - 1) /
+								       m->l.block_tokens) * sizeof(int32_t));
+	}
+}
+
+/* The cell of a token, by a table; NULL where the block is none of the pool. */
+static struct cell *cell_at(struct sim *m, const int32_t *table, int32_t pos)
+{
+	int32_t block = table[pos / m->l.block_tokens];
+
+	return block < 0 || block >= m->l.blocks ? NULL : &m->cells[block][pos % m->l.block_tokens];
+}
+
+/* Tokens [from, end) of a sequence, or of its source. */
+static void cells_write(struct sim *m, uint64_t id, const int32_t *table, int32_t from, int32_t end, bool source)
+{
+	for (int32_t p = from; p < end; p++) {
+		struct cell *c = cell_at(m, table, p);
+
+		if (c)
+			*c = (struct cell){ id, source ? -1 - p : p };
+		else
+			say(m, "uses a block outside the pool", id);
+	}
+}
+
+static void cells_read(struct sim *m, uint64_t id, const int32_t *table, int32_t end, bool source)
+{
+	for (int32_t p = 0; p < end; p++) {
+		const struct cell *c = cell_at(m, table, p);
+
+		if (!c || c->id != id || c->pos != (source ? -1 - p : p))
+			say(m, source ? "reads a cell of its source that holds something else" : "reads a cell that holds something else", id);
 	}
 }
 
 /* The device runs one step: write the step's cells, then read all cells of each sequence. */
 static void flight_run(struct sim *m, struct flight *f)
 {
-	int32_t bt = m->l.block_tokens;
+	bool encode = f->b.encode;
 
 	if (f->ran)
 		return;
@@ -375,15 +449,8 @@ static void flight_run(struct sim *m, struct flight *f)
 	for (int32_t i = 0; i < f->b.S; i++) {
 		const struct sk_batch_seq *e = &f->seqs[i];
 
-		if (m->skips_ended && req_find(m, e->id)->ended)
-			continue;
-		for (int32_t p = e->first_pos; p < e->first_pos + e->len; p++) {
-			if (f->tables[i][p / bt] < 0 || f->tables[i][p / bt] >= m->l.blocks) {
-				say(m, "uses a block outside the pool", e->id);
-				return;
-			}
-			m->cells[f->tables[i][p / bt]][p % bt] = (struct cell){ e->id, p };
-		}
+		if (!m->skips_ended || !req_find(m, e->id)->ended)
+			cells_write(m, e->id, encode ? f->cross[i] : f->tables[i], e->first_pos, e->first_pos + e->len, encode);
 	}
 	for (int32_t i = 0; i < f->b.S; i++) {
 		const struct sk_batch_seq *e = &f->seqs[i];
@@ -391,12 +458,9 @@ static void flight_run(struct sim *m, struct flight *f)
 
 		if (r->ended || r->dropped)
 			continue;
-		for (int32_t p = 0; p < e->first_pos + e->len; p++) {
-			const struct cell *c = &m->cells[f->tables[i][p / bt]][p % bt];
-
-			if (c->id != e->id || c->pos != p)
-				say(m, "reads a cell that holds something else", e->id);
-		}
+		if (!encode)
+			cells_read(m, e->id, f->tables[i], e->first_pos + e->len, false);
+		cells_read(m, e->id, f->cross[i], e->cross_len, true);
 	}
 }
 
@@ -490,7 +554,7 @@ int main(int argc, char **argv)
 	uint64_t queues = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : sk_rand_seed() >> 16;
 	uint64_t first = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
-	uint64_t steps = 0, preemptions = 0, surplus = 0, deep = 0;
+	uint64_t steps = 0, preemptions = 0, surplus = 0, deep = 0, encoded = 0, encoded_again = 0;
 	static struct sim m, again;
 
 	printf("sim: %" PRIu64 " queues, seed %" PRIu64 "\n", queues, seed);
@@ -516,8 +580,10 @@ int main(int argc, char **argv)
 		preemptions += m.preemptions;
 		surplus += m.surplus;
 		deep += (uint64_t)m.l.look_ahead;
+		encoded += m.encoded;
+		encoded_again += m.again;
 	}
-	printf("sim: %" PRIu64 " steps, %" PRIu64 " preemptions, %" PRIu64 " surplus tokens, %" PRIu64
-	       " queues with look-ahead: every invariant held\n", steps, preemptions, surplus, deep);
+	printf("sim: %" PRIu64 " steps, %" PRIu64 " preemptions, %" PRIu64 " surplus tokens, %" PRIu64 " queues with look-ahead, %" PRIu64
+	       " sources encoded, %" PRIu64 " again: every invariant held\n", steps, preemptions, surplus, deep, encoded, encoded_again);
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * The planner by hand: small queues whose batches a reader can follow. What holds for any queue is tests/sim/.
  *
- * A batch is written as "id:first+len" for each sequence, with "*" where a token is sampled and "?" where one is unknown.
+ * A batch is written as "id:first+len" for each sequence, with "*" where a token is sampled and "?" where one is unknown;
+ * a step of the encoder begins with "E".
  */
 #include <check.h>
 #include <stdio.h>
@@ -12,19 +13,31 @@
 #include "engine/sched/kv.h"
 #include "engine/sched/sched.h"
 
-static struct sk_sched *sched_open(int32_t tokens, int32_t sequences, int32_t blocks, int look_ahead)
+static struct sk_sched *sched_open_encoder(int32_t tokens, int32_t sequences, int32_t blocks, int32_t encode_max, int look_ahead)
 {
 	struct sk_sched_limits l = { .tokens_max = tokens, .sequences_max = sequences, .blocks = blocks, .block_tokens = 4,
-				     .context_max = 64, .waiting_max = 8, .look_ahead = look_ahead };
+				     .context_max = 64, .encode_max = encode_max, .waiting_max = 8, .look_ahead = look_ahead };
 	struct sk_sched *s;
 
 	ck_assert_int_eq(sk_sched_open(&l, &s, NULL), SK_OK);
 	return s;
 }
 
+static struct sk_sched *sched_open(int32_t tokens, int32_t sequences, int32_t blocks, int look_ahead)
+{
+	return sched_open_encoder(tokens, sequences, blocks, 0, look_ahead);
+}
+
 static sk_status add(struct sk_sched *s, uint64_t id, int32_t prompt_len, int32_t max_new)
 {
 	return sk_sched_add(s, &(struct sk_sched_req){ .id = id, .prompt_len = prompt_len, .max_new_tokens = max_new }, 0);
+}
+
+/* Behind an encoder: a prompt of one token. */
+static sk_status add_source(struct sk_sched *s, uint64_t id, int32_t source_len, int32_t max_new)
+{
+	return sk_sched_add(s, &(struct sk_sched_req){ .id = id, .prompt_len = 1, .source_len = source_len,
+						       .max_new_tokens = max_new }, 0);
 }
 
 static const char *plan(struct sk_sched *s, struct sk_batch *b)
@@ -34,6 +47,8 @@ static const char *plan(struct sk_sched *s, struct sk_batch *b)
 
 	text[0] = '\0';
 	sk_sched_plan(s, 0, b);
+	if (b->S > 0 && b->encode)
+		at += (size_t)snprintf(text, sizeof(text), "E");
 	for (int32_t i = 0; i < b->S; i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%d:%d+%d%s%s", at ? " " : "", (int)b->seqs[i].id,
 				       (int)b->seqs[i].first_pos, (int)b->seqs[i].len, b->seqs[i].pending ? "?" : "",
@@ -283,6 +298,102 @@ START_TEST(test_what_can_never_fit_is_refused)
 }
 END_TEST
 
+START_TEST(test_sources_are_encoded_whole_oldest_first_and_never_twice_without_a_step_for_the_others)
+{
+	struct sk_sched *s = sched_open_encoder(16, 4, 100, 10, 0);
+	struct sk_batch b;
+
+	ck_assert_int_eq(add_source(s, 1, 6, 9), SK_OK);
+	ck_assert_int_eq(add_source(s, 2, 4, 9), SK_OK);
+	ck_assert_int_eq(add_source(s, 3, 8, 9), SK_OK);
+	ck_assert_int_eq(add_source(s, 4, 2, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "E 1:0+6 2:0+4");
+	ck_assert_int_eq(b.seqs[0].cross_len, 6);
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), "1:0+1* 2:0+1*");
+	ck_assert_ptr_nonnull(b.seqs[1].cross);
+	commit(s, &b, 1);
+	ck_assert_str_eq(plan(s, &b), "E 3:0+8 4:0+2");
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), "2:1+1* 3:0+1* 4:0+1*");
+	commit(s, &b, 0);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_with_look_ahead_a_source_is_encoded_while_the_others_wait_for_their_last_token)
+{
+	struct sk_sched *s = sched_open_encoder(16, 4, 100, 10, 1);
+	struct sk_batch a, b;
+
+	ck_assert_int_eq(add_source(s, 1, 6, 1), SK_OK);
+	ck_assert_int_eq(add_source(s, 2, 6, 2), SK_OK);
+	ck_assert_str_eq(plan(s, &a), "E 1:0+6");
+	ck_assert_str_eq(plan(s, &b), "1:0+1*");
+	commit(s, &a, 0);
+	ck_assert_str_eq(plan(s, &a), "E 2:0+6");
+	commit(s, &b, 1);
+	ck_assert_str_eq(plan(s, &b), "2:0+1*");
+	commit(s, &a, 0);
+	ck_assert_str_eq(plan(s, &a), "2:1+1?*");
+	sk_sched_close(&s);
+}
+END_TEST
+
+static const struct { const char *name; int32_t blocks; const char *preempted, *after; } keeps[] = {
+	{ "a preempted request keeps what its source left",             8, "1:12+1* -2", "2:0+9*" },
+	{ "but not where an older one finds no other block",            6, "1:8+1* -2",  "E 2:0+8" },
+};
+
+START_TEST(test_a_preempted_request_loses_its_sources_blocks_only_where_nothing_else_is_left)
+{
+	for (size_t i = 0; i < sizeof(keeps) / sizeof(keeps[0]); i++) {
+		struct sk_sched *s = sched_open_encoder(16, 4, keeps[i].blocks, 16, 0);
+		struct sk_sched_stats st;
+		struct sk_batch b;
+		char got[256] = "", preempted[256] = "";
+
+		/* 1 needs 1 block for its source, and 4 at its end; 2 has 2 for its own. */
+		ck_assert_int_eq(add_source(s, 1, 4, 16), SK_OK);
+		ck_assert_int_eq(add_source(s, 2, 8, 16), SK_OK);
+		ck_assert_str_eq(plan(s, &b), "E 1:0+4 2:0+8");
+		commit(s, &b, 0);
+		for (int k = 0; k < 16; k++) {
+			snprintf(got, sizeof(got), "%s", plan(s, &b));
+			if (strchr(got, '-'))
+				snprintf(preempted, sizeof(preempted), "%s", got);
+			ck_assert_msg(!strncmp(got, "1:", 2), "%s: %s", keeps[i].name, got);
+			commit(s, &b, k == 15 ? 1 : 0);
+		}
+		ck_assert_str_eq(preempted, keeps[i].preempted);
+		ck_assert_msg(!strcmp(plan(s, &b), keeps[i].after), "%s", keeps[i].name);
+		commit(s, &b, 2);
+		sk_sched_stats(s, &st);
+		ck_assert_int_eq(st.blocks_free, keeps[i].blocks);
+		sk_sched_close(&s);
+	}
+}
+END_TEST
+
+static const struct { const char *name; int32_t source_len, max_new; sk_status want; } sources[] = {
+	{ "no source",                                  0, 1, SK_EINVAL },
+	{ "longer than a step of the encoder",          21, 1, SK_EINVAL },
+	{ "with its answer more than the pool",         17, 21, SK_EINVAL },
+	{ "exactly the pool",                           17, 20, SK_OK },
+};
+
+START_TEST(test_a_source_that_can_never_fit_is_refused)
+{
+	struct sk_sched *s = sched_open_encoder(16, 4, 10, 20, 0), *none = sched_open(16, 4, 10, 0);
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		ck_assert_msg(add_source(s, 1, sources[i].source_len, sources[i].max_new) == sources[i].want, "%s", sources[i].name);
+	ck_assert_int_eq(add_source(none, 1, 1, 1), SK_EINVAL);
+	sk_sched_close(&s);
+	sk_sched_close(&none);
+}
+END_TEST
+
 START_TEST(test_a_shared_block_is_free_when_its_last_user_lets_go)
 {
 	struct sk_blocks b;
@@ -323,6 +434,10 @@ int main(void)
 	tcase_add_test(c, test_with_look_ahead_the_next_step_takes_the_unknown_token_and_never_one_too_many);
 	tcase_add_test(c, test_a_dropped_request_is_gone_before_the_next_plan);
 	tcase_add_test(c, test_what_can_never_fit_is_refused);
+	tcase_add_test(c, test_sources_are_encoded_whole_oldest_first_and_never_twice_without_a_step_for_the_others);
+	tcase_add_test(c, test_with_look_ahead_a_source_is_encoded_while_the_others_wait_for_their_last_token);
+	tcase_add_test(c, test_a_preempted_request_loses_its_sources_blocks_only_where_nothing_else_is_left);
+	tcase_add_test(c, test_a_source_that_can_never_fit_is_refused);
 	tcase_add_test(c, test_a_single_request_passes_the_thousand_of_another_client);
 	tcase_add_test(c, test_clients_with_weights_1_and_3_get_25_and_75_percent);
 	tcase_add_test(c, test_one_client_is_served_in_the_order_of_coming);

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "engine/model/model.h"
 #include "engine/saker.h"
@@ -25,6 +26,8 @@
 #include "engine/weights/weights.h"
 
 #define SK_TOP_TIES 8                   /* room for ties beyond top_n_tokens */
+#define SK_BATCH_PREFILL 512            /* what options that are not given come to */
+#define SK_SEQUENCES 128
 #define SK_FAILURES_MAX 8               /* so many steps failed in a row: the engine gives up */
 
 /* Everything that is known before a weight is loaded. Filled by sk_setup_init(), emptied by sk_setup_fini(). */
@@ -41,6 +44,12 @@ void sk_setup_fini(struct sk_setup *s);
 /* Once the device is open: its name and instructions, and why this backend. */
 void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev);
 void sk_setup_log(const struct sk_setup *s);
+
+/* An option whose value is left to us. */
+static inline bool sk_is_auto(const char *word)
+{
+	return !word || !*word || !strcmp(word, "auto");
+}
 
 /* memory.c. `root` stands before /proc and /sys: "", or a test's own. */
 uint64_t sk_memory_available(const char *root);

@@ -23,7 +23,7 @@ static const struct sk_config_key keys[] = {
  */
 const struct sk_weight_rule sk_gguf_weights[] = {
 	/* slot              name                         shape  split by ranks */
-	{ SK_W_EMBED,        "token_embd.weight",         "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,        "token_embd.weight",         "V,D", SK_SPLIT_ROWS },
 	{ SK_W_EMBED_NORM,   "token_embd_norm.weight",    "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_EMBED_NORM_B, "token_embd_norm.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_POSITIONS,    "position_embd.weight",      "P,D", SK_SPLIT_NONE,     SK_RULE_OPTIONAL },

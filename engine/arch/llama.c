@@ -33,6 +33,10 @@ static sk_status llama_config(struct sk_dims *d, const struct sk_weights *w, str
 		st = sk_config_act(w, "hidden_act", &d->act, err);
 	if (st >= 0)
 		st = sk_config_bool(w, "tie_word_embeddings", &d->tied_head, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "attention_bias", &d->attention_bias, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "mlp_bias", &d->mlp_bias, err);
 	return st < 0 ? st : sk_config_rope(w, d, err);
 }
 
@@ -44,7 +48,7 @@ static sk_status llama_gguf(struct sk_dims *d, const struct sk_weights *w, struc
 
 static const struct sk_weight_rule llama_weights[] = {
 	/* slot            name in the checkpoint                  shape   split by ranks */
-	{ SK_W_EMBED,      "embed_tokens.weight",                  "V,D",  SK_SPLIT_NONE },
+	{ SK_W_EMBED,      "embed_tokens.weight",                  "V,D",  SK_SPLIT_ROWS },
 	{ SK_W_ATTN_NORM,  "layers.%d.input_layernorm.weight",     "D",    SK_SPLIT_NONE },
 	{ SK_W_Q,          "layers.%d.self_attn.q_proj.weight",    "Q,D",  SK_SPLIT_HEADS },
 	{ SK_W_Q_B,        "layers.%d.self_attn.q_proj.bias",      "Q",    SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },

@@ -50,6 +50,7 @@ static sk_status t5_config(struct sk_dims *d, const struct sk_weights *w, struct
 	bool tied = true;
 	sk_status st;
 
+	d->head_tied = true;
 	d->context_max = 512;           /* of T5Config, as the other defaults here */
 	d->rel_buckets = 32;
 	d->rel_distance = 128;
@@ -65,6 +66,8 @@ static sk_status t5_config(struct sk_dims *d, const struct sk_weights *w, struct
 	if (st >= 0)
 		st = sk_config_bool(w, "scale_decoder_outputs tie_word_embeddings", &tied, err);
 	if (st >= 0)
+		st = sk_config_bool(w, "tie_word_embeddings", &d->head_tied, err);
+	if (st >= 0)
 		st = sk_config_int(w, "decoder_start_token_id pad_token_id", 0, d->vocab - 1, &d->start_id, err);
 	if (st < 0)
 		return st;
@@ -79,8 +82,8 @@ static sk_status t5_config(struct sk_dims *d, const struct sk_weights *w, struct
 
 static const struct sk_weight_rule t5_weights[] = {
 	/* slot               name in the checkpoint                                        shape  split by ranks */
-	{ SK_W_EMBED,         "shared.weight",                                              "V,D", SK_SPLIT_NONE },
-	{ SK_W_EMBED,         "decoder.embed_tokens.weight",                                "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,         "shared.weight",                                              "V,D", SK_SPLIT_ROWS },
+	{ SK_W_EMBED,         "decoder.embed_tokens.weight",                                "V,D", SK_SPLIT_ROWS },
 	{ SK_W_IGNORE,        "encoder.embed_tokens.weight",                                NULL,  SK_SPLIT_NONE },
 	{ SK_W_ENC_REL_BIAS,  "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "B,H", SK_SPLIT_HEADS },
 	{ SK_W_ENC_ATTN_NORM, "encoder.block.%d.layer.0.layer_norm.weight",                 "D",   SK_SPLIT_NONE,  SK_RULE_ENCODER },

@@ -348,30 +348,9 @@ static sk_status load_linear(struct loader *ld, enum sk_slot slot, int32_t layer
 
 /* ---- a layer -------------------------------------------------------------------------------------------------- */
 
-static int32_t gcd(int32_t a, int32_t b)
-{
-	while (b) {
-		int32_t r = a % b;
-
-		a = b;
-		b = r;
-	}
-	return a;
-}
-
-/*
- * Where the sum over K of a row-parallel weight is cut, so that any number of ranks gives the same bits: a unit is the
- * fewest `piece`s (heads, columns) that end on a block of the weight's type; at most 8 slices of whole units.
- */
 static void cut_slices(struct sk_linear *lin, int32_t piece)
 {
-	int32_t block = (int32_t)sk_quant_get(lin->w->dtype)->block_len;
-	int32_t unit = piece / gcd(piece, block) * block;       /* the least common multiple */
-	int64_t units = lin->w->K / unit;
-
-	lin->slices = (int32_t)(units < SK_SLICES_MAX ? units : SK_SLICES_MAX);
-	for (int32_t s = 0; s < lin->slices; s++)
-		lin->slice_end[s] = (int32_t)((s + 1) * units / lin->slices) * unit;
+	lin->slices = sk_slices_cut(lin->w->K, piece, lin->w->dtype, lin->slice_end);
 }
 
 /* Rows q | k | v of a fused weight that lies group by group: see SK_QKV_GROUPS. */

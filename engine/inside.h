@@ -111,7 +111,7 @@ struct sk_gen {
 
 /* What one step needs, sized at start for the largest one. owner: engine thread. */
 struct sk_step_room {
-	int32_t *ids, *pos, *seq_start, *rows;
+	int32_t *ids, *pos, *seq_start, *prompt_len, *rows;
 	const int32_t **blocks;
 	int32_t *row_seq;                       /* [rows] which sequence of the batch a row of logits belongs to */
 	int32_t *argmax;

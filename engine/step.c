@@ -48,6 +48,7 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->pos = room_take(r, T, sizeof(*r->pos));
 	r->seq_start = room_take(r, S + 1, sizeof(*r->seq_start));
 	r->blocks = room_take(r, S, sizeof(*r->blocks));
+	r->prompt_len = room_take(r, S, sizeof(*r->prompt_len));
 	r->rows = room_take(r, S, sizeof(*r->rows));
 	r->row_seq = room_take(r, S, sizeof(*r->row_seq));
 	r->argmax = room_take(r, S, sizeof(*r->argmax));
@@ -60,7 +61,7 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->top = room_take(r, S * r->top_max, sizeof(*r->top));
 	r->scratch = room_take(r, workers, r->scratch_bytes);
 	sk_buf_init(&r->piece, PIECE_MAX);
-	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->rows || !r->row_seq || !r->argmax || !r->max ||
+	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->prompt_len || !r->rows || !r->row_seq || !r->argmax || !r->max ||
 	    !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
 	    sk_buf_reserve(&r->piece, PIECE_FIRST) < 0) {
 		sk_step_room_fini(r);
@@ -74,6 +75,7 @@ void sk_step_room_fini(struct sk_step_room *r)
 	free(r->ids);
 	free(r->pos);
 	free(r->seq_start);
+	free(r->prompt_len);
 	free(r->blocks);
 	free(r->rows);
 	free(r->row_seq);
@@ -241,6 +243,7 @@ static void build(struct sk_engine *e, struct step *s)
 		if (g->ended)
 			continue;
 		r->seq_start[S] = T;
+		r->prompt_len[S] = (int32_t)g->prompt_len;
 		r->blocks[S++] = q->blocks;
 		memcpy(r->ids + T, g->ids + q->first_pos, (size_t)q->len * sizeof(*r->ids));
 		for (int32_t k = 0; k < q->len; k++)
@@ -252,7 +255,7 @@ static void build(struct sk_engine *e, struct step *s)
 	}
 	r->seq_start[S] = T;
 	s->arrays = (struct sk_step){ .T = T, .S = S, .ids = r->ids, .pos = r->pos, .seq_start = r->seq_start,
-				      .blocks = r->blocks };
+				      .blocks = r->blocks, .prompt_len = r->prompt_len };
 }
 
 /* ---- after the forward ---- */

@@ -51,6 +51,7 @@ struct sk_rope {
 	bool round;                             /* YARN: the correction's ends are whole numbers */
 	float mscale, mscale_all;               /* YARN: 0: not given */
 	int32_t original;                       /* DYNAMIC, LLAMA3, YARN: the length it was trained for */
+	int32_t lengths;                        /* DYNAMIC: so many lengths beyond it can occur, each with frequencies of its own */
 };
 
 /* What a layer keeps of the past. One entry a kind (self, window, cross, latent, state), with bytes per token. */

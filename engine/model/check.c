@@ -244,7 +244,7 @@ static bool is_qkv_bias(enum sk_slot slot)
 
 uint64_t sk_model_tables(const struct sk_dims *d)
 {
-	uint64_t sum = padded(d->rope.width / 2) + padded(d->heads);    /* frequencies, slopes */
+	uint64_t sum = (uint64_t)(1 + d->rope.lengths) * padded(d->rope.width / 2) + padded(d->heads);  /* frequencies, slopes */
 
 	if (d->position == SK_POS_RELATIVE)
 		sum += 2 * padded((int64_t)d->heads * (2 * (int64_t)d->rel_distance + 1));
@@ -361,6 +361,8 @@ sk_status sk_model_begin_opts(struct sk_model *m, const struct sk_model_opts *o,
 	m->rows_max = largest(largest(o->tokens_max, o->logits_max), SK_PROMPT_TILE);
 	if (m->dims.encoder_layers)
 		m->rows_max = largest(m->rows_max, o->encode_max);
+	if (m->dims.rope.scaling == SK_ROPE_DYNAMIC)
+		m->dims.rope.lengths = largest(o->context_max - m->dims.rope.original, 0);
 	return SK_OK;
 }
 

@@ -64,7 +64,8 @@ struct sk_model {
 	struct sk_model_norm embed_norm, out_norm, encoder_norm;
 	float *vectors;                         /* norms, biases and tables, one after the other, each aligned to 64 bytes */
 	uint64_t vectors_len, vectors_used;     /* floats */
-	const float *inv_freq;
+	const float *inv_freq;                  /* row 0; DYNAMIC: row k for sequences of original + k tokens, rope_stride floats apart */
+	int32_t rope_stride;
 	float rope_factor;                      /* of cos and sin */
 	struct sk_attend_bias bias, encoder_bias;
 
@@ -80,6 +81,8 @@ struct sk_model {
 	float *logits_host;                     /* their copy where the device's memory is not the host's; else NULL */
 
 	/* the last step */
+	int32_t *freq_rows;                     /* [tokens_max], the host's: each token's row of inv_freq; NULL: one for all */
+	struct sk_step step;                    /* as it was given, with these */
 	int32_t step_T, step_rows;
 	bool x_final;                           /* x has been through the last layer's MLP */
 };

@@ -85,18 +85,20 @@ static sk_status load_norm(struct loader *ld, enum sk_slot slot, int32_t layer, 
 	return st;
 }
 
+/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
 static sk_status load_rope(struct loader *ld)
 {
 	struct sk_model *m = ld->m;
+	const struct sk_rope *r = &m->dims.rope;
 	const struct sk_tensor *t = find(ld, SK_W_ROPE_FREQS, 0);
-	int32_t half = m->dims.rope.width / 2;
+	int32_t half = r->width / 2;
 	float factors[1024 / 2];
 
 	if (m->dims.position != SK_POS_ROPE)
 		return SK_OK;
 	if (SK_BUG_IF((size_t)half > sizeof(factors) / sizeof(factors[0])))
 		return SK_EBUG;
-	m->rope_factor = sk_rope_frequencies(&m->dims.rope, 0, ld->row);
+	m->rope_factor = sk_rope_frequencies(r, 0, ld->row);
 	if (t)                                  /* Llama 3 in a GGUF: the file's own factor of each frequency */
 		sk_quant_get(t->dtype)->dequantise(t->data, factors, (size_t)half);
 	for (int32_t i = 0; i < half && t; i++) {
@@ -106,6 +108,11 @@ static sk_status load_rope(struct loader *ld)
 		ld->row[i] /= factors[i];
 	}
 	m->inv_freq = put_vector(ld, (uint64_t)half);
+	m->rope_stride = (half + 15) / 16 * 16;         /* put_vector's */
+	for (int32_t k = 1; k <= r->lengths; k++) {
+		sk_rope_frequencies(r, r->original + k, ld->row);
+		put_vector(ld, (uint64_t)half);
+	}
 	return t ? tensor_done(ld, t) : SK_OK;
 }
 

@@ -14,7 +14,8 @@ A directory holds config.json, weights in the form the case asks for, and golden
     greedy_logprob X ...
     penalised ID ...        the same with a repetition penalty of 1.3
 
-Everything is calculated in float32 from the stored values, whole sequences without a cache. All weights are random, norms and biases
+Everything is calculated in float32 from the stored values, whole sequences without a cache; with one where a token's rotary
+frequencies hang on how long the sequence was when it came (dynamic), from a model that has seen nothing longer. All weights are random, norms and biases
 too, and wide enough that no choice is close: the two likeliest tokens are at least 0.02 apart, else another seed is tried.
 """
 import json
@@ -39,9 +40,9 @@ class Case:
     """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
 
     def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
-                 untie=False, twin=False, **config):
+                 untie=False, twin=False, cached=False, **config):
         self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
-        self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf = edit, tensors, config, spread, untie, twin
+        self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf, self.cached = edit, tensors, config, spread, untie, twin, cached
 
 
 def old_rope(scaling=None):
@@ -136,7 +137,7 @@ CASES = [
     Case("llama-llama3", "Llama", prompt=50, **dict(GQA, max_position_embeddings=128, rope_parameters={
         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 32, "rope_theta": 5000.0})),
-    Case("llama-yarn", "Llama", prompt=50, edit=old_rope({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
+    Case("llama-yarn", "Llama", twin=True, prompt=50, edit=old_rope({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
          **dict(GQA, max_position_embeddings=128, rope_parameters={
              "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0})),
     Case("llama-dynamic", "Llama", prompt=30, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
@@ -168,6 +169,10 @@ CASES = [
     Case("t5-gated-untied", "T5", tie_word_embeddings=False, untie=True, spread=0.5, **T5, **TANH),
     Case("t5-layers", "T5", num_decoder_layers=1, spread=0.8, dtype=torch.bfloat16, form="bin", **dict(T5, num_layers=3)),
     Case("mt5", "MT5", untie=True, form="safetensors-sharded", spread=0.8, **T5, **TANH),
+    Case("llama-dynamic-crossing", "Llama", prompt=50, cached=True, rope_parameters={"rope_type": "dynamic", "factor": 2.0,
+         "rope_theta": 10000.0}, **LLAMA),
+    Case("llama-dynamic-beyond", "Llama", prompt=70, cached=True, edit=old_rope({"type": "dynamic", "factor": 3.0}), rope_parameters={
+        "rope_type": "dynamic", "factor": 3.0, "rope_theta": 10000.0}, **GQA),
 ]
 
 
@@ -192,12 +197,27 @@ def next_logits(model, case, prompt, tokens):
     return model(ids, use_cache=False).logits[0, -1]
 
 
+class Cached:
+    """The next logits with a cache, of a model whose dynamic frequencies are its own again."""
+
+    def __init__(self, model):
+        self.model, self.past, self.seen = model, None, 0
+        model(torch.tensor([[1, 2, 3]]), use_cache=False)
+
+    def __call__(self, prompt, tokens):
+        ids = prompt if self.past is None else torch.tensor([tokens[self.seen:]])
+        out = self.model(ids, past_key_values=self.past, use_cache=True)
+        self.past, self.seen = out.past_key_values, len(tokens)
+        return out.logits[0, -1]
+
+
 def greedy(model, case, prompt, penalty):
     """Ids, log-probabilities, and the least distance to the second choice."""
     ids, logprobs, least = [], [], 1e9
     seen = [0] if case.kind in ("T5", "MT5") else prompt[0].tolist()
+    cached = Cached(model) if case.cached else None
     for _ in range(TOKENS):
-        logits = next_logits(model, case, prompt, ids).clone()
+        logits = (cached(prompt, ids) if cached else next_logits(model, case, prompt, ids)).clone()
         if penalty != 1.0:
             at = torch.tensor(sorted(set(seen + ids)))
             v = logits[at]
@@ -319,6 +339,11 @@ def save_gguf(case, model, path):
         w.add_value_length(config.head_dim)
         w.add_rope_dimension_count(config.head_dim)
         w.add_layer_norm_rms_eps(config.rms_norm_eps)
+        rope = config.rope_parameters
+        if rope["rope_type"] == "yarn":
+            w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            w.add_rope_scaling_factor(rope["factor"])
+            w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     else:
         w.add_layer_norm_eps(getattr(config, "layer_norm_eps", None) or config.layer_norm_epsilon)
     if case.kind == "Falcon":
@@ -370,6 +395,8 @@ def make(case, number):
     with open(os.path.join(out, "golden.txt"), "w", encoding="utf-8") as f:
         f.write(line("prompt", prompt[0].tolist()))
         if case.kind not in ("T5", "MT5"):
+            if case.cached:
+                Cached(model)
             all_logprobs = torch.log_softmax(model(prompt, use_cache=False).logits[0], -1)
             f.write(line("logprob", [float(all_logprobs[i, prompt[0, i + 1]]) for i in range(case.prompt - 1)]))
         f.write(line("greedy", ids))

@@ -16,7 +16,7 @@
 #include "engine/model/model.h"
 #include "tests/golden/golden.h"
 
-enum { MODELS_MAX = 128, TOKENS = 24, PROMPT_MAX = 64, T_MAX = 2 * (PROMPT_MAX + TOKENS), BLOCKS = 32, WAYS_MAX = 4 };
+enum { MODELS_MAX = 128, TOKENS = 24, PROMPT_MAX = 72, T_MAX = 2 * (PROMPT_MAX + TOKENS), BLOCKS = 32, WAYS_MAX = 4 };
 #define TOLERANCE 1e-3
 #define PENALTY 1.3f
 
@@ -120,7 +120,7 @@ static void rig_close(struct rig *r)
 
 /* One sequence: its ids so far, how many of them are in the cache. */
 struct seq {
-	int32_t ids[PROMPT_MAX + TOKENS], len, done;
+	int32_t ids[PROMPT_MAX + TOKENS], len, done, prompt_len;
 	const int32_t *table, *cross_table;
 	int32_t source[PROMPT_MAX], source_len;         /* of an encoder */
 };
@@ -153,9 +153,9 @@ static void encode(struct rig *r, struct seq **seqs, int32_t S)
 /* Computes what is new of the sequences in one step, at most `most` tokens of each; logits of all its rows. */
 static const float *step(struct rig *r, struct seq **seqs, int32_t S, int32_t most)
 {
-	int32_t ids[T_MAX], pos[T_MAX], rows[T_MAX], start[3] = { 0 }, lens[2], T = 0;
+	int32_t ids[T_MAX], pos[T_MAX], rows[T_MAX], start[3] = { 0 }, lens[2], prompts[2], T = 0;
 	const int32_t *tables[2], *cross[2];
-	struct sk_step s = { .S = S, .ids = ids, .pos = pos, .seq_start = start, .blocks = tables,
+	struct sk_step s = { .S = S, .ids = ids, .pos = pos, .seq_start = start, .blocks = tables, .prompt_len = prompts,
 			     .cross_blocks = r->encoder ? cross : NULL, .cross_len = r->encoder ? lens : NULL };
 	const float *logits = NULL;
 	struct sk_err err = { 0 };
@@ -170,6 +170,7 @@ static const float *step(struct rig *r, struct seq **seqs, int32_t S, int32_t mo
 			rows[T] = T;
 		}
 		seqs[i]->done += n;
+		prompts[i] = seqs[i]->prompt_len;
 		tables[i] = seqs[i]->table;
 		cross[i] = seqs[i]->cross_table;
 		lens[i] = seqs[i]->source_len;
@@ -224,6 +225,7 @@ static struct seq seq_of(const struct rig *r, const struct golden *g, bool first
 		s.ids[0] = sk_model_dims(r->m)->start_id;
 		s.len = 1;
 	}
+	s.prompt_len = s.len;
 	return s;
 }
 
@@ -326,6 +328,7 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 	again.table = second_table;
 	again.cross_table = second_cross;
 	other.len -= 7;
+	other.prompt_len = other.len;
 	other.source_len -= r.encoder ? 5 : 0;
 	for (int32_t i = 0; i < other.len; i++)
 		other.ids[i] = alone.ids[other.len - 1 - i];

@@ -149,7 +149,7 @@ sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct s
 		st = SK_CONFIG_INTS(w, keys, d, err);
 	if (st >= 0)
 		st = sk_config_derive(w, d, err);
-	if (st >= 0)
+	if (st >= 0 && d->position == SK_POS_ROPE)
 		st = read_rope(w, d, err);
 	if (st >= 0)
 		st = sk_config_float(w, ".attention.layer_norm_rms_epsilon .attention.layer_norm_epsilon", 1.0, &d->norm_eps, err);

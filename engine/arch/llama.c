@@ -15,7 +15,7 @@ static const struct sk_config_key llama_keys[] = {
 	{ "num_key_value_heads",     offsetof(struct sk_dims, kv_heads),    SK_HEADS_MAX,      SK_KEY_OPTIONAL },
 	{ "head_dim",                offsetof(struct sk_dims, head_width),  SK_HEAD_WIDTH_MAX, SK_KEY_OPTIONAL },
 	{ "vocab_size",              offsetof(struct sk_dims, vocab),       SK_VOCAB_MAX },
-	{ "max_position_embeddings", offsetof(struct sk_dims, context_max), SK_CONTEXT_MAX,    SK_KEY_OPTIONAL },
+	{ "max_position_embeddings max_sequence_length", offsetof(struct sk_dims, context_max), SK_CONTEXT_MAX,    SK_KEY_OPTIONAL },
 };
 
 static sk_status llama_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)

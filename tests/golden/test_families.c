@@ -349,6 +349,73 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 }
 END_TEST
 
+/* The model that this one holds in another form, "llama-1" of "llama-1-bin"; NULL: it is one of its own. */
+static const char *twin_of(const char *name)
+{
+	const char *best = NULL;
+
+	for (int i = 0; i < models_len; i++) {
+		size_t len = strlen(models[i]);
+		const char *form = name + len;
+
+		if (strncmp(models[i], name, len) || (strcmp(form, "-gguf") && strcmp(form, "-bin") && strcmp(form, "-bin-sharded") &&
+						      strcmp(form, "-safetensors") && strcmp(form, "-safetensors-sharded")))
+			continue;
+		best = models[i];
+	}
+	return best;
+}
+
+/* The logits of all rows of a prompt, malloc'ed. */
+static float *all_logits(const char *name, const struct sk_backend *way, const struct golden *g, size_t *ret_len, struct sk_dims *ret_dims)
+{
+	struct rig r;
+	struct seq s;
+	float *copy;
+
+	rig_open(&r, name, way);
+	*ret_dims = *sk_model_dims(r.m);
+	s = seq_of(&r, g, true);
+	for (int i = 0; r.encoder && i < tokens_len; i++)
+		s.ids[s.len++] = g->greedy[i];
+	if (r.encoder)
+		encode(&r, (struct seq *[]){ &s }, 1);
+	*ret_len = (size_t)s.len * (size_t)r.vocab;
+	copy = malloc(sizeof(float) * *ret_len);
+	memcpy(copy, step(&r, (struct seq *[]){ &s }, 1, T_MAX), sizeof(float) * *ret_len);
+	rig_close(&r);
+	return copy;
+}
+
+START_TEST(a_models_bits_are_the_same_from_every_form_of_file)
+{
+	const struct sk_backend *way;
+	const char *name = case_of(_i, &way), *twin = twin_of(name);
+	size_t len, twin_len;
+	struct sk_dims dims, twin_dims;
+	bool same;
+	struct golden g;
+	float *have, *want;
+
+	if (!twin)
+		return;
+	read_golden(name, &g);
+	have = all_logits(name, way, &g, &len, &dims);
+	want = all_logits(twin, way, &g, &twin_len, &twin_dims);
+	ck_assert_uint_eq(len, twin_len);
+	/* A llama's GGUF has the dimensions of q and k in another order: the same products, in another sum. No GGUF names its GELU. */
+	same = dims.rope.interleaved == twin_dims.rope.interleaved && dims.act == twin_dims.act;
+	if (!same)
+		for (size_t i = 0; i < len; i++)
+			ck_assert_msg(fabsf(have[i] - want[i]) < 5e-3f, "%s on %s: logit %zu is %g, its twin's %g", name, way->name, i,
+				      (double)have[i], (double)want[i]);
+	else
+		ck_assert_msg(!memcmp(have, want, sizeof(float) * len), "%s on %s: other bits than %s", name, way->name, twin);
+	free(have);
+	free(want);
+}
+END_TEST
+
 /* ---- configurations that do not fit the weights beside them --------------------------------------------------- */
 
 static const struct { const char *model, *from, *to, *words; } unfit[] = {
@@ -453,6 +520,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, a_family_gives_the_tokens_of_the_reference, 0, models_len * ways_len);
 	tcase_add_loop_test(t, a_familys_bits_are_the_same_alone_and_in_a_batch, 0, models_len * ways_len);
+	tcase_add_loop_test(t, a_models_bits_are_the_same_from_every_form_of_file, 0, models_len * ways_len);
 	tcase_add_loop_test(t, a_configuration_that_does_not_fit_its_weights_is_refused, 0, sizeof(unfit) / sizeof(unfit[0]));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

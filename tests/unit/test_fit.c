@@ -81,6 +81,17 @@ static void compare_with_files(const char *name)
 	ck_assert_uint_eq(share.kv_block_bytes, plan.kv_bytes_per_token * SK_KV_BLOCK);
 }
 
+/* Not in their configurations: that these T5s have a head of their own, that SantaCoder's q lies apart from k and v. */
+static bool is_silent(const char *name)
+{
+	const char *const list[] = { "mt5", "t5-gated-untied", "t5-far-gated-bf16", "santacoder" };
+
+	for (int i = 0; i < LEN(list); i++)
+		if (!strcmp(list[i], name))
+			return true;
+	return false;
+}
+
 START_TEST(a_configuration_alone_says_what_the_weights_beside_it_say)
 {
 	DIR *dir = opendir(FAMILIES);
@@ -89,8 +100,7 @@ START_TEST(a_configuration_alone_says_what_the_weights_beside_it_say)
 
 	ck_assert_ptr_nonnull(dir);
 	while ((e = readdir(dir)) != NULL) {
-		/* Not in their configurations: that these T5s have a head of their own, that SantaCoder's q lies apart from k and v. */
-		if (e->d_name[0] == '.' || strstr(e->d_name, "-gguf") || strstr(" mt5 t5-gated-untied santacoder ", e->d_name))
+		if (e->d_name[0] == '.' || strstr(e->d_name, "-gguf") || is_silent(e->d_name))
 			continue;
 		compare_with_files(e->d_name);
 		seen++;

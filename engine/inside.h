@@ -37,7 +37,7 @@ struct sk_setup {
 	struct sk_sched_limits sched;
 	struct sk_info info;
 	bool backend_asked;                     /* by its name */
-	bool keep_special;                      /* sk_dims.keep_special */
+	bool keep_special, sequences;           /* sk_dims' */
 };
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err);
 void sk_setup_fini(struct sk_setup *s);

@@ -314,6 +314,8 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	if (st >= 0)
 		s->keep_special = dims.keep_special;
 	if (st >= 0)
+		s->sequences = dims.sequences;
+	if (st >= 0)
 		st = setup_backend(s, o, err);
 	if (st >= 0)
 		st = setup_types(s, o, err);

@@ -67,7 +67,7 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 	if (!before)
 		d->residual = SK_RESIDUAL_POST;
 	d->no_out_norm = !before || no_final;
-	d->keep_special = is_galactica(w, d);
+	d->keep_special = d->sequences = is_galactica(w, d);
 	return SK_OK;
 }
 

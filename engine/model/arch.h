@@ -79,6 +79,7 @@ struct sk_dims {
 	bool attention_bias, mlp_bias;
 	bool one_norm;                          /* PARALLEL: both halves take the first norm's answer */
 	bool head_tied;                         /* no head of its own, as a rule (T5); tied_head: certainly */
+	bool sequences;                         /* prompts hold sequences of letters as Galactica has them (text/sequences.c) */
 	bool keep_special;                      /* generated text keeps special tokens, whatever is asked (Galactica, SantaCoder) */
 
 	/* An encoder: as wide as the decoder, with the same heads. 0 layers: none. */

@@ -41,10 +41,10 @@ class Case:
     """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
 
     def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
-                 untie=False, twin=False, cached=False, forms=(), **config):
+                 untie=False, twin=False, cached=False, forms=(), files=None, **config):
         self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
         self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf, self.cached = edit, tensors, config, spread, untie, twin, cached
-        self.forms = forms
+        self.forms, self.files = forms, files
 
 
 def old_rope(scaling=None):
@@ -63,6 +63,10 @@ def first_llama(c):
                 "tie_word_embeddings", "pretraining_tp"):
         c.pop(key, None)
     c["architectures"], c["max_sequence_length"], c["torch_dtype"] = ["LLaMAForCausalLM"], 64, c.pop("dtype")
+
+
+def galactica(c):
+    c["_name_or_path"], c["learned_embeddings"] = "facebook/galactica-125m", True
 
 
 def old_neox(c):
@@ -91,6 +95,17 @@ def refined_web(name):
 def santacoder(c):
     c["model_type"], c["architectures"] = "gpt2", ["GPT2LMHeadCustomModel"]
     c["attention_head_type"] = "multiquery" if c.pop("multi_query") else "multihead"
+
+
+def santacoder_tokenizer():
+    """Bytes only, and the special tokens as SantaCoder's repository has them: in a file beside, none in tokenizer.json."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+    vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    special = ["<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>"]
+    vocab.update({s: 256 + i for i, s in enumerate(special)})
+    t = Tokenizer(models.BPE(vocab, []))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return {"tokenizer.json": json.loads(t.to_str()), "special_tokens_map.json": {"additional_special_tokens": special}}
 
 
 def santacoder_tensors(fused):
@@ -190,6 +205,9 @@ CASES = [
         model__layers__0__self_attn__rotary_emb__inv_freq=torch.ones(4), model__layers__1__self_attn__rotary_emb__inv_freq=torch.ones(4)),
          forms=("bin", "safetensors", "safetensors-sharded"), **LLAMA),
     Case("neox-redpajama", "GPTNeoX", dtype=torch.float16, form="bin", use_parallel_residual=False, rotary_pct=1.0, **NEOX),
+    Case("galactica", "OPT", dtype=torch.float16, edit=galactica, activation_function="gelu", **dict(OPT, vocab_size=484)),
+    Case("santacoder-fim", "GPTBigCode", multi_query=True, dtype=torch.float16, edit=santacoder, tensors=santacoder_tensors(False),
+         files=santacoder_tokenizer, **dict(BIGCODE, vocab_size=261)),
 ]
 
 
@@ -442,6 +460,10 @@ def make(case, number):
         f.write(line("greedy", ids))
         f.write(line("greedy_logprob", logprobs))
         f.write(line("penalised", penalised))
+    for name, content in (case.files() if case.files else {}).items():
+        with open(os.path.join(out, name), "w", encoding="utf-8") as f:
+            json.dump(content, f, ensure_ascii=False)
+            f.write("\n")
     for form in case.forms + (("gguf",) if case.gguf else ()):
         twin = f"{out}-{form}"
         shutil.rmtree(twin, ignore_errors=True)

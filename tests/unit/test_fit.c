@@ -84,7 +84,7 @@ static void compare_with_files(const char *name)
 /* Not in their configurations: that these T5s have a head of their own, that SantaCoder's q lies apart from k and v. */
 static bool is_silent(const char *name)
 {
-	const char *const list[] = { "mt5", "t5-gated-untied", "t5-far-gated-bf16", "santacoder" };
+	const char *const list[] = { "mt5", "t5-gated-untied", "t5-far-gated-bf16", "santacoder", "santacoder-fim" };
 
 	for (int i = 0; i < LEN(list); i++)
 		if (!strcmp(list[i], name))

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "fcgi/commands.h"
+#include "fcgi/fault.h"
 
 static const struct command {
 	const char *name, *words, *help;
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 {
 	const struct command *c;
 
+	sk_fault_init();
 	if (argc < 2) {
 		help(stderr);
 		return 2;

@@ -98,12 +98,12 @@ static void rig_open(struct rig *r, const char *name, const struct sk_backend *b
 				   .sequences_max = 2, .logits_max = T_MAX, .encode_max = 2 * PROMPT_MAX, .kv_blocks = BLOCKS };
 	const struct sk_arch *arch;
 	struct sk_dims dims;
-	char path[4096];
+	char path[256];
 	struct sk_err err = { 0 };
 
 	memset(r, 0, sizeof(*r));
-	snprintf(path, sizeof(path), "%s/tests/golden/families/%s", GOLDEN_SRCDIR, name);
-	ck_assert_msg(sk_weights_open(path, &r->w, &err) == SK_OK, "%s", err.text);
+	snprintf(path, sizeof(path), "families/%s", name);
+	ck_assert_msg(sk_weights_open(golden_path(path), &r->w, &err) == SK_OK, "%s", err.text);
 	ck_assert_msg(sk_model_check(r->w, &arch, &dims, &err) == SK_OK, "%s", err.text);
 	o.context_max = dims.context_max < PROMPT_MAX + TOKENS ? dims.context_max : PROMPT_MAX + TOKENS;
 	ck_assert_msg(sk_model_open(r->w, &o, &r->m, &err) == SK_OK, "%s", err.text);
@@ -479,7 +479,7 @@ static int by_name(const void *a, const void *b)
 static void find_models(void)
 {
 	const char *only = getenv("SAKER_FAMILY");
-	DIR *dir = opendir(GOLDEN_SRCDIR "/tests/golden/families");
+	DIR *dir = opendir(golden_path("families"));
 	const struct dirent *e;
 
 	while (dir && (e = readdir(dir)) != NULL)

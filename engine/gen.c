@@ -173,7 +173,7 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	event_token(g, &ev->token.t, g->ids[g->prompt_len + index], g->logprob[index]);
 	sk_detok_push(text, &g->reader_detok, ev->token.t.id, &g->text);
 	/* Nothing comes that could finish a character: its replacement is this token's. A stop string ends before it. */
-	if (last && g->reason != SK_FINISH_STOP)
+	if (last && g->reason != SK_FINISH_STOP && !g->tgi_text)
 		sk_detok_end(&g->reader_detok, &g->text);
 	own = g->text.len;
 	if (g->top) {
@@ -303,4 +303,9 @@ uint64_t sk_gen_id(const struct sk_gen *g)
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
 {
 	return g->prompt_len;
+}
+
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->max_new;
 }

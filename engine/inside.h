@@ -65,7 +65,10 @@ struct sk_gen {
 	uint64_t id;
 	struct sk_sample_params sample;
 	uint32_t prompt_len, max_new, top_max;
-	bool ignore_eos;
+	bool ignore_eos, tgi_text;
+	uint64_t client;
+	uint32_t weight;
+	struct sk_logit_bias *bias;             /* what sample.bias points to */
 	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
 	int64_t submitted_us;
 

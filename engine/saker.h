@@ -33,6 +33,8 @@ struct sk_engine_opts {
 	uint32_t total_tokens_max;      /* 0: min(model's context, pool) */
 	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
+	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
+	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
 	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
 	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
 	uint32_t top_n_max;             /* 0: 5 */
@@ -215,6 +217,9 @@ const char *sk_engine_chat_template(const struct sk_engine *e);
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
+struct sk_logit_bias { int32_t id; float bias; };       /* added to the score of one token */
+#define SK_LOGIT_BIAS_MAX 1024
+
 /*
  * One request. SK_GEN_PARAMS_INIT gives "unset" values. Pointers are lent until submit returns.
  * Ranges are the caller's business (fcgi validates with TGI's texts); submit checks what needs the model.
@@ -225,14 +230,18 @@ struct sk_gen_params {
 	const int32_t *ids;
 	size_t ids_len;
 	bool no_special;                /* do not add BOS to the prompt */
-	uint32_t max_new_tokens;        /* > 0 */
+	uint32_t max_new_tokens;        /* 0: all the room that the prompt leaves */
 	uint32_t n;                     /* sequences, > 0; (n > 1: SK_ENOTSUP until best_of is built) */
 	bool do_sample;
 	float temperature;              /* 1: off */
 	float repetition_penalty;       /* 1: off */
-	float frequency_penalty;        /* 0: off */
+	float frequency_penalty;        /* 0: off; this and the next are OpenAI's: they look at the answer alone */
+	float presence_penalty;         /* 0: off */
+	const struct sk_logit_bias *bias;       /* of distinct ids, SK_LOGIT_BIAS_MAX at most; before all penalties */
+	size_t bias_len;
 	int32_t top_k;                  /* 0: off */
 	float top_p, typical_p;         /* 1: off */
+	float min_p;                    /* 0: off; last of all: least share of the likeliest token's probability */
 	uint64_t seed;
 	bool has_seed;                  /* false: a random one is drawn if the request samples */
 	const char *const *stop;        /* stop strings, each not empty */
@@ -242,6 +251,13 @@ struct sk_gen_params {
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability */
 	bool ignore_eos;                /* go on to max_new_tokens */
+	/*
+	 * Text as text-generation-inference makes it: a stop string counts only where a token's text ends (or one more line break
+	 * follows), special tokens' text included; nothing is held back; a character that stays unfinished is in no token's text.
+	 */
+	bool tgi_text;
+	uint64_t client;                /* whose it is: those that wait are admitted so that clients get tokens by their weights */
+	uint32_t weight;                /* 1 to 1000; 0 is 1 */
 };
 
 /*
@@ -334,6 +350,7 @@ void sk_gen_set_user(struct sk_gen *g, void *user);
 void *sk_gen_user(const struct sk_gen *g);
 uint64_t sk_gen_id(const struct sk_gen *g);             /* unique in this process, from 1 */
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g);
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g); /* as asked for, or the room there was */
 
 /*
  * Copy the next event to *ret_event. Never blocks. Reader thread.

@@ -129,7 +129,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	if (SK_BUG_IF(block_bytes == 0))
 		return sk_fail(err, SK_EBUG, "the backend keeps its KV cache nowhere");
 	full = (total + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
-	budget = o->kv_bytes;
+	budget = o->kv_tokens ? (o->kv_tokens + SK_KV_BLOCK - 1) / SK_KV_BLOCK * block_bytes : o->kv_bytes;
 	if (budget == 0) {
 		budget = pool_budget(s, &plan);
 		if (budget > CONTEXTS * full * block_bytes)
@@ -192,13 +192,13 @@ static int32_t token_id(const struct sk_weights *w, const char *name)
 	return id;
 }
 
-static void info_model(struct sk_setup *s, const struct sk_arch *arch, const struct sk_dims *d)
+static void info_model(struct sk_setup *s, const char *id, const struct sk_arch *arch, const struct sk_dims *d)
 {
 	struct sk_info *i = &s->info;
 	const char *path = sk_weights_path(s->weights), *base = strrchr(path, '/'), *name;
 	size_t len;
 
-	snprintf(i->model_id, sizeof(i->model_id), "%s", base && base[1] ? base + 1 : path);
+	snprintf(i->model_id, sizeof(i->model_id), "%s", id ? id : base && base[1] ? base + 1 : path);
 	name = sk_meta_str(s->weights, "general.name", &len);
 	if (name)
 		snprintf(i->model_name, sizeof(i->model_name), "%.*s", (int)(len < 127 ? len : 127), name);
@@ -324,7 +324,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	if (st >= 0)
 		st = setup_pool(s, o, &dims, err);
 	if (st >= 0) {
-		info_model(s, arch, &dims);
+		info_model(s, o->model_id, arch, &dims);
 		info_backends(s);
 		st = info_room(s, err);
 	}

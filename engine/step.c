@@ -162,6 +162,7 @@ static void intake(struct sk_engine *e, int64_t now)
 		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
 			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
 			.max_new_tokens = (int32_t)g->max_new, .prompt_rows = g->prompt_logprob != NULL, .user = g,
+			.client = g->client, .weight = g->weight,
 		}, now);
 
 		gen_join(e, g);
@@ -297,11 +298,6 @@ static void sample_one(void *arg, int32_t i, int worker)
 	sk_sample(&r->in[r->work[i]], &r->out[r->work[i]], r->scratch + (size_t)worker * r->scratch_bytes);
 }
 
-static bool is_plain(const struct sk_sample_params *p)
-{
-	return !p->draw && p->top_n == 0 && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f;
-}
-
 /* Statistics of all rows; then the rows that need more, in parallel when they are several. */
 static void sample(struct sk_engine *e, const struct step *s)
 {
@@ -315,7 +311,7 @@ static void sample(struct sk_engine *e, const struct step *s)
 		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
 
 		r->out[i] = (struct sk_sample_out){ .id = r->argmax[i], .logprob = r->max[i] - r->logsumexp[i] };
-		if (is_plain(&g->sample))
+		if (sk_sample_is_plain(&g->sample))
 			continue;
 		r->in[i] = (struct sk_sample_in){
 			.logits = sk_model_logits(e->model, i), .V = V, .p = &g->sample, .ids = g->ids,
@@ -357,6 +353,17 @@ static bool stop_feed(struct sk_engine *e, struct sk_gen *g, int32_t id, bool sp
 	return hit;
 }
 
+/* The same by text-generation-inference's rule: special tokens are text, nothing is held back, nothing is cut. */
+static bool stop_feed_end(struct sk_engine *e, struct sk_gen *g, int32_t id)
+{
+	struct sk_buf *b = &e->room.piece;
+
+	sk_buf_clear(b);
+	sk_detok_push(atomic_load(&e->text), &g->detok, id, b);
+	g->released = g->generated;
+	return sk_stop_feed_end(g->stop, b->data, b->len);
+}
+
 /* One new token. true: it was the last. */
 static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_sample_out *out, int64_t now)
 {
@@ -373,7 +380,9 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 		g->top_len[at] = (uint16_t)out->top_len;
 		memcpy(&g->top[(size_t)at * g->top_max], out->top, out->top_len * sizeof(*out->top));
 	}
-	if (g->stop)
+	if (g->stop && g->tgi_text)
+		stop = stop_feed_end(e, g, out->id);
+	else if (g->stop)
 		stop = stop_feed(e, g, out->id, !e->setup.keep_special && sk_text_is_special(text, out->id));
 	else
 		g->released = g->generated;

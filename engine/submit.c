@@ -19,7 +19,8 @@
 
 bool sk_gen_params_samples(const struct sk_gen_params *p)
 {
-	return p->do_sample || p->temperature != 1.0f || p->top_k != 0 || p->top_p < 1.0f || p->typical_p < 1.0f;
+	return p->do_sample || p->temperature != 1.0f || p->top_k != 0 || p->top_p < 1.0f || p->typical_p < 1.0f ||
+	       p->min_p > 0.0f;
 }
 
 /* ---- checks ---- */
@@ -46,16 +47,22 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 		return sk_fail(err, SK_ENOTSUP, "%u sequences from one prompt are not supported yet", p->n);
 	if (p->n == 0)
 		return sk_fail(err, SK_EINVAL, "a request has one sequence at least");
-	if (p->max_new_tokens == 0)
-		return sk_fail(err, SK_EINVAL, "`max_new_tokens` must be strictly positive");
 	if (p->top_n_tokens > i->top_n_max)
 		return sk_fail(err, SK_EINVAL, "`top_n_tokens` must be >= 0 and <= %u. Given: %u", i->top_n_max,
 			       p->top_n_tokens);
 	if (p->ids ? p->ids_len == 0 : p->prompt_len == 0)
 		return sk_fail(err, SK_EINVAL, "`inputs` cannot be empty");
+	if (p->weight > SK_SCHED_WEIGHT_MAX)
+		return sk_fail(err, SK_EINVAL, "a client's weight is %d at most. Given: %u", SK_SCHED_WEIGHT_MAX, p->weight);
 	if (p->truncate > i->input_tokens_max)
 		return sk_fail(err, SK_EINVAL, "`truncate` must be strictly positive and less than %u. Given: %u",
 			       i->input_tokens_max, p->truncate);
+	if (p->bias_len > SK_LOGIT_BIAS_MAX)
+		return sk_fail(err, SK_EINVAL, "`logit_bias` supports up to %d tokens. Given: %zu", SK_LOGIT_BIAS_MAX, p->bias_len);
+	for (size_t k = 0; k < p->bias_len; k++)
+		if (p->bias[k].id < 0 || (uint32_t)p->bias[k].id >= i->vocab)
+			return sk_fail(err, SK_EINVAL, "`logit_bias` names token %d, the vocabulary has %u", (int)p->bias[k].id,
+				       i->vocab);
 	return SK_OK;
 }
 
@@ -158,10 +165,16 @@ static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_param
 	return SK_OK;
 }
 
-static sk_status submit_lengths(const struct sk_engine *e, const struct sk_gen_params *p, size_t len, struct sk_err *err)
+/* *ret_new: how many tokens it may generate. */
+static sk_status submit_lengths(const struct sk_engine *e, const struct sk_gen_params *p, size_t len, uint32_t *ret_new,
+				struct sk_err *err)
 {
 	const struct sk_info *i = &e->setup.info;
+	uint32_t room = len < i->total_tokens_max ? i->total_tokens_max - (uint32_t)len : 0;
 
+	*ret_new = p->max_new_tokens ? p->max_new_tokens : room < NEW_TOKENS_MAX ? room : NEW_TOKENS_MAX;
+	if (p->max_new_tokens == 0 && room == 0)
+		return sk_fail(err, SK_EINVAL, "`inputs` must have less than %u tokens. Given: %zu", i->input_tokens_max, len);
 	if (p->max_new_tokens > NEW_TOKENS_MAX || (uint64_t)len + p->max_new_tokens > i->total_tokens_max)
 		return sk_fail(err, SK_EINVAL, "`inputs` tokens + `max_new_tokens` must be <= %u. Given: %zu `inputs` tokens and %u "
 			       "`max_new_tokens`", i->total_tokens_max, len, p->max_new_tokens);
@@ -195,6 +208,7 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 	g->top_len = piece(base, &at, g->top_max ? g->max_new : 0, sizeof(*g->top_len));
 	g->top = piece(base, &at, (size_t)g->top_max * g->max_new, sizeof(*g->top));
 	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
+	g->bias = piece(base, &at, p->bias_len, sizeof(*g->bias));
 	return at;
 }
 
@@ -203,15 +217,15 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
  * blocks from the kernel, which gives pages when they are written), so a long max_new_tokens costs little by itself.
  */
 static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, const int32_t *ids, size_t len,
-			  struct sk_gen **ret_gen, struct sk_err *err)
+			  uint32_t max_new, struct sk_gen **ret_gen, struct sk_err *err)
 {
-	struct sk_gen shape = { .prompt_len = (uint32_t)len, .max_new = p->max_new_tokens,
+	struct sk_gen shape = { .prompt_len = (uint32_t)len, .max_new = max_new,
 				.top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0 };
 	struct sk_gen *g = calloc(1, gen_lay_out(&shape, p, NULL));
 	sk_status st = SK_OK;
 
 	if (!g)
-		return sk_fail(err, SK_ENOMEM, "no memory for a request of %zu tokens", len + p->max_new_tokens);
+		return sk_fail(err, SK_ENOMEM, "no memory for a request of %zu tokens", len + max_new);
 	*g = shape;
 	gen_lay_out(g, p, (char *)g);
 	sk_buf_init(&g->text, TEXT_MAX);
@@ -226,13 +240,19 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 		return st;
 	}
 	memcpy(g->ids, ids, len * sizeof(*ids));
+	if (p->bias_len)
+		memcpy(g->bias, p->bias, p->bias_len * sizeof(*p->bias));
 	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
+	g->tgi_text = p->tgi_text;
+	g->client = p->client;
+	g->weight = p->weight;
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
-		.top_p = p->top_p, .typical_p = p->typical_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
+		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
+		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
 	};
 	if (g->sample.draw && !p->has_seed)
 		g->sample.seed = sk_rand_seed();
@@ -276,6 +296,7 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 	struct sk_ids v = { 0 };
 	struct sk_gen *g = NULL;
 	const int32_t *ids;
+	uint32_t max_new = 0;
 	size_t len;
 	sk_status st;
 
@@ -285,9 +306,9 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 	if (st >= 0)
 		st = submit_ids(e, p, &v, &ids, &len, err);
 	if (st >= 0)
-		st = submit_lengths(e, p, len, err);
+		st = submit_lengths(e, p, len, &max_new, err);
 	if (st >= 0)
-		st = gen_open(e, p, ids, len, &g, err);
+		st = gen_open(e, p, ids, len, max_new, &g, err);
 	sk_ids_fini(&v);
 	if (st < 0)
 		return st;

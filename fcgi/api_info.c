@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config.h"
@@ -50,10 +51,12 @@ void sk_api_health(struct sk_request *r, struct json_object *body)
 		sk_reply(r, 200, NULL, "", 0);
 		return;
 	}
-	sk_buf_adds(&r->out, "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\",");
-	add_progress(r, state, &stats);
+	sk_buf_adds(&r->out, "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\"");
+	if (!sk_request_dialect(r)->bare_health) {
+		sk_buf_addc(&r->out, ',');
+		add_progress(r, state, &stats);
+	}
 	sk_buf_addc(&r->out, '}');
-	sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, 503, "application/json");
 }
 
@@ -76,8 +79,6 @@ void sk_api_readyz(struct sk_request *r, struct json_object *body)
 	sk_buf_addc(&r->out, '{');
 	add_progress(r, state, &stats);
 	sk_buf_addc(&r->out, '}');
-	if (state != SK_STATE_READY)
-		sk_reply_header(r, "retry-after", "1");
 	sk_reply_out(r, state == SK_STATE_READY ? 200 : 503, "application/json");
 }
 
@@ -94,84 +95,99 @@ void sk_api_metrics(struct sk_request *r, struct json_object *body)
 	stats.state = state_of(r, &stats);
 	sk_engine_meters(r->front->engine, &meters);
 	sk_metrics_take_engine(m, &stats, &meters, info.block_tokens);
-	sk_metrics_set(m, SK_M_PERMITS_USED, 0, r->front->options->max_concurrent_requests - atomic_load(&r->front->permits));
+	sk_metrics_set(m, SK_M_PERMITS_USED, 0, sk_permits_used(&r->front->permits));
 	sk_metrics_write(m, r->front->keys, &r->out);
 	sk_reply_out(r, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 /* ---- /info -------------------------------------------------------------------------------------------------- */
 
-static void add_key(struct sk_buf *b, const char *key)
+#define OURS SK_KNOWS_SAKER
+#define TGI_0_9 (SK_KNOWS_SAKER | SK_KNOWS_TGI_0_9)
+#define TGI_3 (SK_KNOWS_SAKER | SK_KNOWS_TGI_3)
+#define ALL (TGI_0_9 | TGI_3)
+
+/* The object being written, and the bit of the dialect that it is written for. */
+struct info { struct sk_buf *b; unsigned dialect; };
+
+/* False where the dialect has no such member. */
+static bool add_key(const struct info *i, unsigned knows, const char *key)
 {
-	sk_buf_addf(b, "%s\"%s\":", b->len > 1 ? "," : "", key);
+	if (!(knows & i->dialect))
+		return false;
+	sk_buf_addf(i->b, "%s\"%s\":", i->b->len > 1 ? "," : "", key);
+	return true;
 }
 
-static void add_text(struct sk_buf *b, const char *key, const char *value)
+static void add_text(const struct info *i, unsigned knows, const char *key, const char *value)
 {
-	add_key(b, key);
+	if (!add_key(i, knows, key))
+		return;
 	if (value && *value)
-		sk_json_add_str(b, value, strlen(value));
+		sk_json_add_str(i->b, value, strlen(value));
 	else
-		sk_buf_adds(b, "null");
+		sk_buf_adds(i->b, "null");
 }
 
-static void add_number(struct sk_buf *b, const char *key, uint64_t value)
+static void add_number(const struct info *i, unsigned knows, const char *key, uint64_t value)
 {
-	add_key(b, key);
-	sk_buf_addf(b, "%" PRIu64, value);
+	if (add_key(i, knows, key))
+		sk_buf_addf(i->b, "%" PRIu64, value);
 }
 
-/* The union of what TGI 0.9.3 and 3.3.7 tell, then saker's own. */
+/* What TGI 0.9.3 or 3.3.7 tells; in our own dialect the union of both, then what is ours. */
 void sk_api_info(struct sk_request *r, struct json_object *body)
 {
 	const struct sk_options *o = r->front->options;
-	struct sk_buf *b = &r->out;
+	const struct info i = { &r->out, sk_request_dialect(r)->knows };
+	char torch_dtype[32];
 	struct sk_info info;
 	struct sk_stats stats;
 
 	sk_engine_info(r->front->engine, &info);
-	sk_buf_addc(b, '{');
-	add_text(b, "model_id", info.model_id);
-	add_text(b, "model_sha", NULL);
-	add_text(b, "model_dtype", info.model_dtype);
-	add_text(b, "model_device_type", info.backend);
-	add_text(b, "model_pipeline_tag", o->pipeline_tag);
-	add_number(b, "max_concurrent_requests", (uint64_t)o->max_concurrent_requests);
-	add_number(b, "max_best_of", 1);
-	add_number(b, "max_stop_sequences", (uint64_t)o->max_stop_sequences);
-	add_number(b, "max_input_length", info.input_tokens_max);
-	add_number(b, "max_input_tokens", info.input_tokens_max);
-	add_number(b, "max_total_tokens", info.total_tokens_max);
-	add_key(b, "waiting_served_ratio");
-	sk_buf_adds(b, "0.3");
-	add_number(b, "max_batch_total_tokens", (uint64_t)info.blocks * info.block_tokens);
-	add_number(b, "max_batch_prefill_tokens", info.batch_prefill_tokens);
-	add_number(b, "max_waiting_tokens", 20);
-	add_number(b, "validation_workers", (uint64_t)o->workers);
-	add_number(b, "max_client_batch_size", 1);
-	add_text(b, "router", "saker");
-	add_text(b, "version", PACKAGE_VERSION);
-	add_text(b, "sha", NULL);
-	add_text(b, "docker_label", NULL);
+	snprintf(torch_dtype, sizeof torch_dtype, "torch.%s", info.model_dtype);
+	sk_buf_addc(&r->out, '{');
+	add_text(&i, ALL, "model_id", info.model_id);
+	add_text(&i, ALL, "model_sha", NULL);
+	add_text(&i, TGI_0_9, "model_dtype", i.dialect & SK_KNOWS_TGI_0_9 ? torch_dtype : info.model_dtype);
+	add_text(&i, TGI_0_9, "model_device_type", info.backend);
+	add_text(&i, ALL, "model_pipeline_tag", o->pipeline_tag);
+	add_number(&i, ALL, "max_concurrent_requests", (uint64_t)o->max_concurrent_requests);
+	add_number(&i, ALL, "max_best_of", 1);
+	add_number(&i, ALL, "max_stop_sequences", (uint64_t)o->max_stop_sequences);
+	add_number(&i, TGI_0_9, "max_input_length", info.input_tokens_max);
+	add_number(&i, TGI_3, "max_input_tokens", info.input_tokens_max);
+	add_number(&i, ALL, "max_total_tokens", info.total_tokens_max);
+	if (add_key(&i, TGI_0_9, "waiting_served_ratio"))
+		sk_buf_adds(&r->out, "0.3");
+	add_number(&i, TGI_0_9, "max_batch_total_tokens", (uint64_t)info.blocks * info.block_tokens);
+	add_number(&i, OURS, "max_batch_prefill_tokens", info.batch_prefill_tokens);
+	add_number(&i, TGI_0_9, "max_waiting_tokens", 20);
+	add_number(&i, ALL, "validation_workers", (uint64_t)o->workers);
+	add_number(&i, TGI_3, "max_client_batch_size", 1);
+	add_text(&i, TGI_3, "router", "saker");
+	add_text(&i, ALL, "version", PACKAGE_VERSION);
+	add_text(&i, ALL, "sha", NULL);
+	add_text(&i, ALL, "docker_label", NULL);
 
-	add_text(b, "saker_state", state_names[state_of(r, &stats)]);
-	add_text(b, "model_name", info.model_name);
-	add_text(b, "model_architecture", info.arch);
-	add_text(b, "model_format", info.format);
-	add_text(b, "model_quantization", info.quant);
-	add_number(b, "model_parameters", info.params);
-	add_number(b, "model_context", info.context_max);
-	add_text(b, "backend_isa", info.isa);
-	add_text(b, "device", info.device);
-	add_text(b, "calculation", info.dtype);
-	add_text(b, "kv_dtype", info.kv_dtype);
-	add_number(b, "threads", (uint64_t)(info.threads > 0 ? info.threads : 0));
-	add_number(b, "max_batch_size", info.sequences_max);
-	add_number(b, "max_top_n_tokens", (uint64_t)o->max_top_n_tokens);
-	add_number(b, "payload_limit", o->payload_limit);
-	add_number(b, "weights_bytes", info.weights_bytes);
-	add_number(b, "kv_cache_bytes", info.kv_bytes);
-	add_number(b, "scratch_bytes", info.scratch_bytes);
-	sk_buf_addc(b, '}');
+	add_text(&i, OURS, "saker_state", state_names[state_of(r, &stats)]);
+	add_text(&i, OURS, "model_name", info.model_name);
+	add_text(&i, OURS, "model_architecture", info.arch);
+	add_text(&i, OURS, "model_format", info.format);
+	add_text(&i, OURS, "model_quantization", info.quant);
+	add_number(&i, OURS, "model_parameters", info.params);
+	add_number(&i, OURS, "model_context", info.context_max);
+	add_text(&i, OURS, "backend_isa", info.isa);
+	add_text(&i, OURS, "device", info.device);
+	add_text(&i, OURS, "calculation", info.dtype);
+	add_text(&i, OURS, "kv_dtype", info.kv_dtype);
+	add_number(&i, OURS, "threads", (uint64_t)(info.threads > 0 ? info.threads : 0));
+	add_number(&i, OURS, "max_batch_size", info.sequences_max);
+	add_number(&i, OURS, "max_top_n_tokens", (uint64_t)o->max_top_n_tokens);
+	add_number(&i, OURS, "payload_limit", o->payload_limit);
+	add_number(&i, OURS, "weights_bytes", info.weights_bytes);
+	add_number(&i, OURS, "kv_cache_bytes", info.kv_bytes);
+	add_number(&i, OURS, "scratch_bytes", info.scratch_bytes);
+	sk_buf_addc(&r->out, '}');
 	sk_reply_out(r, 200, "application/json");
 }

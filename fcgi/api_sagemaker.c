@@ -5,10 +5,32 @@
  * The body is the native one, the reply a list, as text-generation-inference does it. A client that signs for
  * /endpoints/NAME/invocations and talks to saker directly is served as well: there is one model, so NAME is not looked at.
  */
+#include <json-c/json.h>
+#include <stdio.h>
+
 #include "fcgi/api_tgi.h"
+#include "fcgi/dialect.h"
+#include "fcgi/request.h"
 #include "fcgi/route.h"
+
+/* TGI 3 tells bodies apart by their first member of these; what it takes for chat and completions is not there yet. */
+static const char *other_shape(const struct json_object *body)
+{
+	if (json_object_object_get_ex(body, "inputs", NULL))
+		return NULL;
+	return json_object_object_get_ex(body, "messages", NULL) ? "messages" :
+	       json_object_object_get_ex(body, "prompt", NULL) ? "prompt" : NULL;
+}
 
 void sk_api_invocations(struct sk_request *r, struct json_object *body)
 {
+	const char *shape = other_shape(body);
+	char text[96];
+
+	if (shape && sk_request_dialect(r)->knows != SK_KNOWS_TGI_0_9) {
+		snprintf(text, sizeof text, "Input validation error: `%s` is not supported yet: `inputs` is", shape);
+		sk_reply_error(r, 422, "validation", text);
+		return;
+	}
 	sk_tgi_generate(r, body, SK_TGI_COMPAT);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The native API of text-generation-inference in the saker dialect: reply objects and server-sent events. (The request's
+ * The native API of text-generation-inference in each dialect: reply objects and server-sent events. (The request's
  * fields are in tgi_fields.c.)
  *
  * Order of refusals: body and types (route.c, schema.c), early ranges, what a stream cannot do, permits, ranges, and what
@@ -116,9 +116,15 @@ static void fail(struct sk_request *r, const struct sk_event *ev)
 /* ---- a stream ----------------------------------------------------------------------------------------------- */
 
 /* The frame up to "generated_text": its value follows. */
-static void add_frame_head(struct sk_buf *b, uint32_t index, const struct reply *reply, const struct sk_event *ev)
+static void add_frame_head(struct sk_request *r, uint32_t index, const struct reply *reply, const struct sk_event *ev)
 {
-	sk_buf_addf(b, "data: {\"index\":%" PRIu32 ",\"token\":", index);
+	const struct sk_dialect *d = sk_request_dialect(r);
+	struct sk_buf *b = &r->out;
+
+	sk_buf_addf(b, "%s{", d->frame);
+	if (d->event_index)
+		sk_buf_addf(b, "\"index\":%" PRIu32 ",", index);
+	sk_buf_adds(b, "\"token\":");
 	add_token(b, &ev->token.t, false);
 	if (reply->top && ev->token.top_len) {
 		sk_buf_adds(b, ",\"top_tokens\":");
@@ -132,7 +138,7 @@ static void stream_token(struct sk_request *r, struct reply *reply, const struct
 	size_t from = r->out.len;
 
 	reply->index = ev->token.index + 1;
-	add_frame_head(&r->out, reply->index, reply, ev);
+	add_frame_head(r, reply->index, reply, ev);
 	if (!ev->token.last) {
 		sk_buf_adds(&r->out, "null,\"details\":null}\n\n");
 		return;
@@ -158,7 +164,9 @@ static void stream_finish(struct sk_request *r, struct reply *reply, const struc
 	if (reply->details) {
 		sk_buf_addc(b, '{');
 		add_outcome(b, ev);
-		sk_buf_addf(b, ",\"input_length\":%" PRIu32 "}", ev->finish.prompt_tokens);
+		if (sk_request_dialect(r)->event_input_length)
+			sk_buf_addf(b, ",\"input_length\":%" PRIu32, ev->finish.prompt_tokens);
+		sk_buf_addc(b, '}');
 	} else {
 		sk_buf_adds(b, "null");
 	}
@@ -225,7 +233,7 @@ static void header_int(struct sk_request *r, const char *name, int64_t value)
 }
 
 /*
- * Times as TGI 3 writes them: milliseconds, but x-compute-time in seconds. Validation is what was neither queue nor
+ * Times as TGI writes them: milliseconds, but x-compute-time in seconds since its version 3. Validation is what was neither queue nor
  * inference: reading the body, tokenising, and the way to and from the engine.
  */
 static void add_times(struct sk_request *r, const struct sk_event *ev)
@@ -234,15 +242,21 @@ static void add_times(struct sk_request *r, const struct sk_event *ev)
 	int64_t queue = ev->finish.queue_us, inference = ev->finish.inference_us;
 	int64_t validation = total - queue - inference;
 	uint32_t n = ev->finish.generated_tokens;
+	const struct sk_dialect *d = sk_request_dialect(r);
 	char seconds[32];
 
 	snprintf(seconds, sizeof seconds, "%.6f", (double)total * 1e-6);
-	sk_reply_header(r, "x-compute-time", seconds);
+	if (d->time_in_ms)
+		header_int(r, "x-compute-time", total / 1000);
+	else
+		sk_reply_header(r, "x-compute-time", seconds);
 	header_int(r, "x-total-time", total / 1000);
 	header_int(r, "x-validation-time", validation > 0 ? validation / 1000 : 0);
 	header_int(r, "x-queue-time", queue / 1000);
 	header_int(r, "x-inference-time", inference / 1000);
 	header_int(r, "x-time-per-token", n ? inference / n / 1000 : 0);
+	if (!d->token_headers)
+		return;
 	header_int(r, "x-prompt-tokens", ev->finish.prompt_tokens);
 	header_int(r, "x-generated-tokens", n);
 }
@@ -337,20 +351,24 @@ static bool take_stop(struct sk_request *r, const struct sk_field_value *v, stru
 }
 
 /* Everything but strings. */
-static struct sk_gen_params params_of(const struct sk_tgi_values *v)
+static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struct sk_dialect *d, bool prefill)
 {
 	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
 
 	p.prompt = v->inputs.str.s;
 	p.prompt_len = v->inputs.str.len;
-	if (v->max_new_tokens.set)
-		p.max_new_tokens = (uint32_t)v->max_new_tokens.u;
-	p.do_sample = v->do_sample.yes;
+	p.max_new_tokens = v->max_new_tokens.set ? (uint32_t)v->max_new_tokens.u : (uint32_t)d->new_tokens;
+	p.do_sample = v->do_sample.set ? v->do_sample.yes : d->sample_bare && !v->parameters.set;
+	p.tgi_text = d->tgi_text;
 	if (v->temperature.set)
 		p.temperature = v->temperature.f;
 	if (v->repetition_penalty.set)
 		p.repetition_penalty = v->repetition_penalty.f;
 	p.frequency_penalty = v->frequency_penalty.f;
+	p.presence_penalty = v->presence_penalty.f;
+	p.bias = v->logit_bias.bias.items;
+	p.bias_len = v->logit_bias.bias.len;
+	p.min_p = v->min_p.f;
 	p.top_k = (int32_t)v->top_k.i;
 	if (v->top_p.set)
 		p.top_p = v->top_p.f;
@@ -360,7 +378,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v)
 	p.has_seed = v->seed.set;
 	p.truncate = (uint32_t)v->truncate.u;
 	p.top_n_tokens = (uint32_t)v->top_n_tokens.u;
-	p.prompt_logprobs = v->decoder_input_details.yes;
+	p.prompt_logprobs = v->decoder_input_details.yes && prefill;
 	p.ignore_eos = v->ignore_eos.yes;
 	return p;
 }
@@ -370,8 +388,10 @@ static void add_compute_headers(struct sk_request *r, const struct sk_tgi_values
 	const char *type = r->front->options->compute_type;
 	char text[64];
 
+	if (!type || !*type)
+		type = sk_request_dialect(r)->compute;
 	snprintf(text, sizeof text, "%s+optimized", info->backend);
-	sk_reply_header(r, "x-compute-type", type && *type ? type : text);
+	sk_reply_header(r, "x-compute-type", type ? type : text);
 	header_int(r, "x-compute-characters", (int64_t)sk_utf8_count(v->inputs.str.s, v->inputs.str.len));
 }
 
@@ -417,7 +437,7 @@ static void refuse_types(struct sk_request *r, sk_status st, const struct sk_err
 		return;
 	}
 	snprintf(text, sizeof text, "Failed to deserialize the JSON body into the target type: %s", err->text);
-	sk_reply_error(r, 422, "validation", text);
+	sk_reply_unreadable(r, 422, "validation", text);
 }
 
 void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi_shape shape)
@@ -430,17 +450,19 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 	struct sk_tgi_values v;
 	struct sk_gen_params p;
 	struct reply *reply;
+	const struct sk_dialect *d = sk_request_dialect(r);
 	const char *fault;
 	bool stream;
 	sk_status st;
 
-	st = sk_schema_read(fields, fields_len, body, &v, &r->arena, &err);
+	st = sk_schema_read(fields, fields_len, body, d->knows, &v, &r->arena, &err);
 	if (st < 0) {
 		refuse_types(r, st, &err);
 		return;
 	}
 	r->generates = true;
 	stream = shape == SK_TGI_EVENTS || (shape == SK_TGI_COMPAT && v.stream.yes);
+	r->late_errors = stream && d->late_errors;
 	fault = stream ? stream_fault(&v) : NULL;
 	if (fault) {
 		sk_reply_error(r, 422, "validation", fault);
@@ -462,7 +484,7 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 		sk_reply_status(r, st, &err);
 		return;
 	}
-	p = params_of(&v);
+	p = params_of(&v, d, !d->prefill_asked || r->front->options->enable_prefill_logprobs);
 	if (!take_stop(r, &v.stop, &p))
 		return;
 	reply = take_reply(r, &v, shape);

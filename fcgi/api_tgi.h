@@ -22,8 +22,9 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 
 /* A request as read; the table below says what each member is. */
 struct sk_tgi_values {
-	struct sk_field_value inputs, stream;
-	struct sk_field_value best_of, temperature, repetition_penalty, frequency_penalty, top_p, typical_p, top_k;
+	struct sk_field_value inputs, stream, parameters;
+	struct sk_field_value best_of, temperature, repetition_penalty, frequency_penalty, presence_penalty, logit_bias;
+	struct sk_field_value top_p, typical_p, min_p, top_k;
 	struct sk_field_value max_new_tokens, stop, top_n_tokens, truncate, seed;
 	struct sk_field_value do_sample, return_full_text, details, decoder_input_details, ignore_eos;
 	struct sk_field_value watermark, grammar, adapter_id;

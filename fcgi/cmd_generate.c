@@ -74,9 +74,11 @@ static struct sk_gen_params params_of(const struct sk_flags *f, const struct sk_
 		p.top_k = (int32_t)f->generate_top_k;
 		p.top_p = (float)f->generate_top_p;
 		p.typical_p = (float)f->generate_typical_p;
+		p.min_p = (float)f->generate_min_p;
 	}
 	p.repetition_penalty = (float)f->generate_repetition_penalty;
 	p.frequency_penalty = (float)f->generate_frequency_penalty;
+	p.presence_penalty = (float)f->generate_presence_penalty;
 	p.seed = f->generate_seed;
 	p.has_seed = p.seed != 0;
 	p.ignore_eos = f->generate_ignore_eos;

@@ -46,6 +46,12 @@ sk_status sk_command_read(const char *cmd, struct sk_options *ret_o, struct sk_f
 /* `saker CMD --help`: its words, its flags, then the settings. */
 void sk_command_help(const char *cmd, FILE *to);
 
+/*
+ * `text-generation-launcher ...`: saker up with the defaults, flags and environment of the program of that name; the dialect is
+ * tgi-3 unless compat says otherwise. (launcher.c)
+ */
+int sk_launcher(int argc, char **argv);
+
 /* Say on stderr why a command failed and return the exit code of exits.def. Says nothing for SK_OK. */
 int sk_exit(const char *cmd, sk_status status, const struct sk_err *err);
 

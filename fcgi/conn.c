@@ -8,7 +8,6 @@
 #include "fcgi/conn.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,9 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "fcgi/keys.h"
 #include "fcgi/metrics.h"
+#include "fcgi/share.h"
 #include "fcgi/watch.h"
 
 #define PARAMS_BYTES_MAX (256u << 10)
@@ -28,10 +29,7 @@
 #define ARENA_BYTES_MAX ((size_t)512 << 20)
 #define OUT_HIGH_BYTES 16384u           /* more events are rendered only when less than this waits to be written */
 
-struct sk_conn *sk_conn_of_timer(struct sk_timer *t)
-{
-	return (struct sk_conn *)((char *)t - offsetof(struct sk_conn, timer));
-}
+enum { TIMER_STATE, TIMER_DEADLINE };    /* sk_timer.kind */
 
 struct sk_conn *sk_conn_of_source(struct sk_source *s)
 {
@@ -72,12 +70,14 @@ sk_status sk_conn_open(struct sk_loop *l, int fd)
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP };
 	struct sk_conn *c;
 
-	if (sk_timers_reserve(&l->timers, (uint32_t)l->conns_len + 16) < 0)
+	if (sk_timers_reserve(&l->timers, ((uint32_t)l->conns_len + 16) * 2) < 0)
 		return SK_ENOMEM;
 	c = calloc(1, sizeof *c);
 	if (!c)
 		return SK_ENOMEM;
 	c->source.kind = SK_SOURCE_CONN;
+	c->timer.kind = TIMER_STATE;
+	c->deadline.kind = TIMER_DEADLINE;
 	c->loop = l;
 	c->fd = fd;
 	ev.data.ptr = &c->source;
@@ -107,10 +107,11 @@ static void request_fini(struct sk_conn *c)
 	struct sk_request *r = &c->req;
 
 	sk_watch_fini(r);
+	sk_timer_clear(&c->loop->timers, &c->deadline);
 	if (r->gen)
 		sk_gen_close(&r->gen);
 	if (r->permits)
-		atomic_fetch_add(&r->front->permits, r->permits);
+		sk_permits_give(&r->front->permits, r->permits, r->share);
 	sk_buf_fini(&r->headers);
 	sk_buf_fini(&r->out);
 	sk_buf_fini(&c->head);
@@ -232,11 +233,18 @@ static sk_status write_reply(struct sk_conn *c)
 	if (!r->status)
 		return SK_OK;
 	if (!c->writer.begun) {
-		if (r->out.failed && !r->stream)
+		if (r->out.failed == SK_ENOMEM && !r->stream)
+			sk_reply_status(r, SK_ENOMEM, NULL);
+		else if (r->out.failed && !r->stream)
 			sk_reply_error(r, 500, "internal", "the answer is too large");
+		if (r->status == 429 || r->status == 503)
+			sk_watch_retry(r);
 		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
 		if (r->stream)
 			sk_buf_adds(&c->head, ": ok\n\n");
+		/* A head without one of its lines says something else. */
+		if (c->head.failed || r->headers.failed)
+			return SK_ENOMEM;
 		c->writer.begun = true;
 	}
 	if (r->head_only)
@@ -262,14 +270,15 @@ void sk_conn_advance(struct sk_conn *c)
 		pump(c);
 		rendered = r->out.len > 0;
 		st = write_management(c);
+		/* A stream with a hole in it must not look like a whole one. */
 		if (st == SK_OK)
-			st = write_reply(c);
+			st = r->stream && r->out.failed ? SK_ENOMEM : write_reply(c);
 	} while (st == SK_OK && rendered && r->gen && !r->gen_ended);
 	complete = r->status && !r->gen;
 	if (st == SK_OK && complete)
 		st = sk_reply_end(&c->writer);
-	if (st == SK_EIO || r->out.failed) {
-		hang_up(c, SK_WATCH_LEFT);
+	if (st == SK_EIO || st == SK_ENOMEM) {
+		hang_up(c, st == SK_EIO ? SK_WATCH_LEFT : SK_WATCH_MEMORY);
 	} else if (st == SK_EAGAIN) {
 		if (!c->want_out || !c->timer.place)
 			sk_timer_set(&c->loop->timers, &c->timer, sk_now_us() + o->write_timeout_ms * 1000);
@@ -293,7 +302,7 @@ static void begin_answer(struct sk_conn *c)
 	c->state = SK_CONN_ANSWERING;
 	sk_watch_worked(r);
 	if (sk_reply_open(&c->writer, c->fd, c->rec.id) < 0) {
-		hang_up(c, SK_WATCH_LEFT);
+		hang_up(c, SK_WATCH_MEMORY);
 		return;
 	}
 	sk_buf_init(&c->head, HEADERS_BYTES_MAX + 1024);
@@ -302,12 +311,18 @@ static void begin_answer(struct sk_conn *c)
 		sk_gen_set_user(r->gen, c);
 	if (r->gen && r->cancelled)
 		sk_gen_cancel(r->gen);
+	if (r->gen && r->deadline_us)
+		sk_timer_set(&c->loop->timers, &c->deadline, r->deadline_us);
 	sk_conn_advance(c);
 }
 
 void sk_conn_worked(struct sk_conn *c)
 {
+	int64_t now = sk_now_us();
+
 	c->loop->working--;
+	sk_meter_did(&c->loop->front->backlog.workers, 1, now);
+	sk_meter_end(&c->loop->front->backlog.workers, now);
 	/* What the answer needs of the body was copied: other bodies may have its room while this one is answered. */
 	c->req.body = "";
 	c->req.body_len = 0;
@@ -364,6 +379,8 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		begin_answer(c);
 		return SK_OK;
 	}
+	sk_share_of(l->front->options->fair_share, l->front->options->fair_share_weights, sk_keys_name(l->front->keys, r->key),
+		    sk_request_param(r, "REMOTE_USER"), r->client, &r->share, &r->weight);
 	c->state = SK_CONN_WORKING;
 	st = c->rec.refused ? SK_EOVERLOADED : sk_workers_put(l->workers, r);
 	if (st < 0) {
@@ -372,6 +389,7 @@ static sk_status begin_request(struct sk_conn *c, struct sk_err *err)
 		begin_answer(c);
 	} else {
 		l->working++;
+		sk_meter_begin(&l->front->backlog.workers, r->arrived_us);
 	}
 	return SK_OK;
 }
@@ -454,13 +472,29 @@ void sk_conn_event(struct sk_conn *c, uint32_t events)
 	}
 }
 
-void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
+/*
+ * The client waits no longer. What it has got stays; the engine is not waited for: it gives the blocks back within a step, and
+ * a step may be long.
+ */
+static void deadline_passed(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+
+	pump(c);                        /* perhaps the last token has just come */
+	if (r->gen) {
+		sk_watch_late(r);
+		sk_reply_deadline(r);
+		r->gen_ended = true;
+		sk_gen_close(&r->gen);
+	}
+	sk_conn_advance(c);
+}
+
+static void timer_passed(struct sk_conn *c, int64_t now_us)
 {
 	const struct sk_options *o = c->loop->front->options;
 	struct sk_request *r = &c->req;
 
-	if (c->buried || c->gone)
-		return;
 	if (c->state == SK_CONN_READING) {
 		sk_log(SK_LOG_DEBUG, "connection closed: no complete request within %d ms", (int)o->read_timeout_ms);
 		hang_up(c, SK_WATCH_LEFT);
@@ -472,6 +506,20 @@ void sk_conn_timeout(struct sk_conn *c, int64_t now_us)
 			sk_buf_adds(&r->out, ":\n\n");
 		sk_conn_advance(c);
 	}
+}
+
+void sk_conn_timeout(struct sk_timer *t, int64_t now_us)
+{
+	bool deadline = t->kind == TIMER_DEADLINE;
+	size_t offset = deadline ? offsetof(struct sk_conn, deadline) : offsetof(struct sk_conn, timer);
+	struct sk_conn *c = (struct sk_conn *)((char *)t - offset);
+
+	if (c->buried || c->gone)
+		return;
+	if (deadline)
+		deadline_passed(c);
+	else
+		timer_passed(c, now_us);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------------------- */

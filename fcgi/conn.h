@@ -28,6 +28,7 @@ enum sk_conn_state { SK_CONN_READING, SK_CONN_WORKING, SK_CONN_ANSWERING };
 struct sk_conn {
 	struct sk_source source;
 	struct sk_timer timer;          /* read deadline, write deadline, or next comment, by state */
+	struct sk_timer deadline;       /* the client's, while there is a generation */
 	struct sk_loop *loop;
 	int fd;
 	enum sk_conn_state state;
@@ -78,12 +79,11 @@ struct sk_loop {
 	unsigned char read_bytes[65536];
 };
 
-struct sk_conn *sk_conn_of_timer(struct sk_timer *t);
 struct sk_conn *sk_conn_of_source(struct sk_source *s);
 
 sk_status sk_conn_open(struct sk_loop *l, int fd);              /* takes fd on success */
 void sk_conn_event(struct sk_conn *c, uint32_t events);         /* epoll's */
-void sk_conn_timeout(struct sk_conn *c, int64_t now_us);
+void sk_conn_timeout(struct sk_timer *t, int64_t now_us);       /* one of its timers is due, and cleared */
 void sk_conn_worked(struct sk_conn *c);                         /* its request came back from the workers */
 void sk_conn_advance(struct sk_conn *c);                        /* its generation has news, or its socket room */
 void sk_conns_cancel(struct sk_loop *l);                        /* all running generations */

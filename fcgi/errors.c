@@ -3,8 +3,9 @@
  * Errors on the wire: one table from sk_status to HTTP status and words, one shape of body.
  *
  * Texts and types are TGI's where TGI has the case; its Python client tells exceptions apart by error_type first and by
- * status second.
+ * status second. To 429 and 503 the loop adds Retry-After (watch.c).
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,21 +34,51 @@ static const struct {
 
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text)
 {
-	bool event = r->stream && r->status;
+	bool begun = r->stream && r->status, event = begun || r->late_errors;
 
 	r->error_type = error_type;
-	if (!event)
+	if (!begun)
 		sk_buf_clear(&r->out);
-	sk_buf_adds(&r->out, event ? "data: {\"error\":" : "{\"error\":");
+	sk_buf_addf(&r->out, "%s{\"error\":", event ? sk_request_dialect(r)->frame : "");
 	sk_json_add_str(&r->out, text, strlen(text));
 	sk_buf_adds(&r->out, ",\"error_type\":");
 	sk_json_add_str(&r->out, error_type, strlen(error_type));
 	sk_buf_adds(&r->out, event ? "}\n\n" : "}");
-	if (event)
+	if (begun)
 		return;
-	if (status == 429 || status == 503)
-		sk_reply_header(r, "retry-after", "1");
+	if (event) {
+		sk_reply_stream_headers(r);
+		sk_reply_out(r, 200, "text/event-stream");
+		return;
+	}
 	sk_reply_out(r, status, "application/json");
+}
+
+void sk_reply_unreadable(struct sk_request *r, int status, const char *error_type, const char *text)
+{
+	if (!sk_request_dialect(r)->plain_errors) {
+		sk_reply_error(r, status, error_type, text);
+		return;
+	}
+	r->error_type = error_type;
+	sk_reply(r, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+void sk_reply_deadline(struct sk_request *r)
+{
+	char text[96];
+
+	snprintf(text, sizeof text, "Deadline exceeded: the answer was not complete within %" PRId64 " ms", r->timeout_ms);
+	sk_reply_error(r, 504, "deadline", text);
+}
+
+void sk_reply_hopeless(struct sk_request *r)
+{
+	char text[128];
+
+	snprintf(text, sizeof text, "Model is overloaded: it would begin in about %" PRId64 " ms, the deadline is %" PRId64 " ms",
+		 r->wait_us / 1000, r->timeout_ms);
+	sk_reply_error(r, 503, "deadline", text);
 }
 
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err)

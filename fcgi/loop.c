@@ -120,6 +120,7 @@ static void accept_some(struct sk_loop *l)
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_max, sizeof send_max);
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 		if (sk_conn_open(l, fd) < 0) {
+			sk_log(SK_LOG_WARN, "connection closed: no memory for it beside %d others", l->conns_len);
 			close(fd);
 			continue;
 		}
@@ -136,6 +137,7 @@ static void begin_drain(struct sk_loop *l)
 	sk_notify("STOPPING=1\nSTATUS=draining, %d requests running", l->active);
 	atomic_store(&l->front->draining, true);
 	l->draining = true;
+	l->front->backlog.stops_us = sk_now_us() + (int64_t)timeout_ms * 1000;
 	if (l->serve->own_socket) {
 		sk_engine_refuse(l->front->engine);
 	} else {
@@ -173,7 +175,7 @@ static void reload(struct sk_loop *l)
 	} else {
 		s->older = l->settings;
 		l->settings = s;
-		atomic_fetch_add(&l->front->permits, (int)(s->o.max_concurrent_requests - old->max_concurrent_requests));
+		sk_permits_limit(&l->front->permits, s->o.max_concurrent_requests);
 		l->front->options = &s->o;
 		sk_log_level_set((enum sk_log_level)sk_log_level_find(s->o.log_level));
 		if (sk_keys_reload(l->front->keys, &err) < 0)   /* those that were there stay */
@@ -244,6 +246,7 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 	}
 	if (!l->ready) {
 		l->ready = true;
+		l->front->backlog.ready_us = now;
 		sk_log(SK_LOG_INFO, "ready");
 		sk_notify("READY=1\nSTATUS=ready");
 		if (l->serve->ready)
@@ -280,7 +283,7 @@ static void on_timers(struct sk_loop *l, struct sk_err *err)
 		else if (t == &l->fresh_timer)
 			l->fresh_over = true;
 		else
-			sk_conn_timeout(sk_conn_of_timer(t), now);
+			sk_conn_timeout(t, now);
 	}
 }
 

@@ -59,8 +59,11 @@ static int printed(const char *what)
 int main(int argc, char **argv)
 {
 	const struct command *c;
+	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
 	sk_fault_init();
+	if (argc > 0 && strcmp(name ? name + 1 : argv[0], "text-generation-launcher") == 0)
+		return sk_launcher(argc, argv);
 	if (argc < 2) {
 		help(stderr);
 		return 2;

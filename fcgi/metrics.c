@@ -264,6 +264,8 @@ static void add_value(struct sk_buf *b, const char *s)
 			sk_buf_addc(b, '\\');
 		sk_buf_addc(b, clean.data[i]);
 	}
+	if (clean.failed && !b->failed)
+		b->failed = clean.failed;
 	sk_buf_fini(&clean);
 }
 

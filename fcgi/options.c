@@ -20,10 +20,13 @@
 #include "engine/base/log.h"
 #include "fcgi/commands.h"
 #include "fcgi/conf.h"
+#include "fcgi/dialect.h"
+#include "fcgi/settings.h"
+#include "fcgi/share.h"
 
 #define CONF_DEFAULT "/etc/saker/saker.conf"
 
-enum row_type { TYPE_STR, TYPE_INT, TYPE_U64, TYPE_BOOL, TYPE_NUM };
+enum row_type { TYPE_STR, TYPE_INT, TYPE_U64, TYPE_BOOL, TYPE_NUM, TYPE_FOREIGN };
 
 struct row {
 	const char *cmd;                /* NULL: a setting, for every command */
@@ -32,20 +35,26 @@ struct row {
 	double min, max;                /* U64: max 0 is none */
 	size_t offset;
 	bool live;                      /* may change while the daemon runs */
+	bool refused;                   /* TYPE_FOREIGN: stops the start */
 };
 
 /* The limits of both tables fit a double exactly: all are below 2^53. */
 static const struct row rows[] = {
 #define SK_OPT(field, type, flag, env, def, min, max, arg, help) \
-	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), false },
+	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), false, false },
 #define SK_OPT_LIVE(field, type, flag, env, def, min, max, arg, help) \
-	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), true },
+	{ NULL, flag, env, def, arg, help, TYPE_##type, min, max, offsetof(struct sk_options, field), true, false },
 #include "fcgi/options.def"
 #undef SK_OPT_LIVE
 #undef SK_OPT
+#define SK_FOREIGN(flag, env, arg, why) { NULL, flag, env, "", arg, why, TYPE_FOREIGN, 0, 0, 0, false, false },
+#define SK_FOREIGN_NOT(flag, env, arg, why) { NULL, flag, env, "", arg, why, TYPE_FOREIGN, 0, 0, 0, false, true },
+#include "fcgi/foreign.def"
+#undef SK_FOREIGN
+#undef SK_FOREIGN_NOT
 #define SK_CMD(name, words, help)
 #define SK_FLAG(cmd, field, type, flag, def, min, max, arg, help) \
-	{ #cmd, flag, "", def, arg, help, TYPE_##type, min, max, offsetof(struct sk_flags, cmd##_##field), false },
+	{ #cmd, flag, "", def, arg, help, TYPE_##type, min, max, offsetof(struct sk_flags, cmd##_##field), false, false },
 #include "fcgi/commands.def"
 #undef SK_CMD
 #undef SK_FLAG
@@ -67,6 +76,7 @@ struct target {
 	struct sk_options *o;
 	struct sk_flags *f;
 	uint64_t in_conf[(ROWS + 63) / 64];
+	uint64_t foreign[(ROWS + 63) / 64];     /* accepted, and to be told */
 	const char *conf_path;
 	struct sk_arena *strings;       /* for those that came from the configuration file */
 };
@@ -131,17 +141,40 @@ static sk_status limits_check(const struct row *row, const char *where, const ch
 /* Strings of a fixed form are checked here, where the message can still name the place they came from. */
 static sk_status string_check(const struct row *row, const char *where, const char *text, struct sk_err *err)
 {
+	struct sk_err inner;
+
 	if (row->cmd)
 		return SK_OK;
 	if (strcmp(row->flag, "log-level") == 0 && sk_log_level_find(text) < 0)
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no level: error, warn, info or debug", where, text);
+	if (strcmp(row->flag, "fair-share") == 0 && !sk_share_kind_ok(text))
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is none of off, address, user and key", where, text);
+	if (strcmp(row->flag, "fair-share-weights") == 0 && sk_share_weights_check(text, &inner) < 0)
+		return sk_fail(err, SK_EINVAL, "%s: %s", where, inner.text);
 	if (strcmp(row->flag, "socket-mode") == 0 && (strspn(text, "01234567") != strlen(text) ||
 						      strlen(text) < 3 || strlen(text) > 4 || strtol(text, NULL, 8) > 0777))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no mode: octal, 000 to 0777", where, text);
+	if (strcmp(row->flag, "compat") == 0 && !sk_dialect_find(text))
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no dialect: saker, tgi-3 or tgi-0.9.3", where, text);
 	if (strcmp(row->flag, "path-prefix") == 0 && *text &&
 	    (*text != '/' || text[strlen(text) - 1] == '/' || strpbrk(text, "?#% \t")))
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no prefix of paths: it begins with a slash, does not end with one, "
 			       "and holds no blank and none of ? # %%", where, text);
+	return SK_OK;
+}
+
+/* A setting of another server. "false" asks for nothing, and is what many set everywhere. */
+static sk_status foreign_set(struct target *t, const struct row *row, const char *where, const char *text, struct sk_err *err)
+{
+	size_t i = (size_t)(row - rows);
+	bool yes = true;
+
+	if (!*row->arg && bool_read(text, &yes) < 0)
+		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is neither true nor false", where, text);
+	if (yes && row->refused)
+		return sk_fail(err, SK_ENOTSUP, "%s: not supported: %s", where, row->help);
+	if (yes)
+		t->foreign[i / 64] |= UINT64_C(1) << i % 64;
 	return SK_OK;
 }
 
@@ -157,6 +190,8 @@ static sk_status value_set(struct target *t, const struct row *row, const char *
 	sk_status st;
 
 	switch (row->type) {
+	case TYPE_FOREIGN:
+		return foreign_set(t, row, where, text, err);
 	case TYPE_STR:
 		st = string_check(row, where, text, err);
 		if (st == SK_OK)
@@ -206,15 +241,36 @@ static bool row_fits(const struct row *row, const struct target *t)
 
 /* ---- the four places ---------------------------------------------------------------------------------------- */
 
+static struct { const char *flag, *def; } presets[4];
+static size_t presets_len;
+
+void sk_options_preset(const char *flag, const char *def)
+{
+	if (SK_BUG_IF(presets_len == sizeof(presets) / sizeof(presets[0])))
+		return;
+	presets[presets_len].flag = flag;
+	presets[presets_len++].def = def;
+}
+
+static const char *default_of(const struct row *row)
+{
+	for (size_t i = 0; i < presets_len; i++)
+		if (strcmp(presets[i].flag, row->flag) == 0)
+			return presets[i].def;
+	return row->def;
+}
+
 static sk_status defaults_read(struct target *t, struct sk_err *err)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		const struct row *row = &rows[i];
 		sk_status st;
 
-		if (row->cmd && !t->f)
+		if ((row->cmd && !t->f) || row->type == TYPE_FOREIGN)
 			continue;
-		st = value_set(t, row, row->flag, row->def, err);
+		st = value_set(t, row, row->flag, default_of(row), err);
+		if (st < 0 && default_of(row) != row->def)
+			return st;
 		if (SK_BUG_IF(st < 0))
 			return st;
 	}
@@ -288,10 +344,29 @@ static sk_status env_read(struct target *t, struct sk_err *err)
 	return SK_OK;
 }
 
+/* Whether a flag is one of a row's environment names, as other servers spell it: --model-id is MODEL_ID. */
+static bool flag_is_env(const struct row *row, const char *name, size_t len)
+{
+	const char *env = row->env;
+
+	for (size_t words = strcspn(env, " "); *env; env += words, env += strspn(env, " "), words = strcspn(env, " ")) {
+		size_t i = 0;
+
+		while (i < len && i < words && (name[i] == '-' ? '_' : toupper((unsigned char)name[i])) == env[i])
+			i++;
+		if (i == len && i == words && islower((unsigned char)*name))
+			return true;
+	}
+	return false;
+}
+
 static const struct row *flag_find(const struct target *t, const char *name, size_t len)
 {
 	for (size_t i = 0; i < ROWS; i++)
 		if (row_fits(&rows[i], t) && strlen(rows[i].flag) == len && memcmp(rows[i].flag, name, len) == 0)
+			return &rows[i];
+	for (size_t i = 0; i < ROWS; i++)
+		if (row_fits(&rows[i], t) && flag_is_env(&rows[i], name, len))
 			return &rows[i];
 	return NULL;
 }
@@ -324,7 +399,7 @@ static sk_status argv_read(struct target *t, int *argc, char **argv, struct sk_e
 		snprintf(where, sizeof(where), "--%s", row->flag);
 		if (word[2 + len] == '=')
 			value = word + 2 + len + 1;
-		else if (row->type == TYPE_BOOL)
+		else if (row->type == TYPE_BOOL || (row->type == TYPE_FOREIGN && !*row->arg))
 			value = "true";
 		else if (++i < *argc)
 			value = argv[i];
@@ -373,9 +448,11 @@ static sk_status target_read(struct target *t, int *argc, char **argv, struct sk
 	if (st < 0)
 		return st;
 	st = env_read(t, err);
-	if (st < 0)
-		return st;
-	return argv_read(t, argc, argv, err);
+	if (st == SK_OK)
+		st = argv_read(t, argc, argv, err);
+	if (st == SK_OK)
+		st = sk_settings_settle(t->o, t->strings, err);
+	return st;
 }
 
 sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, struct sk_err *err)
@@ -389,6 +466,13 @@ sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, stru
 	if (st == SK_OK)
 		*ret_o = o;
 	return st;
+}
+
+static void foreign_tell(const struct target *t)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (t->foreign[i / 64] >> i % 64 & 1)
+			sk_log(SK_LOG_INFO, "%s is accepted and has no meaning here: %s", rows[i].flag, rows[i].help);
 }
 
 sk_status sk_command_read(const char *cmd, struct sk_options *ret_o, struct sk_flags *ret_f, int *argc, char **argv,
@@ -405,6 +489,7 @@ sk_status sk_command_read(const char *cmd, struct sk_options *ret_o, struct sk_f
 	if (st < 0)
 		return st;
 	sk_log_init((enum sk_log_level)sk_log_level_find(o.log_level), o.json_output);
+	foreign_tell(&t);
 	*ret_o = o;
 	*ret_f = f;
 	return SK_OK;
@@ -443,7 +528,7 @@ sk_status sk_options_reread(const char *cmd, int argc, char *const *argv, const 
 	for (size_t i = 0; i < ROWS; i++) {
 		const struct row *row = &rows[i];
 
-		if (row->cmd || value_same(row, (const char *)&o, (const char *)old))
+		if (row->cmd || row->type == TYPE_FOREIGN || value_same(row, (const char *)&o, (const char *)old))
 			continue;
 		sk_log(row->live ? SK_LOG_INFO : SK_LOG_WARN, row->live ? "%s was changed" : "%s was changed: it needs a restart",
 		       row->flag);
@@ -461,6 +546,7 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 {
 	*ret_e = (struct sk_engine_opts){
 		.model = o->model,
+		.model_id = o->model_name,
 		.backend = o->backend,
 		.dtype = o->dtype,
 		.kv_dtype = strcmp(o->kv_cache_dtype, "auto") == 0 ? NULL : o->kv_cache_dtype,
@@ -470,6 +556,7 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 		.batch_prefill_tokens = (uint32_t)o->max_batch_prefill_tokens,
 		.sequences_max = (uint32_t)o->max_batch_size,
 		.kv_bytes = o->kv_memory,
+		.kv_tokens = (uint64_t)o->max_batch_total_tokens,
 		.top_n_max = (uint32_t)o->max_top_n_tokens,
 		.look_ahead = (int)o->look_ahead,
 		.cpu_isa = o->cpu_isa,
@@ -497,8 +584,13 @@ void sk_options_help(FILE *to)
 	fprintf(to, "Settings, in [] the default. Each is also an environment variable (SAKER_THREADS for --threads) and a\n"
 		"line in the configuration file (threads = 2); the command line wins over the environment over the file.\n");
 	for (size_t i = 0; i < ROWS; i++)
-		if (!rows[i].cmd)
+		if (!rows[i].cmd && rows[i].type != TYPE_FOREIGN)
 			row_help(&rows[i], to);
+	fprintf(to, "\nSettings of text-generation-inference that are accepted and have no meaning here:");
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].type == TYPE_FOREIGN && !rows[i].refused)
+			fprintf(to, " %s", rows[i].flag);
+	fputc('\n', to);
 }
 
 void sk_command_help(const char *cmd, FILE *to)

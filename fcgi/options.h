@@ -25,6 +25,7 @@ struct sk_options {
 #include "fcgi/options.def"
 #undef SK_OPT_LIVE
 #undef SK_OPT
+	const char *model_name;         /* of a model that was found in the hub's cache: its name there; else NULL */
 };
 
 /*
@@ -40,6 +41,9 @@ sk_status sk_options_read(struct sk_options *ret_o, int *argc, char **argv, stru
  */
 sk_status sk_options_reread(const char *cmd, int argc, char *const *argv, const struct sk_options *old,
 			    struct sk_arena *strings, struct sk_options *ret_o, struct sk_err *err);
+
+/* The default of a setting or flag is another one for this process (a constant). Before anything is read. */
+void sk_options_preset(const char *flag, const char *def);
 
 /* The engine's share. */
 void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e);

@@ -219,7 +219,9 @@ static sk_status take_content(struct sk_record *p, const uint8_t *s, size_t len,
 		memcpy(p->small + p->small_len, s, n);
 		p->small_len += (uint32_t)n;
 	} else if (type == SK_FCGI_PARAMS && mine && p->state == SK_RECORD_PARAMS) {
-		if (sk_buf_add(&p->params, s, len) < 0)
+		if (sk_buf_add(&p->params, s, len) == SK_ENOMEM)
+			return sk_fail(err, SK_ENOMEM, "no memory for FastCGI parameters");
+		if (p->params.failed)
 			return sk_fail(err, p->params.failed, "FastCGI parameters over the limit of %u bytes",
 				       p->limits.params_bytes_max);
 	} else if (type == SK_FCGI_STDIN && mine && p->state == SK_RECORD_BODY && !p->too_large && !p->refused) {
@@ -324,6 +326,8 @@ sk_status sk_record_feed(struct sk_record *p, const void *bytes, size_t len, siz
 		if (p->head_len == HEAD_BYTES && !p->content_left && !p->padding_left) {
 			*ret_news = end_record(p);
 			p->head_len = 0;
+			if (p->out.failed == SK_ENOMEM)
+				return sk_fail(err, SK_ENOMEM, "no memory to answer a FastCGI question");
 			if (p->out.failed)
 				return sk_fail(err, SK_ETOOBIG, "FastCGI peer asks without reading the answers");
 		}

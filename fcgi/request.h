@@ -19,7 +19,10 @@
 #include "engine/base/arena.h"
 #include "engine/base/buf.h"
 #include "engine/saker.h"
+#include "fcgi/backlog.h"
+#include "fcgi/dialect.h"
 #include "fcgi/options.h"
+#include "fcgi/permits.h"
 
 struct sk_keys;
 struct sk_metrics;
@@ -27,18 +30,19 @@ struct sk_request;
 struct sk_route;
 
 /*
- * What a process serves with; made by main, read by all. `permits` counts MAX_CONCURRENT_REQUESTS down, below 0 while a reload
- * has lowered it. `options` may be replaced by the loop at SIGHUP; what it pointed to lives on while a worker may look at it: take
+ * What a process serves with; made by main, read by all. `permits` are those of MAX_CONCURRENT_REQUESTS. `options` may be replaced by the loop at SIGHUP; what it pointed to lives on while a worker may look at it: take
  * it anew in each function, keep no string of it.
  */
 struct sk_front {
 	const struct sk_options *_Atomic options;
+	const struct sk_dialect *dialect;       /* NULL: saker's */
 	struct sk_engine *engine;
-	_Atomic int permits;
+	struct sk_permits permits;
 	_Atomic bool draining;
 	/* owner: loop */
 	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
 	struct sk_metrics *metrics;             /* may be NULL */
+	struct sk_backlog backlog;
 	struct sk_request *requests;            /* all that have begun and not ended, the youngest first */
 };
 
@@ -86,11 +90,15 @@ struct sk_request {
 	const char *body;
 	size_t body_len;
 	bool body_too_large;                    /* over PAYLOAD_LIMIT: body is empty, answer 413 */
+	uint64_t share;                         /* whose share of places and tokens it takes, by fair-share; 0: nobody's */
+	uint32_t weight;                        /* of that client */
+	int64_t timeout_ms, deadline_us;        /* set by sk_request_deadline(); 0: none */
 	const char **params;                    /* FastCGI parameters: name, value, name, value, ..., NULL */
 
 	/* the answer, set by sk_reply*() and sk_request_generate() */
 	int status;                             /* 0: not answered yet */
 	bool stream;                            /* SSE: head at once, then r->out as it grows */
+	bool late_errors;                       /* a stream to be: an error is 200 and an event (sk_dialect.late_errors) */
 	bool head_only;                         /* HEAD */
 	struct sk_buf headers;                  /* further header lines, "Name: value\r\n" each */
 	const char *reply_type;                 /* Content-Type, or NULL */
@@ -99,7 +107,7 @@ struct sk_request {
 	struct sk_gen *gen;
 	const struct sk_render *render;
 	void *render_state;
-	bool gen_ended;                         /* FINISH or FAIL was rendered */
+	bool gen_ended;                         /* FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
@@ -107,6 +115,7 @@ struct sk_request {
 	uint32_t max_new_tokens;
 	const char *prompt;                     /* its beginning, where log-prompts asks for it */
 	const char *error_type;                 /* of the last sk_reply_error(); a constant */
+	const char *refusal;                    /* its reason in the metrics, where error_type says less; a constant */
 
 	/* owner: loop, also while a worker has the request */
 	void *conn;
@@ -116,6 +125,11 @@ struct sk_request {
 	int key;                                /* slot of its API key, or SK_KEY_NONE */
 	enum sk_request_state state;
 	bool cancelled;                         /* by DELETE /requests/ID; read by a renderer too */
+	bool late;                              /* the deadline ended its generation */
+	bool unworked;                          /* refused before it came to a worker */
+	bool under_way;                         /* its generation counts in front->backlog, with `owed` tokens to come */
+	int64_t owed;
+	int64_t wait_us;                        /* when it came: how long until it would begin; a guess */
 	bool streaming;                         /* counted among the open streams */
 	size_t bytes_in;                        /* of the body */
 	uint64_t bytes_out;                     /* head and body, as far as they were written */
@@ -132,14 +146,35 @@ const char *sk_request_param(const struct sk_request *r, const char *name);
  */
 sk_status sk_request_begin(struct sk_request *r, struct sk_err *err);
 
+/* Never NULL. */
+static inline const struct sk_dialect *sk_request_dialect(const struct sk_request *r)
+{
+	return r->front->dialect ? r->front->dialect : &sk_dialect_saker;
+}
+
+/*
+ * How long the client waits, from headers (x-request-timeout in seconds, x-saker-deadline-ms; the shorter of both), else from the
+ * setting request-timeout-ms, never more than max-request-timeout-ms. It counts from arrived_us. (deadline.c)
+ *   SK_EINVAL  a header that is no time: its name, value and limits are in err
+ */
+sk_status sk_request_deadline(struct sk_request *r, struct sk_err *err);
+
 /* Answer now. type may be NULL (no body then). */
 void sk_reply(struct sk_request *r, int status, const char *type, const void *body, size_t len);
 /* As above, with what is already in r->out. */
 void sk_reply_out(struct sk_request *r, int status, const char *type);
+/* What keeps a stream from being buffered on its way. (generate.c) */
+void sk_reply_stream_headers(struct sk_request *r);
 void sk_reply_header(struct sk_request *r, const char *name, const char *value);
 
 /* An error in JSON: {"error": text, "error_type": type}. In a stream that has begun: one SSE event instead. (errors.c) */
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text);
+/* A body that cannot be read: as above, or in text/plain where the dialect has it so. */
+void sk_reply_unreadable(struct sk_request *r, int status, const char *error_type, const char *text);
+/* 503: wait_us is longer than timeout_ms, so it is not begun. (errors.c) */
+void sk_reply_hopeless(struct sk_request *r);
+/* 504: timeout_ms are over. (errors.c) */
+void sk_reply_deadline(struct sk_request *r);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
 

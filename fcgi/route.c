@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/base/clock.h"
 #include "fcgi/json.h"
 #include "fcgi/keys.h"
 #include "fcgi/request.h"
@@ -110,27 +111,25 @@ static void add_cors(struct sk_request *r)
 	}
 }
 
-/* "GET, HEAD, POST, OPTIONS": what the path answers to. */
-static void add_allow(struct sk_request *r, const char *header)
+/* allow: "GET, HEAD, POST, OPTIONS": what the path answers to. */
+static void add_allow(struct sk_request *r)
 {
-	struct sk_buf b = SK_BUF(256);
-
+	sk_buf_adds(&r->headers, "allow: ");
 	for (size_t i = 0; i < ROUTES_LEN; i++) {
 		if (path_matches(routes[i].path, r->path))
-			sk_buf_addf(&b, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+			sk_buf_addf(&r->headers, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") ? "" : ", HEAD");
 	}
-	sk_buf_adds(&b, "OPTIONS");
-	sk_reply_header(r, header, sk_buf_str(&b));
-	sk_buf_fini(&b);
+	sk_buf_adds(&r->headers, "OPTIONS\r\n");
 }
 
 static void answer_options(struct sk_request *r)
 {
 	if (sk_request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD")) {
 		sk_reply_header(r, "access-control-allow-methods", "GET,POST,DELETE");
-		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id");
+		sk_reply_header(r, "access-control-allow-headers", "content-type,authorization,x-api-key,x-request-id,"
+				"x-request-timeout,x-saker-deadline-ms");
 	}
-	add_allow(r, "allow");
+	add_allow(r);
 	sk_reply(r, 200, NULL, "", 0);
 }
 
@@ -144,12 +143,12 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 	if (r->body_too_large) {
 		snprintf(text, sizeof text, "The request body is larger than the limit of %llu bytes",
 			 (unsigned long long)r->front->options->payload_limit);
-		sk_reply_error(r, 413, "payload_too_large", text);
+		sk_reply_unreadable(r, 413, "payload_too_large", text);
 		return;
 	}
 	if (!sk_content_type_is_json(r->content_type)) {
-		sk_reply_error(r, 415, "unsupported_media_type",
-			       "Expected request with `Content-Type: application/json`");
+		sk_reply_unreadable(r, 415, "unsupported_media_type",
+				    "Expected request with `Content-Type: application/json`");
 		return;
 	}
 	switch (sk_json_parse(r->body, r->body_len, &body, &err)) {
@@ -162,7 +161,7 @@ static void run_json(struct sk_request *r, const struct sk_route *route)
 		return;
 	default:
 		snprintf(text, sizeof text, "Failed to parse the request body as JSON: %s", err.text);
-		sk_reply_error(r, 400, "invalid_json", text);
+		sk_reply_unreadable(r, 400, "invalid_json", text);
 		return;
 	}
 }
@@ -196,10 +195,54 @@ static void answer_unauthorized(struct sk_request *r)
 {
 	bool sent = key_sent(r) != NULL;
 
+	if (sk_request_dialect(r)->bare_unauthorized) {
+		r->error_type = "unauthorized";
+		sk_reply(r, 401, NULL, "", 0);
+		return;
+	}
 	sk_reply_header(r, "www-authenticate", sent ? "Bearer realm=\"saker\", error=\"invalid_token\"" :
 			"Bearer realm=\"saker\"");
 	sk_reply_error(r, 401, "unauthorized", sent ? "This API key is not known" :
 		       "An API key is needed: Authorization: Bearer KEY");
+}
+
+/* Nobody answers here: 404, or 405 with the methods that would do. */
+static void answer_nowhere(struct sk_request *r, bool path_known)
+{
+	int status = path_known ? 405 : 404;
+	const char *type = path_known ? "method_not_allowed" : "not_found";
+
+	if (path_known)
+		add_allow(r);
+	if (!sk_request_dialect(r)->bare_errors) {
+		sk_reply_error(r, status, type, path_known ? "This path does not answer to this method" :
+			       "There is nothing at this path");
+		return;
+	}
+	r->error_type = type;
+	sk_reply(r, status, NULL, "", 0);
+}
+
+/*
+ * Whether there is time left to generate anything. What waited for a worker until its deadline is not worth parsing, and where
+ * even half of the expected wait is too long, the client learns at once that it should ask later or elsewhere.
+ */
+static bool in_time(struct sk_request *r)
+{
+	struct sk_err err = { 0 };
+
+	if (sk_request_deadline(r, &err) < 0) {
+		sk_reply_error(r, 400, "invalid_header", err.text);
+		return false;
+	}
+	if (!r->deadline_us || (sk_now_us() < r->deadline_us && r->arrived_us + r->wait_us / 2 <= r->deadline_us))
+		return true;
+	r->generates = true;
+	if (sk_now_us() < r->deadline_us)
+		sk_reply_hopeless(r);
+	else
+		sk_reply_deadline(r);
+	return false;
 }
 
 void sk_route(struct sk_request *r)
@@ -211,17 +254,16 @@ void sk_route(struct sk_request *r)
 		sk_route_find(r->method, r->path, &path_known);
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
+	if (route && (route->flags & SK_ROUTE_GENERATE) && !in_time(r))
+		return;
 	if (route && (route->flags & SK_ROUTE_JSON)) {
 		run_json(r, route);
 	} else if (route) {
 		route->run(r, NULL);
 	} else if (path_known && !strcmp(r->method, "OPTIONS")) {
 		answer_options(r);
-	} else if (path_known) {
-		add_allow(r, "allow");
-		sk_reply_error(r, 405, "method_not_allowed", "This path does not answer to this method");
 	} else {
-		sk_reply_error(r, 404, "not_found", "There is nothing at this path");
+		answer_nowhere(r, path_known);
 	}
 }
 

@@ -163,6 +163,55 @@ static sk_status read_strs(struct json_object *v, const struct place *at, struct
 	return SK_OK;
 }
 
+/* "50256": digits alone, as a number is written without a sign, and no two spellings of one id. */
+static bool read_id(const char *s, int32_t *ret_id)
+{
+	int64_t id = 0;
+
+	if (!*s || (s[0] == '0' && s[1]))
+		return false;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return false;
+		id = id * 10 + (*s - '0');
+		if (id > INT32_MAX)
+			return false;
+	}
+	*ret_id = (int32_t)id;
+	return true;
+}
+
+static sk_status read_bias(struct json_object *v, const struct place *at, struct sk_field_value *ret,
+			   struct sk_arena *arena, struct sk_err *err)
+{
+	const struct sk_field *f = at->field;
+	size_t len = 0, count;
+	char what[96];
+
+	if (!json_object_is_type(v, json_type_object))
+		return wrong(at, "type", v, "a map", err);
+	count = (size_t)json_object_object_length(v);
+	if (count > SK_LOGIT_BIAS_MAX)
+		return sk_fail(err, SK_EINVAL, "%s%s%s: invalid length %zu, expected at most %d tokens", f->group ? f->group : "",
+			       f->group ? "." : "", f->name, count, SK_LOGIT_BIAS_MAX);
+	ret->bias.items = sk_arena_take(arena, count * sizeof *ret->bias.items + 1);
+	if (!ret->bias.items)
+		return sk_fail(err, SK_ENOMEM, "out of memory for %zu biases", count);
+	json_object_object_foreach(v, key, number) {
+		struct sk_logit_bias *b = &ret->bias.items[len++];
+
+		if (!read_id(key, &b->id))
+			return sk_fail(err, SK_EINVAL, "%s%s%s: invalid key \"%.60s\", expected a token id", f->group ? f->group : "",
+				       f->group ? "." : "", f->name, key);
+		if (!json_object_is_type(number, json_type_double) && !json_object_is_type(number, json_type_int))
+			return sk_fail(err, SK_EINVAL, "%s%s%s.%s: invalid type: %s, expected f32", f->group ? f->group : "",
+				       f->group ? "." : "", f->name, key, describe(number, what));
+		b->bias = (float)json_object_get_double(number);
+	}
+	ret->bias.len = len;
+	return SK_OK;
+}
+
 static sk_status read_any(struct json_object *v, const struct place *at, struct sk_field_value *ret,
 			  struct sk_arena *arena, struct sk_err *err)
 {
@@ -177,6 +226,16 @@ static double measure_u(const struct sk_field_value *v) { return (double)v->u; }
 static double measure_i(const struct sk_field_value *v) { return (double)v->i; }
 static double measure_f(const struct sk_field_value *v) { return (double)v->f; }
 static double measure_strs(const struct sk_field_value *v) { return (double)v->strs.len; }
+static double measure_bias(const struct sk_field_value *v)
+{
+	double most = 0.0;
+
+	/* Infinity where a number is beyond float: out of every range. */
+	for (size_t i = 0; i < v->bias.len; i++)
+		most = fmax(most, fabs((double)v->bias.items[i].bias));
+	return most;
+}
+
 static double measure_any(const struct sk_field_value *v) { return 1; }
 
 static const struct {
@@ -191,6 +250,7 @@ static const struct {
 	[SK_FIELD_U64]  = { "u64",      read_u64,  measure_u },
 	[SK_FIELD_F32]  = { "f32",      read_f32,  measure_f },
 	[SK_FIELD_STRS] = { "string[]", read_strs, measure_strs },
+	[SK_FIELD_BIAS] = { "map of token ids to f32", read_bias, measure_bias },
 	[SK_FIELD_ANY]  = { "any",      read_any,  measure_any },
 };
 
@@ -220,8 +280,8 @@ static sk_status find_holder(const struct sk_field *f, struct json_object *body,
 	return SK_OK;
 }
 
-sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, void *ret_values,
-			 struct sk_arena *arena, struct sk_err *err)
+sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, unsigned dialect,
+			 void *ret_values, struct sk_arena *arena, struct sk_err *err)
 {
 	char what[96];
 
@@ -232,15 +292,18 @@ sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struc
 		struct sk_field_value *value = (struct sk_field_value *)((char *)ret_values + f->offset);
 		struct json_object *holder = NULL, *v = NULL;
 		struct place at = { f, -1 };
-		sk_status st = find_holder(f, body, &holder, err);
 		bool there;
+		sk_status st;
 
+		memset(value, 0, sizeof *value);
+		if (f->knows && !(f->knows & dialect))
+			continue;
+		st = find_holder(f, body, &holder, err);
 		if (st < 0)
 			return st;
 		if (holder && sk_json_is_duplicate(holder, f->name))
 			return sk_fail(err, SK_EINVAL, "%s%sduplicate field `%s`", f->group ? f->group : "",
 				       f->group ? ": " : "", f->name);
-		memset(value, 0, sizeof *value);
 		there = holder && json_object_object_get_ex(holder, f->name, &v);
 		if (!v && f->required)
 			return there ? wrong(&at, "type", v, sk_field_type_name(f->type), err)

@@ -15,6 +15,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
+#include "engine/saker.h"
 
 struct json_object;
 
@@ -26,6 +27,7 @@ enum sk_field_type {
 	SK_FIELD_U64,
 	SK_FIELD_F32,
 	SK_FIELD_STRS,          /* a list of strings */
+	SK_FIELD_BIAS,          /* a map of token ids, in decimal, to numbers */
 	SK_FIELD_ANY,           /* only whether it is there */
 	SK_FIELD_TYPES
 };
@@ -42,13 +44,17 @@ struct sk_field_value {
 		float f;
 		struct sk_str str;
 		struct { struct sk_str *items; size_t len; } strs;
+		struct { struct sk_logit_bias *items; size_t len; } bias;
 	};
 };
 
 /* Upper ends of ranges that settings decide; the caller gives their values. */
 enum sk_limit { SK_LIMIT_NONE, SK_LIMIT_STOP, SK_LIMIT_TOP_N, SK_LIMIT_INPUT, SK_LIMITS };
 
-/* What a field's number is compared with: the value itself, bytes of a string, items of a list, 0 or 1 of a bool. */
+/*
+ * What a field's number is compared with: the value itself, bytes of a string, items of a list, 0 or 1 of a bool, the largest
+ * number of a map without its sign.
+ */
 enum sk_range_flags {
 	SK_RANGE_OPEN_MIN = 1,  /* min itself is refused */
 	SK_RANGE_OPEN_MAX = 2,
@@ -68,16 +74,17 @@ struct sk_field {
 	const char *message;    /* out of range; "{max}" and "{n}" are replaced */
 	const char *fallback;   /* default, in words: for the manual; the reader of the values applies it */
 	const char *doc;
+	unsigned knows;         /* bits of the dialects that have it; 0: all. Where one has it not, it is an unknown member */
 };
 
 /*
  * Read a parsed body (NULL: a literal null) into the struct that the offsets point into; unknown members are ignored,
- * null is "unset". Lists are taken from the arena.
+ * null is "unset". Lists are taken from the arena. `dialect`: one bit of the rows' `knows`.
  *   SK_EINVAL  a wrong type: "parameters.top_k: invalid type: string \"x\", expected i32"
  *   SK_ENOMEM
  */
-sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, void *ret_values,
-			 struct sk_arena *arena, struct sk_err *err);
+sk_status sk_schema_read(const struct sk_field *fields, size_t fields_len, struct json_object *body, unsigned dialect,
+			 void *ret_values, struct sk_arena *arena, struct sk_err *err);
 
 /*
  * Check ranges in the order of rows: only the early rows, or only the others. SK_EINVAL with the row's message.

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "fcgi/keys.h"
 #include "fcgi/loop.h"
@@ -44,12 +45,15 @@ void sk_serve_signals(sigset_t *ret_ends)
 		sigaddset(ret_ends, SIGHUP);
 }
 
-static sk_status metrics_open(struct sk_front *f, struct sk_err *err)
+static sk_status numbers_open(struct sk_front *f, struct sk_err *err)
 {
 	struct sk_info info;
 	sk_status st;
 
 	sk_engine_info(f->engine, &info);
+	f->backlog.tokens.most = (int)info.sequences_max;
+	f->backlog.workers.most = (int)f->options->workers;
+	f->backlog.block_tokens = info.block_tokens;
 	st = sk_metrics_open(info.input_tokens_max, info.total_tokens_max, &f->metrics, err);
 	if (st == SK_OK && sk_metrics_info(f->metrics, SK_M_BUILD, (const char *const[]){
 			"version", PACKAGE_VERSION, "model", info.model_id, "architecture", info.arch, "quantization", info.quant,
@@ -62,7 +66,7 @@ static sk_status metrics_open(struct sk_front *f, struct sk_err *err)
 
 sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err *err)
 {
-	struct sk_front front = { .options = o };
+	struct sk_front front = { .options = o, .dialect = sk_dialect_find(o->compat) };
 	struct sk_engine_opts eo;
 	struct sk_workers *workers = NULL;
 	struct sk_loop *loop = NULL;
@@ -73,15 +77,16 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	if (st < 0)
 		goto out;
 	files_raise((int64_t)o->max_connections);
-	atomic_init(&front.permits, (int)o->max_concurrent_requests);
+	sk_permits_init(&front.permits, o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
 	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */
 	sk_serve_signals(&ends);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sk_options_engine(o, &eo);
+	front.backlog.started_us = sk_now_us();
 	st = sk_engine_open(&eo, &front.engine, err);
 	if (st == SK_OK)
-		st = metrics_open(&front, err);
+		st = numbers_open(&front, err);
 	if (st == SK_OK)
 		st = sk_workers_open((int)o->workers, WORKER_QUEUE_MAX, &workers, err);
 	if (st == SK_OK)
@@ -106,6 +111,7 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sk_engine_close(&front.engine);
 	sk_metrics_close(&front.metrics);
 	sk_keys_close(&front.keys);
+	sk_permits_fini(&front.permits);
 out:
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);

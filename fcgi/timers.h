@@ -14,6 +14,7 @@
 struct sk_timer {
 	int64_t at_us;
 	uint32_t place;                 /* index + 1 in the heap; 0: not set */
+	int kind;                       /* for its owner, who may have several */
 };
 struct sk_timers { struct sk_timer **heap; uint32_t len, cap; };
 

@@ -43,6 +43,7 @@ void sk_watch_begin(struct sk_request *r)
 {
 	struct sk_front *f = r->front;
 	const char *wish = sk_request_param(r, "HTTP_X_REQUEST_ID");
+	struct sk_stats stats;
 
 	/* 128 bits that nobody can guess: where there are no API keys, knowing an id is the right to cancel its request. */
 	if (wish && sk_watch_id_ok(wish) && !is_taken(f, wish))
@@ -54,16 +55,38 @@ void sk_watch_begin(struct sk_request *r)
 	r->key = SK_KEY_NONE;
 	r->state = SK_REQUEST_ARRIVED;
 	r->bytes_in = r->body_len;
+	sk_engine_stats(f->engine, &stats);
+	r->wait_us = (int64_t)(1e6 * sk_backlog_wait(&f->backlog, stats.running, stats.waiting,
+						    (uint64_t)stats.blocks_free * f->backlog.block_tokens));
 	r->older = f->requests;
 	if (r->older)
 		r->older->younger = r;
 	f->requests = r;
 }
 
+/* Its generation is at its end: what is left of it will not be calculated. */
+static void settle(struct sk_request *r)
+{
+	const struct sk_outcome *o = &r->outcome;
+
+	if (!r->under_way)
+		return;
+	r->under_way = false;
+	sk_backlog_end(&r->front->backlog, o->generated_tokens ? (int64_t)o->prompt_tokens + o->generated_tokens : 0, r->owed,
+		       sk_now_us());
+}
+
+static void did(struct sk_request *r, int64_t tokens)
+{
+	r->owed -= tokens;
+	sk_backlog_did(&r->front->backlog, tokens, sk_now_us());
+}
+
 void sk_watch_fini(struct sk_request *r)
 {
 	if (!r->id[0])
 		return;
+	settle(r);
 	if (r->streaming)
 		sk_metrics_add(r->front->metrics, SK_M_STREAMS, 0, -1);
 	if (r->younger)
@@ -79,6 +102,7 @@ void sk_watch_fini(struct sk_request *r)
 
 void sk_watch_refused(struct sk_request *r)
 {
+	r->unworked = true;
 	r->generates = r->route && (r->route->flags & SK_ROUTE_GENERATE);
 }
 
@@ -100,6 +124,9 @@ void sk_watch_worked(struct sk_request *r)
 	if (!r->gen)
 		return;
 	r->outcome.prompt_tokens = sk_gen_prompt_tokens(r->gen);
+	r->under_way = true;
+	r->owed = (int64_t)r->outcome.prompt_tokens + r->max_new_tokens;
+	sk_backlog_accept(&r->front->backlog, r->owed, sk_now_us());
 	sk_metrics_observe(m, SK_M_INPUT_LENGTH, 0, r->outcome.prompt_tokens);
 	sk_metrics_observe(m, SK_M_MAX_NEW_TOKENS, 0, r->max_new_tokens);
 	count_key(r, SK_M_KEY_PROMPT, r->outcome.prompt_tokens);
@@ -115,8 +142,10 @@ void sk_watch_event(struct sk_request *r, const struct sk_event *ev)
 
 	switch (ev->type) {
 	case SK_EVENT_PREFILL:
+		did(r, o->prompt_tokens);
 		break;
 	case SK_EVENT_TOKEN:
+		did(r, 1);
 		r->state = SK_REQUEST_RUNNING;
 		if (!o->generated_tokens++) {
 			o->first_us = sk_now_us();
@@ -132,11 +161,47 @@ void sk_watch_event(struct sk_request *r, const struct sk_event *ev)
 		o->inference_us = ev->finish.inference_us;
 		o->ended_us = sk_now_us();
 		r->state = SK_REQUEST_ENDING;
+		settle(r);
 		break;
 	case SK_EVENT_FAIL:
 		r->state = SK_REQUEST_ENDING;
+		settle(r);
 		break;
 	}
+}
+
+void sk_watch_late(struct sk_request *r)
+{
+	r->late = true;
+	r->state = SK_REQUEST_ENDING;
+	settle(r);
+}
+
+void sk_watch_retry(struct sk_request *r)
+{
+	struct sk_front *f = r->front;
+	struct sk_backlog *b = &f->backlog;
+	bool asks_only = r->route && (r->route->flags & SK_ROUTE_OPEN);
+	double from_s = 0, per_s = (double)f->options->max_concurrent_requests;
+	int64_t now = sk_now_us();
+	struct sk_stats stats;
+	char text[16];
+
+	sk_engine_stats(f->engine, &stats);
+	if (stats.state == SK_STATE_LOADING) {
+		from_s = sk_backlog_load_left(b, stats.load_done_bytes, stats.load_total_bytes, now);
+	} else if (stats.state != SK_STATE_READY || (asks_only && atomic_load(&f->draining))) {
+		from_s = sk_backlog_restart(b, now);
+	} else if (r->unworked) {
+		per_s = sk_backlog_works(b);
+	} else {
+		per_s = sk_backlog_places(b);
+		/* Refused for its deadline: the queue must have become shorter than that. */
+		if (r->wait_us > r->timeout_ms * 1000 && r->timeout_ms)
+			from_s = (double)(r->wait_us - r->timeout_ms * 1000) * 1e-6;
+	}
+	snprintf(text, sizeof text, "%d", asks_only ? sk_backlog_clamp(from_s) : sk_backlog_book(b, from_s, per_s, now));
+	sk_reply_header(r, "retry-after", text);
 }
 
 void sk_watch_sent(struct sk_request *r, size_t bytes)
@@ -152,7 +217,7 @@ static const char *failure_of(const char *error_type)
 {
 	static const struct { const char *type, *err; } rows[] = {
 		{ "overloaded", "overloaded" }, { "validation", "validation" }, { "generation", "generation" },
-		{ "incomplete_generation", "incomplete" }, { "internal", "generation" },
+		{ "incomplete_generation", "incomplete" }, { "internal", "generation" }, { "deadline", "incomplete" },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -180,7 +245,7 @@ static void count_generation(struct sk_request *r, bool whole)
 {
 	struct sk_metrics *m = r->front->metrics;
 	const char *err = !whole ? "dropped" : r->error_type ? failure_of(r->error_type) : NULL;
-	const char *by = !whole ? "client" : r->cancelled ? "api" : "drain";
+	const char *by = r->late ? "deadline" : !whole ? "client" : r->cancelled ? "api" : "drain";
 
 	count_key(r, SK_M_KEY_GENERATED, r->outcome.generated_tokens);
 	if (!err) {
@@ -202,7 +267,7 @@ static void count(struct sk_request *r, bool whole)
 	if (r->generates)
 		count_generation(r, whole);
 	if (whole && r->error_type && !r->submitted_us && strcmp(r->error_type, "healthcheck") != 0)
-		sk_metrics_add(m, SK_M_REFUSALS, sk_metrics_label(SK_M_REFUSALS, r->error_type), 1);
+		sk_metrics_add(m, SK_M_REFUSALS, sk_metrics_label(SK_M_REFUSALS, r->refusal ? r->refusal : r->error_type), 1);
 }
 
 /* ---- the line ----------------------------------------------------------------------------------------------- */
@@ -216,7 +281,7 @@ static enum sk_log_level level_of(const struct sk_request *r)
 	return r->status >= 500 ? SK_LOG_WARN : SK_LOG_INFO;
 }
 
-struct line { struct sk_log_field f[28]; size_t len; };
+struct line { struct sk_log_field f[29]; size_t len; };
 
 static void put_str(struct line *l, const char *name, const char *s, size_t max)
 {
@@ -277,7 +342,7 @@ static const char *path_of(const struct sk_request *r, size_t *ret_len)
 
 static void write_line(const struct sk_request *r, enum sk_watch_how how)
 {
-	static const char *const hows[] = { NULL, "client left", "reader too slow", "server stopped" };
+	static const char *const hows[] = { NULL, "client left", "reader too slow", "server stopped", "no memory" };
 	int64_t now = sk_now_us();
 	struct line l = { .len = 0 };
 	size_t path_len;
@@ -293,6 +358,8 @@ static void write_line(const struct sk_request *r, enum sk_watch_how how)
 	put_str(&l, "client", r->client, NAME_MAX_LOGGED);
 	put_str(&l, "user", sk_request_param(r, "REMOTE_USER"), NAME_MAX_LOGGED);
 	put_str(&l, "key", sk_keys_name(r->front->keys, r->key), NAME_MAX_LOGGED);
+	if (r->timeout_ms)
+		put_int(&l, "timeout_ms", r->timeout_ms);
 	put_int(&l, "bytes_in", (int64_t)r->bytes_in);
 	put_int(&l, "bytes_out", (int64_t)r->bytes_out);
 	put_ms(&l, "total_ms", now - r->arrived_us);

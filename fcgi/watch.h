@@ -16,6 +16,7 @@ enum sk_watch_how {
 	SK_WATCH_LEFT,          /* the peer went before */
 	SK_WATCH_SLOW,          /* the peer took nothing until write-timeout-ms */
 	SK_WATCH_CUT,           /* the process ends before it */
+	SK_WATCH_MEMORY,        /* there was no memory for its head, or for the rest of a stream */
 };
 
 /*
@@ -32,6 +33,12 @@ void sk_watch_worked(struct sk_request *r);
 
 /* An event was read, and not rendered yet. */
 void sk_watch_event(struct sk_request *r, const struct sk_event *ev);
+
+/* Its deadline has passed: r->gen ends now, with an error that is rendered. */
+void sk_watch_late(struct sk_request *r);
+
+/* The head of a 429 or 503 is about to be made: Retry-After, from the queue's model. */
+void sk_watch_retry(struct sk_request *r);
 
 /* So many bytes of head and body were written. */
 void sk_watch_sent(struct sk_request *r, size_t bytes);

@@ -3,7 +3,8 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, mutated requests, streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
+#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -165,7 +166,7 @@ stage_asan() {
 	# The emulated kernels take minutes here, and have their own stage in the long tier.
 	export SAKER_MODULES=/nowhere
 	build asan "-g -O1" --enable-debug --with-sanitizer=address,undefined --without-cuda --enable-cuda-emu &&
-		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/emu/*' 'tests/fuzz/*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
+		check asan 'tests/unit/*' 'tests/kernels/*' 'tests/emu/*' 'tests/fuzz/*' 'tests/fault/test_*' 'tests/front/*' 'tests/api/*' 'tests/sim/*'
 	unset ASAN_OPTIONS UBSAN_OPTIONS SAKER_MODULES
 }
 
@@ -237,6 +238,35 @@ stage_mutate() {
 	fi
 }
 
+# Prometheus' own judge of /metrics; the default run asks it where it is installed.
+stage_promtool() {
+	# shellcheck disable=SC2086
+	missing=$(packages_missing $PACKAGES_LONG)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && { [ "$(id -u)" -ne 0 ] || ! packages_install $missing; }; then
+		count_skip "promtool: $missing is not installed"
+	elif (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
+		>"$out/promtool.log" 2>&1; then
+		count_pass "promtool check metrics"
+	else
+		tail -n 20 "$out/promtool.log"
+		count_fail "promtool check metrics (see $out/promtool.log)"
+	fi
+}
+
+# A hundred thousand spoilt streams of records against the loop, on the sanitized build, beside an honest client.
+stage_records() {
+	seed=$(date +%s)
+	say "mutated record streams, seed $seed"
+	if (cd "$out/asan" && make -s tests/front/mutate_records && srcdir="$tree" tests/front/mutate_records 100000 "$seed") >"$out/records.log" 2>&1; then
+		tail -n 1 "$out/records.log"
+		count_pass "100,000 mutated record streams, seed $seed"
+	else
+		tail -n 20 "$out/records.log"
+		count_fail "mutated record streams (see $out/records.log)"
+	fi
+}
+
 # The cases of tests/front that need no double, behind each web server, with the real model: 200 streams at once among them.
 stage_front_model() {
 	if [ -z "${model:-}" ]; then
@@ -256,6 +286,39 @@ stage_front_model() {
 			;;
 		esac
 	done
+}
+
+# Answers of 65 seconds behind each web server, whose own time-outs are a minute and less; all three at once.
+stage_front_slow() {
+	say "slow answers"
+	for web in nginx apache lighttpd; do
+		(cd "$out/plain" && SAKER_TEST_LONG=1 SAKER_TEST_ONLY=longer_than_any srcdir="$tree" sh "$tree/tests/front/$web.sh"
+			echo $? >"$out/slow-$web.rc") >"$out/slow-$web.log" 2>&1 &
+	done
+	wait
+	for web in nginx apache lighttpd; do
+		case $(cat "$out/slow-$web.rc") in
+		0) count_pass "slow answers behind $web" ;;
+		77) count_skip "slow answers behind $web: $(tail -n 1 "$out/slow-$web.log")" ;;
+		*)
+			tail -n 30 "$out/slow-$web.log"
+			count_fail "slow answers behind $web (see $out/slow-$web.log)"
+			;;
+		esac
+	done
+}
+
+# Ten thousand requests at ten times what can be answered, through nginx.
+stage_overload() {
+	say "10,000 requests at ten times the capacity"
+	if (cd "$out/plain" && SAKER_OVERLOAD_REQUESTS=10000 SAKER_TEST_ONLY=ten_times srcdir="$tree" sh "$tree/tests/front/overload.sh") \
+		>"$out/overload.log" 2>&1; then
+		tail -n 4 "$out/overload.log"
+		count_pass "10,000 requests at ten times the capacity"
+	else
+		tail -n 20 "$out/overload.log"
+		count_fail "overload (see $out/overload.log)"
+	fi
 }
 
 # Every kernel of the GPU, emulated: overruns and undefined behaviour, and races between its threads.
@@ -297,7 +360,7 @@ stage_clean_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck mutate front_model goldens_asan emu fuzz clean_root" ;;
+--long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan emu fuzz clean_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

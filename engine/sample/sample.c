@@ -348,6 +348,19 @@ static float *row_own(struct row *r)
 	return r->copy;
 }
 
+static void warp_logit_bias(struct row *r)
+{
+	float *x = row_own(r);
+
+	for (size_t i = 0; i < r->in->p->bias_len; i++) {
+		const struct sk_logit_bias *b = &r->in->p->bias[i];
+
+		if ((uint32_t)b->id < (uint32_t)r->V)
+			x[b->id] = clamped(x[b->id], x[b->id] + b->bias);
+	}
+	r->max = row_max(x, r->V);
+}
+
 static void warp_repetition_penalty(struct row *r)
 {
 	float *x = row_own(r), penalty = r->in->p->repetition_penalty;
@@ -361,9 +374,10 @@ static void warp_repetition_penalty(struct row *r)
 	r->max = row_max(x, r->V);
 }
 
-static void warp_frequency_penalty(struct row *r)
+/* OpenAI's two penalties look at the answer alone: each id's count of it, or one, times the penalty. */
+static void penalise_answer(struct row *r, float penalty, bool every_time)
 {
-	float *x = row_own(r), penalty = r->in->p->frequency_penalty;
+	float *x = row_own(r);
 
 	for (int32_t i = r->in->prompt_len; i < r->in->ids_len; i++)
 		if ((uint32_t)r->in->ids[i] < (uint32_t)r->V)
@@ -373,10 +387,20 @@ static void warp_frequency_penalty(struct row *r)
 
 		if ((uint32_t)id >= (uint32_t)r->V || r->count[id] == 0)
 			continue;
-		x[id] = clamped(x[id], x[id] - penalty * (float)r->count[id]);
+		x[id] = clamped(x[id], x[id] - penalty * (every_time ? (float)r->count[id] : 1.0f));
 		r->count[id] = 0;
 	}
 	r->max = row_max(x, r->V);
+}
+
+static void warp_frequency_penalty(struct row *r)
+{
+	penalise_answer(r, r->in->p->frequency_penalty, true);
+}
+
+static void warp_presence_penalty(struct row *r)
+{
+	penalise_answer(r, r->in->p->presence_penalty, false);
 }
 
 static void warp_temperature(struct row *r)
@@ -520,6 +544,30 @@ static void warp_typical_p(struct row *r)
 	r->mass = mass;
 }
 
+/* typical-p may have cut the likeliest of all: the measure is the likeliest that is left. */
+static void warp_min_p(struct row *r)
+{
+	double floor, mass = 0.0;
+	float most = 0.0f;
+	int32_t kept = 0;
+
+	row_list(r, 0.0f);
+	for (int32_t i = 0; i < r->len; i++)
+		most = r->e[i] > most ? r->e[i] : most;
+	floor = (double)r->in->p->min_p * (double)most;
+	for (int32_t i = 0; i < r->len; i++) {
+		float e = r->e[i];
+		bool keep = (double)e >= floor;
+
+		r->idx[kept] = r->idx[i];
+		r->e[kept] = e;
+		kept += keep;
+		mass += keep ? e : 0.0f;
+	}
+	r->len = kept;
+	r->mass = mass;
+}
+
 #define SK_WARP(name, on, words) \
 	static bool on_##name(const struct sk_sample_params *p) { return on; }
 #include "engine/sample/warp.def"
@@ -535,6 +583,16 @@ static const struct {
 #undef SK_WARP
 };
 #define WARPS ((int)(sizeof(warps) / sizeof(warps[0])))
+
+bool sk_sample_is_plain(const struct sk_sample_params *p)
+{
+	if (p->draw || p->top_n > 0)
+		return false;
+	for (int i = 0; i < WARPS; i++)
+		if (warps[i].on(p))
+			return false;
+	return true;
+}
 
 /* ---- choosing ---- */
 

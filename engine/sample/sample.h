@@ -2,7 +2,7 @@
 /*
  * From logits to a token: rules (warp.def) in TGI's order, then the likeliest or a draw.
  *
- *	watermark(later), repetition penalty, frequency penalty, mask(later), temperature, top-k, top-p, typical-p, choose
+ *	logit bias, repetition, frequency and presence penalty, temperature, top-k, top-p, typical-p, min-p, choose
  *
  * A pure function of (logits row, params, history, seed, sequence, index): a row's answer depends on nothing else.
  * Any thread, one row a call; scratch is the caller's.
@@ -14,10 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/saker.h"
+
 struct sk_sample_params {
 	bool draw;                              /* sk_gen_params_samples() */
-	float temperature, repetition_penalty, frequency_penalty, top_p, typical_p;
+	float temperature, repetition_penalty, frequency_penalty, presence_penalty, top_p, typical_p, min_p;
 	int32_t top_k;
+	const struct sk_logit_bias *bias;       /* ids that are none are left out */
+	size_t bias_len;
 	uint32_t top_n;
 	uint64_t seed;
 };
@@ -41,6 +45,9 @@ struct sk_sample_out {
 	struct sk_sample_alt *top;              /* room for top_max; filled: likeliest first, ties of the last one included */
 	uint32_t top_len, top_max;
 };
+
+/* Whether the statistics of a row are already its answer: the likeliest of the raw scores, and nothing else is asked for. */
+bool sk_sample_is_plain(const struct sk_sample_params *p);
 
 size_t sk_sample_scratch_bytes(int32_t V);
 void sk_sample(const struct sk_sample_in *in, struct sk_sample_out *out, void *scratch);

@@ -6,9 +6,10 @@
  *		2. prompt chunks of the running ones that are not done, oldest first
  *		3. new ones from the head of the waiting list, while tokens, places and blocks are there
  *
- * Age is the order of sk_sched_add(). Admission is first come, first served, and only the youngest running sequence is
- * ever preempted, so every running sequence is older than every waiting one. Hence nobody starves: the oldest can take
- * blocks from all others, gets at least one token of every step, and ends.
+ * Age is the order of first admission, which of one client is the order of sk_sched_add(). Only the youngest running sequence is
+ * ever preempted, and goes to the head of the waiting list, before all who were never admitted: so every running sequence is
+ * older than every waiting one. Hence nobody starves: the oldest can take blocks from all others, gets at least one token of
+ * every step, and ends; and the virtual time of those who were never admitted grows beyond anybody's tag.
  *
  * Steps run in order on the device. So a block may be freed while a step that uses it is still under way: whoever gets
  * it writes it in a later step.
@@ -35,8 +36,15 @@ struct seq {
 	uint64_t planned_by;            /* the last plan that it has a part in */
 	int32_t prev, next;
 	enum place place;
-	uint64_t age;
+	uint64_t age;                   /* order of sk_sched_add() */
+	uint64_t turn;                  /* order of first admission; 0: not yet */
+	int32_t client;                 /* in clients[] */
+	uint32_t weight;
+	int64_t virtual;                /* the virtual time at which it came */
 };
+
+/* A client with requests here; without, its tag is kept until the place is needed. */
+struct client { uint64_t id; int64_t tag; int32_t held; };      /* tag: virtual time at which its next request may start */
 
 struct list { int32_t head, tail, len; };
 
@@ -59,7 +67,10 @@ struct sk_sched {
 	int32_t *table_free, table_free_len;
 	struct sk_blocks pool;
 	struct plan plans[2];
-	uint64_t planned, committed, ages, preemptions;
+	uint64_t planned, committed, ages, turns, preemptions;
+	struct client *clients;         /* [l.waiting_max] */
+	int32_t clients_held;           /* those with requests here */
+	int64_t virtual;                /* virtual time: the greatest tag that was admitted */
 };
 
 /* ---- lists ---- */
@@ -155,12 +166,69 @@ static void seq_give_back(struct sk_sched *s, struct seq *q)
 	q->planned = 0;
 }
 
+/* ---- clients ---- */
+
+#define VIRTUAL_TOKEN 65536             /* virtual time of a token at weight 1: a weight of 1,000 still counts each */
+
+static int64_t virtual_of(const struct seq *q, int64_t tokens)
+{
+	return tokens * VIRTUAL_TOKEN / q->weight;
+}
+
+/* Its place, taken from the one who is nearest to having no claim; there is one, as each request here has one client. */
+static int32_t client_take(struct sk_sched *s, uint64_t id)
+{
+	int32_t at = NONE;
+
+	for (int32_t i = 0; i < s->l.waiting_max; i++) {
+		struct client *c = &s->clients[i];
+
+		if (c->id == id && (c->held > 0 || c->tag > 0)) {
+			at = i;
+			break;
+		}
+		if (c->held == 0 && (at == NONE || c->tag < s->clients[at].tag))
+			at = i;
+	}
+	if (s->clients[at].id != id)
+		s->clients[at] = (struct client){ .id = id };
+	s->clients_held += s->clients[at].held++ == 0;
+	return at;
+}
+
+/* The start tag: when its client's last request ends in virtual time, but not before it came itself. */
+static int64_t tag_of(const struct sk_sched *s, const struct seq *q)
+{
+	int64_t tag = s->clients[q->client].tag;
+
+	return tag > q->virtual ? tag : q->virtual;
+}
+
+static void charge(struct sk_sched *s, struct seq *q)
+{
+	int64_t tag = tag_of(s, q);
+
+	q->turn = ++s->turns;
+	s->virtual = tag > s->virtual ? tag : s->virtual;
+	s->clients[q->client].tag = tag + virtual_of(q, (int64_t)q->prompt_len + q->max_new);
+}
+
+static void client_give_back(struct sk_sched *s, const struct seq *q)
+{
+	struct client *c = &s->clients[q->client];
+
+	if (q->turn)
+		c->tag -= virtual_of(q, (int64_t)q->prompt_len + q->max_new - q->len);
+	s->clients_held -= --c->held == 0;
+}
+
 static void seq_forget(struct sk_sched *s, int32_t i)
 {
 	struct seq *q = &s->seqs[i];
 
 	if (q->place == RUNNING)
 		seq_give_back(s, q);
+	client_give_back(s, q);
 	q->id = 0;
 	list_move(s, FREE, i, true);
 }
@@ -223,9 +291,10 @@ sk_status sk_sched_open(const struct sk_sched_limits *l, struct sk_sched **ret_s
 		s->table_len = l->blocks;
 
 	s->seqs = calloc((size_t)l->waiting_max, sizeof(*s->seqs));
+	s->clients = calloc((size_t)l->waiting_max, sizeof(*s->clients));
 	s->tables = calloc((size_t)s->running_max * (size_t)s->table_len, sizeof(*s->tables));
 	s->table_free = calloc((size_t)s->running_max, sizeof(*s->table_free));
-	ok = s->seqs && s->tables && s->table_free;
+	ok = s->seqs && s->clients && s->tables && s->table_free;
 	for (int i = 0; i < 2; i++) {
 		struct plan *p = &s->plans[i];
 
@@ -266,6 +335,7 @@ void sk_sched_close(struct sk_sched **ps)
 	sk_blocks_fini(&s->pool);
 	free(s->table_free);
 	free(s->tables);
+	free(s->clients);
 	free(s->seqs);
 	free(s);
 	*ps = NULL;
@@ -280,9 +350,12 @@ sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t
 		return SK_EINVAL;
 	if (tokens > s->l.context_max || (tokens + s->l.block_tokens - 2) / s->l.block_tokens > s->l.blocks)
 		return SK_EINVAL;
+	if (r->weight > SK_SCHED_WEIGHT_MAX)
+		return SK_EINVAL;
 	if (i == NONE)
 		return SK_EOVERLOADED;
 	s->seqs[i] = (struct seq){
+		.client = client_take(s, r->client), .weight = r->weight ? r->weight : 1, .virtual = s->virtual,
 		.id = r->id, .user = r->user, .prompt_len = r->prompt_len, .max_new = r->max_new_tokens,
 		.len = r->prompt_len, .table = NONE, .age = ++s->ages, .place = FREE,
 		.prev = s->seqs[i].prev, .next = s->seqs[i].next,
@@ -363,12 +436,28 @@ static int64_t blocks_promised(const struct sk_sched *s)
 	return sum;
 }
 
+/*
+ * Who comes next: those that were preempted, then the least start tag; the oldest where they are equal. It is a walk over all that
+ * wait, as a drop is. Where all are of one client their order is the list's.
+ */
+static int32_t waiting_next(const struct sk_sched *s)
+{
+	int32_t best = s->list[WAITING].head;
+
+	if (best == NONE || s->seqs[best].turn || s->clients_held < 2)
+		return best;
+	for (int32_t i = s->seqs[best].next; i != NONE; i = s->seqs[i].next)
+		if (tag_of(s, &s->seqs[i]) < tag_of(s, &s->seqs[best]))
+			best = i;
+	return best;
+}
+
 static void plan_admit(struct sk_sched *s, struct plan *p)
 {
 	int64_t promised = blocks_promised(s);
 
 	while (s->list[WAITING].head != NONE && s->list[RUNNING].len < s->running_max && p->T < s->l.tokens_max) {
-		int32_t i = s->list[WAITING].head;
+		int32_t i = waiting_next(s);
 		struct seq *q = &s->seqs[i];
 		int32_t need = blocks_for(s, q->len);
 
@@ -380,6 +469,8 @@ static void plan_admit(struct sk_sched *s, struct plan *p)
 		if (s->list[RUNNING].len > 0 && promised + need + s->list[RUNNING].len > s->pool.free_len)
 			return;
 		list_move(s, RUNNING, i, false);
+		if (!q->turn)
+			charge(s, q);
 		q->table = s->table_free[--s->table_free_len];
 		plan_chunk(s, p, i);
 		promised += need - q->blocks_len;
@@ -439,6 +530,7 @@ void sk_sched_commit(struct sk_sched *s, const struct sk_batch *b, const struct 
 		if (q->id != e->id)
 			continue;
 		if (fates[k].end) {
+			q->len += e->sample;
 			seq_forget(s, p->slot[k]);
 		} else if (e->sample) {
 			q->len++;
@@ -481,9 +573,9 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 {
 	/* Running, then waiting, are one row of growing age; the order of the free ones means nothing. */
 	static const enum place by_age[] = { RUNNING, WAITING, FREE };
-	uint64_t age = 0;
+	uint64_t age = 0, turn = 0;
 	int64_t refs = 0, held = 0;
-	int32_t seen = 0;
+	int32_t seen = 0, clients = 0;
 	sk_status st;
 
 	for (size_t k = 0; k < PLACES; k++) {
@@ -497,10 +589,11 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 				return st;
 			if (by_age[k] == FREE)
 				continue;
-			if (q->age <= age)
+			if (q->turn ? q->turn <= turn || age > 0 : q->age <= age)
 				return sk_fail(err, SK_EBUG, "request %llu is older than the one before it",
 					       (unsigned long long)q->id);
-			age = q->age;
+			turn = q->turn ? q->turn : turn;
+			age = q->turn ? 0 : q->age;
 			held += q->blocks_len;
 			for (int32_t b = 0; b < q->blocks_len; b++)
 				if (s->pool.refs[seq_table(s, q)[b]] == 0)
@@ -515,6 +608,11 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 		return sk_fail(err, SK_EBUG, "%d of %d places for requests are on a list", (int)seen, (int)s->l.waiting_max);
 	if (s->list[RUNNING].len + s->table_free_len != s->running_max)
 		return sk_fail(err, SK_EBUG, "a block table was lost");
+	for (int32_t i = 0; i < s->l.waiting_max; i++)
+		clients += s->clients[i].held;
+	if (clients != s->list[RUNNING].len + s->list[WAITING].len)
+		return sk_fail(err, SK_EBUG, "clients count %d requests of %d", (int)clients,
+			       (int)(s->list[RUNNING].len + s->list[WAITING].len));
 	for (int32_t b = 0; b < s->pool.len; b++)
 		refs += s->pool.refs[b];
 	if (refs != held)

@@ -11,6 +11,12 @@
  *                                      ^           |
  *                                      +- preempt -+   (its blocks are given back, its tokens are computed again)
  *
+ * Who is admitted next, among several clients: start-time fair queueing (Goyal, Vin, Cheng 1996). A request costs its tokens, prompt
+ * and longest answer, divided by its client's weight; what it never generates is given back when it ends. Of those that wait,
+ * the one comes next whose client has had least, so that shares of clients with work are as their weights, whatever each of
+ * them sends. A client that comes back has no claim from the time it was away. With one client it is first come, first served.
+ * Fairness decides about admission alone: who has begun is older than all who have not, and ends.
+ *
  * plan(n+1) may be called before commit(n) (look-ahead, depth 1): a sequence whose next token is still unknown then
  * takes part with id SK_TOKEN_PENDING, and commit drops at most one surplus token of a sequence that has ended.
  *
@@ -49,7 +55,11 @@ struct sk_sched_req {
 	int32_t prompt_len, max_new_tokens;
 	bool prompt_rows;               /* the head runs over every prompt row (prompt log-probabilities): no prefix reuse */
 	void *user;
+	uint64_t client;                /* whose it is; any number */
+	uint32_t weight;                /* of the client, at most SK_SCHED_WEIGHT_MAX; 0 is 1 */
 };
+
+#define SK_SCHED_WEIGHT_MAX 1000
 
 /* SK_EOVERLOADED: waiting_max. SK_EINVAL: can never fit the pool or the context. */
 sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t now_us);

@@ -59,23 +59,43 @@ void sk_stop_close(struct sk_stop **s)
 	*s = NULL;
 }
 
+static uint32_t follow(const struct sk_trie *t, uint32_t node, uint8_t byte)
+{
+	uint32_t to;
+
+	while (!(to = sk_trie_step(t, node, byte)) && node)
+		node = t->nodes[node].fail;
+	return to;
+}
+
+bool sk_stop_feed_end(struct sk_stop *s, const char *bytes, size_t len)
+{
+	const struct sk_trie *t = &s->trie;
+	bool before;
+
+	if (!t->len || !len)
+		return false;
+	for (size_t i = 0; i + 1 < len; i++)
+		s->node = follow(t, s->node, (uint8_t)bytes[i]);
+	before = t->nodes[s->node].match > 0;
+	s->node = follow(t, s->node, (uint8_t)bytes[len - 1]);
+	return t->nodes[s->node].match > 0 || (before && bytes[len - 1] == '\n');
+}
+
 bool sk_stop_feed(struct sk_stop *s, const char *bytes, size_t len, size_t *ret_used, size_t *ret_match_len,
 		  size_t *ret_held)
 {
 	const struct sk_trie *t = &s->trie;
-	uint32_t to;
 	size_t i;
 
 	*ret_held = 0;
 	if (!t->len)
 		return false;
 	for (i = 0; i < len; i++) {
-		while (!(to = sk_trie_step(t, s->node, (uint8_t)bytes[i])) && s->node)
-			s->node = t->nodes[s->node].fail;
-		s->node = to;
-		if (t->nodes[to].match) {
+		s->node = follow(t, s->node, (uint8_t)bytes[i]);
+		if (t->nodes[s->node].match) {
 			*ret_used = i + 1;
-			*ret_match_len = t->nodes[to].match;
+			*ret_match_len = t->nodes[s->node].match;
 			s->node = 0;
 			return true;
 		}

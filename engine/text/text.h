@@ -110,5 +110,10 @@ void sk_stop_close(struct sk_stop **s);
  * begin a stop string. The earliest end wins, and of those the longest string. Linear time (Aho-Corasick).
  */
 bool sk_stop_feed(struct sk_stop *s, const char *bytes, size_t len, size_t *ret_used, size_t *ret_match_len, size_t *ret_held);
+/*
+ * text-generation-inference's rule, whose pattern is anchored at the text's end: feed the next bytes; true when the text so
+ * far ends in a stop string, or in one and a single line break. Not on a `s` that sk_stop_feed() has seen.
+ */
+bool sk_stop_feed_end(struct sk_stop *s, const char *bytes, size_t len);
 
 #endif

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints saker.1, saker.conf.5, saker-metrics.7 or an example saker.conf from the tables that the program itself is made from.
+ * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's table of dialects, from the tables that the
+ * program itself is made from.
  *
- *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf
+ *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects
  */
 #include <ctype.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
+#include "fcgi/dialect.h"
 
 static const struct setting {
 	const char *type, *flag, *env, *def, *arg, *help;
@@ -22,6 +26,14 @@ static const struct setting {
 #undef SK_OPT_LIVE
 #undef SK_OPT
 	{ NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 },
+};
+
+static const struct foreign { const char *flag, *env, *why; int refused; } foreigns[] = {
+#define SK_FOREIGN(flag, env, arg, why) { flag, env, why, 0 },
+#define SK_FOREIGN_NOT(flag, env, arg, why) { flag, env, why, 1 },
+#include "fcgi/foreign.def"
+#undef SK_FOREIGN
+#undef SK_FOREIGN_NOT
 };
 
 static const struct command { const char *name, *words, *help; } commands[] = {
@@ -164,6 +176,22 @@ static void saker_1(void)
 	       ".SH SEE ALSO\n.BR saker.conf (5),\n.BR saker\\-metrics (7)\n");
 }
 
+/* Those that are accepted, or those that stop the start. */
+static void put_foreigns(int refused)
+{
+	for (size_t i = 0; i < sizeof(foreigns) / sizeof(foreigns[0]); i++) {
+		const struct foreign *f = &foreigns[i];
+
+		if (f->refused != refused)
+			continue;
+		printf(".TP\n.B ");
+		put_spelled("", f->flag, 0);
+		printf(" \\fR(%s)\n", f->env);
+		put(f->why);
+		printf(".\n");
+	}
+}
+
 static void saker_conf_5(void)
 {
 	page_begin("saker.conf", "5", "settings of saker");
@@ -182,6 +210,11 @@ static void saker_conf_5(void)
 		printf(".\n");
 		put_limits(s);
 	}
+	printf(".SH SETTINGS OF TEXT-GENERATION-INFERENCE\nWhat the table above has under its name means the same; each name of the\n"
+	       "environment is a flag too (\\fB\\-\\-model\\-id\\fR). These are accepted with a line in the log, as they have no meaning here:\n");
+	put_foreigns(0);
+	printf(".PP\nThese stop the start, because answers would not be what was asked for:\n");
+	put_foreigns(1);
 	printf(".SH API KEYS\nWithout \\fBapi_key\\fR and \\fBapi_key_file\\fR nobody is asked for a key. With them every path but \\fI/livez\\fR,\n"
 	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR and GET \\fI/\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
 	       "\\fBx\\-api\\-key:\\fR \\fIKEY\\fR, else it answers 401. A line of the file is\n.IP\n\\fINAME\\fR \\fIKEY\\fR [admin]\n.PP\n"
@@ -249,11 +282,49 @@ static void saker_conf(void)
 	}
 }
 
+/* ---- the README's table of dialects: one printer a type of dialects.def ---- */
+
+static void cell_bool(bool yes)
+{
+	printf(" %s |", yes ? "yes" : "no");
+}
+
+static void cell_text(const char *text)
+{
+	if (text)
+		printf(" `\"%s\"` |", text);
+	else
+		printf(" none |");
+}
+
+static void cell_u64(uint64_t n)
+{
+	printf(" %" PRIu64 " |", n);
+}
+
+/* The one enum among them: bits of enum sk_knows. */
+static void cell_knows(enum sk_knows knows)
+{
+	printf(" %s |", knows == SK_KNOWS_SAKER ? "all" : knows == SK_KNOWS_TGI_3 ? "3.3.7's" : "0.9.3's");
+}
+
+#define CELL(type, value) \
+	_Generic((type){ 0 }, bool: cell_bool, const char *: cell_text, enum sk_knows: cell_knows, default: cell_u64)(value)
+
+static void dialects(void)
+{
+	printf("| | `saker` | `tgi-3` | `tgi-0.9.3` |\n| --- | --- | --- | --- |\n");
+#define SK_DIALECT(type, field, saker, tgi3, tgi09, doc) \
+	printf("| %s |", doc); CELL(type, saker); CELL(type, tgi3); CELL(type, tgi09); putchar('\n');
+#include "fcgi/dialects.def"
+#undef SK_DIALECT
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*print)(void); } pages[] = {
 		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 },
-		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf },
+		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf }, { "dialects", dialects },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -261,6 +332,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
-	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf\n");
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects\n");
 	return EXIT_FAILURE;
 }

@@ -336,6 +336,50 @@ def tried(fn, *args):
         return f"{type(e).__name__}: {e}"
 
 
+def launcher(saker, model):
+    """Under the launcher's name: its flags, environment and defaults; a model of the hub's cache; one line for each that has no meaning."""
+    with tempfile.TemporaryDirectory(prefix="saker-hub-") as d:
+        at = os.path.join(d, "hub", "models--org--tiny")
+        os.makedirs(os.path.join(at, "refs"))
+        os.makedirs(os.path.join(at, "snapshots", "c0ffee"))
+        with open(os.path.join(at, "refs", "main"), "w") as f:
+            f.write("c0ffee")
+        shutil.copy(model, os.path.join(at, "snapshots", "c0ffee"))
+        name = os.path.join(d, "text-generation-launcher")
+        os.symlink(os.path.abspath(saker), name)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        env = dict(os.environ, HF_HOME=d, HOSTNAME="127.0.0.1", MAX_WAITING_TOKENS="20", NUM_SHARD="1")
+        p = subprocess.Popen([name, "--model-id", "org/tiny", "--port", str(port), "--master-port", "29500", "--shard-uds-path",
+                              "/tmp/x", "--trust-remote-code", "--max-concurrent-requests", "5", "--max-input-length", "100",
+                              "--web", web], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        words = ""
+        for line in p.stderr:
+            words += line.decode()
+            if "ready: " in words:
+                break
+        else:
+            return f"ended with {p.wait()}: {words[-400:]}"
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            c.request("GET", "/info")
+            info = json.loads(c.getresponse().read())
+            c.request("GET", "/nothing")
+            nothing = c.getresponse().read()
+        finally:
+            p.terminate()
+            p.communicate(timeout=30)
+        if info["model_id"] != "org/tiny" or info["max_concurrent_requests"] != 5 or info["max_input_tokens"] != 100:
+            return f"/info: {info}"
+        if nothing or "model_dtype" in info:
+            return f"another dialect than tgi-3: {nothing!r} {info}"
+        for flag in ("trust-remote-code", "master-port", "shard-uds-path", "max-waiting-tokens"):
+            if words.count(f"{flag} is accepted and has no meaning here: ") != 1:
+                return f"no line about {flag}: {words}"
+        return f"ended with {p.returncode}" if p.returncode else None
+
+
 # With each web server.
 UP_CASES = [
     ("a killed web server leaves nothing behind", web_killed),
@@ -347,6 +391,7 @@ UP_CASES = [
     ("its own errors are JSON", web_errors),
     ("where no file may be written nothing is left", files_too_large),
     ("a port that is taken is named", port_taken),
+    ("under the name of text-generation-launcher it is one", launcher),
 ]
 
 

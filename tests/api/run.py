@@ -89,8 +89,8 @@ class Reply:
     def json(self):
         return json.loads(self.raw.decode("utf-8"), parse_constant=lambda c: 1 / 0)
 
-    def events(self):
-        """The stream's JSON events; any other byte than comments and `data: ` frames is an error."""
+    def events(self, start):
+        """The stream's JSON events; any other byte than comments and frames that begin with `start` is an error."""
         out = []
         text = self.raw.decode("utf-8")
         if not text.endswith("\n\n"):
@@ -98,9 +98,9 @@ class Reply:
         for frame in text[:-2].split("\n\n"):
             if frame.startswith(":") and "\n" not in frame:
                 continue
-            if not frame.startswith("data: ") or "\n" in frame:
-                raise ValueError(f"no `data: ` frame: {frame[:200]!r}")
-            out.append(json.loads(frame[6:]))
+            if not frame.startswith(start + "{") or "\n" in frame:
+                raise ValueError(f"no `{start}` frame: {frame[:200]!r}")
+            out.append(json.loads(frame[len(start):]))
         return out
 
 
@@ -195,7 +195,7 @@ def check(case, r):
     if "events" in case:
         if not r.stream:
             return f"content-type {r.headers.get('content-type')!r}"
-        return check_events(case["events"], r.events())
+        return check_events(case["events"], r.events(case.get("frame", "data: ")))
     return None
 
 
@@ -284,7 +284,7 @@ def read_cases(path, only):
             if "server" in c:
                 head = c
             elif not only or only in c["name"]:
-                cases.append(c)
+                cases.append({**head.get("each", {}), **c})
     return head, cases
 
 

@@ -53,20 +53,21 @@ def cpu_of(pids):
 class Quiet:
     """with Quiet(pids) as q: ...   then q.other is the share of the cores that others used, q.wall the seconds.
 
-    Own work: children that ended meanwhile, and the processes of `pids` (servers that go on living)."""
+    Own work: children that ended meanwhile, and the processes of `pids` (servers that go on living): a list, or a function
+    that tells them, for servers that start others meanwhile."""
 
     def __init__(self, pids=()):
-        self.pids = list(pids)
+        self.pids = pids if callable(pids) else lambda: pids
 
     def __enter__(self):
         r = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.begin, self.own = machine(), r.ru_utime + r.ru_stime + cpu_of(self.pids) + time.process_time()
+        self.begin, self.own = machine(), r.ru_utime + r.ru_stime + cpu_of(self.pids()) + time.process_time()
         self.at = time.monotonic()
         return self
 
     def __exit__(self, *error):
         r = resource.getrusage(resource.RUSAGE_CHILDREN)
-        own = r.ru_utime + r.ru_stime + cpu_of(self.pids) + time.process_time() - self.own
+        own = r.ru_utime + r.ru_stime + cpu_of(self.pids()) + time.process_time() - self.own
         end = machine()
         self.wall = time.monotonic() - self.at
         self.other = max(0.0, (end[1] - self.begin[1] - own) / max(end[0] - self.begin[0], 1e-9))

@@ -2,6 +2,7 @@
 /* See refuse.h. */
 #include "tests/fault/refuse.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 void *__real_malloc(size_t n);
@@ -11,28 +12,23 @@ void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t m);
 void *__wrap_realloc(void *p, size_t n);
 
-long refuse_left = -1;
-bool refuse_failed;
-
-bool refuse(void)
+static void *none(void)
 {
-	if (refuse_left < 0)
-		return false;
-	refuse_failed |= refuse_left == 0;
-	return refuse_left == 0 || (refuse_left--, false);
+	errno = ENOMEM;
+	return NULL;
 }
 
 void *__wrap_malloc(size_t n)
 {
-	return refuse() ? NULL : __real_malloc(n);
+	return refuse() ? none() : __real_malloc(n);
 }
 
 void *__wrap_calloc(size_t n, size_t m)
 {
-	return refuse() ? NULL : __real_calloc(n, m);
+	return refuse() ? none() : __real_calloc(n, m);
 }
 
 void *__wrap_realloc(void *p, size_t n)
 {
-	return refuse() ? NULL : __real_realloc(p, n);
+	return refuse() ? none() : __real_realloc(p, n);
 }

@@ -9,6 +9,7 @@
  *	SAKER_DOUBLE_LOAD_FAIL  loading ends in FAILED
  *	SAKER_DOUBLE_SUBMIT_MS  how long submit takes (a worker is busy for so long)
  *	SAKER_DOUBLE_QUEUE      generations at once, default 100000; one more is SK_EOVERLOADED
+ *	SAKER_DOUBLE_BATCH      so many of them, the oldest, get tokens; the others wait; default: all
  *	SAKER_DOUBLE_TRACE      a file for one line an occurrence: WHAT ID MONOTONIC_US; what is submit, cancel, end or close
  *	SAKER_DOUBLE_PHASES     generations take turns, this many groups in a period, default 1: all at the same moment
  *	SAKER_DOUBLE_STAMP      a token's text is the time at which the front took it, " MONOTONIC_US", for tests/bench
@@ -29,14 +30,14 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/saker.h"
-#include "fcgi/commands.h"
 
 #define WIDE_BYTES 1024
+#define BLOCKS 125000                   /* of 16 tokens, as sk_engine_info() tells */
 
 struct sk_gen {
 	struct sk_engine *e;
 	uint64_t id;
-	uint32_t prompt_tokens, max;
+	uint32_t prompt_tokens, max, blocks;
 	bool fails, dead, wide, silent;
 	void *user;                     /* the reader's */
 	/* under e->lock */
@@ -58,12 +59,12 @@ struct sk_engine {
 	pthread_t thread;
 	int doorbell, trace;
 	int64_t opened_us, load_us, period_us, submit_us;
-	uint32_t queue_max;
+	uint32_t queue_max, batch_max;
 	uint64_t phases, phase;         /* phase: the thread's */
 	bool load_fails, stamp, dead;          /* dead: failed for good, after it was ready */
 	/* under lock */
 	bool stop, refuse;
-	struct sk_gen *gens, *ready, **ready_end;
+	struct sk_gen *gens, *youngest, *ready, **ready_end;   /* gens: the oldest first */
 	struct sk_stats stats;
 	struct sk_meters meters;
 	uint64_t ids;
@@ -124,11 +125,15 @@ static void end(struct sk_gen *g, sk_status status)
 static void tick(struct sk_engine *e)
 {
 	uint64_t one = 1;
+	uint32_t places = e->batch_max;
 	bool any = false;
 
 	e->phase = (e->phase + 1) % e->phases;
 	for (struct sk_gen *g = e->gens; g; g = g->next) {
-		if (g->done || (g->silent && !g->canceled) || g->id % e->phases != e->phase)
+		if (g->done || (!places && !g->canceled))
+			continue;
+		places -= !g->canceled;
+		if ((g->silent && !g->canceled) || g->id % e->phases != e->phase)
 			continue;
 		any = true;
 		ring(e, g);
@@ -205,12 +210,14 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 			fclose(f);
 	}
 	e->ready_end = &e->ready;
+	e->stats.blocks_total = e->stats.blocks_free = BLOCKS;
 	e->opened_us = sk_now_us();
 	e->load_us = number_env("SAKER_DOUBLE_LOAD_MS", 0) * 1000;
 	e->load_fails = getenv("SAKER_DOUBLE_LOAD_FAIL") != NULL;
 	e->stamp = getenv("SAKER_DOUBLE_STAMP") != NULL;
 	e->submit_us = number_env("SAKER_DOUBLE_SUBMIT_MS", 0) * 1000;
 	e->queue_max = (uint32_t)number_env("SAKER_DOUBLE_QUEUE", 100000);
+	e->batch_max = (uint32_t)number_env("SAKER_DOUBLE_BATCH", UINT32_MAX);
 	e->phases = (uint64_t)number_env("SAKER_DOUBLE_PHASES", 1);
 	e->phases += e->phases == 0;
 	e->period_us = 1000000 / rate / (int64_t)e->phases;
@@ -224,10 +231,12 @@ sk_status sk_engine_open(const struct sk_engine_opts *o, struct sk_engine **ret_
 
 void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
 {
+	uint32_t batch = e && e->batch_max < 100000 ? e->batch_max : 100000;
+
 	*ret_info = (struct sk_info){ .model_id = "double", .arch = "double", .backend = "double", .dtype = "float32",
 				      .model_dtype = "float32",
 				      .input_tokens_max = 1000000, .total_tokens_max = 2000000, .block_tokens = 16,
-				      .blocks = 125000, .sequences_max = 100000, .threads = 1, .bos_id = -1, .eos_id = -1 };
+				      .blocks = BLOCKS, .sequences_max = batch, .threads = 1, .bos_id = -1, .eos_id = -1 };
 }
 
 sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_info, struct sk_err *err)
@@ -252,6 +261,11 @@ void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
 
 	pthread_mutex_lock(&w->lock);
 	*ret_stats = e->stats;
+	if (ret_stats->running > e->batch_max) {
+		ret_stats->waiting = ret_stats->running - e->batch_max;
+		ret_stats->running = e->batch_max;
+	}
+	ret_stats->blocks_free = ret_stats->blocks_total = BLOCKS;
 	ret_stats->state = state_of(e);
 	pthread_mutex_unlock(&w->lock);
 	done = sk_now_us() - e->opened_us;
@@ -279,16 +293,16 @@ void sk_engine_refuse(struct sk_engine *e)
 void sk_engine_drain(struct sk_engine *e, int timeout_ms)
 {
 	int64_t until = timeout_ms < 0 ? INT64_MAX : sk_now_us() + (int64_t)timeout_ms * 1000;
-	uint32_t running;
+	uint32_t held;
 
 	sk_engine_refuse(e);
 	do {
 		struct sk_stats s;
 
 		sk_engine_stats(e, &s);
-		running = s.running;
+		held = s.running + s.waiting;
 		usleep(1000);
-	} while (running && sk_now_us() < until);
+	} while (held && sk_now_us() < until);
 	pthread_mutex_lock(&e->lock);
 	for (struct sk_gen *g = e->gens; g; g = g->next)
 		g->canceled = true;
@@ -396,11 +410,15 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 		st = SK_EOVERLOADED;
 	if (st == SK_OK) {
 		g->id = ++e->ids;
-		g->next = e->gens;
-		if (g->next)
-			g->next->prev = g;
-		e->gens = g;
+		g->prev = e->youngest;
+		if (g->prev)
+			g->prev->next = g;
+		else
+			e->gens = g;
+		e->youngest = g;
 		e->stats.running++;
+		g->blocks = (uint32_t)(((uint64_t)g->prompt_tokens + g->max + 15) / 16);
+		e->stats.blocks_free -= g->blocks;
 		e->stats.prompt_tokens += g->prompt_tokens;
 		trace(e, "submit", g->id);
 	}
@@ -463,6 +481,11 @@ uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
 	return g->prompt_tokens;
 }
 
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->max;
+}
+
 /* The text of token i into g->text, at its end. */
 static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 {
@@ -472,7 +495,7 @@ static struct sk_event_token token_make(struct sk_gen *g, uint32_t i)
 		sk_buf_addf(&g->text, " %" PRId64, sk_now_us());
 	else
 		sk_buf_addf(&g->text, " t%" PRIu32, i);
-	while (g->wide && g->text.len - from < WIDE_BYTES)
+	while (g->wide && !g->text.failed && g->text.len - from < WIDE_BYTES)
 		sk_buf_addc(&g->text, '.');
 	return (struct sk_event_token){ .id = (int32_t)i, .text = g->text.data + from, .text_len = g->text.len - from,
 					.logprob = -0.5f };
@@ -509,6 +532,12 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 		ret_event->token.t = token_make(g, g->read);
 		ret_event->token.index = g->read++;
 		ret_event->token.last = done && status == SK_OK && g->read == made;
+		if (g->text.failed) {
+			g->read_done = true;
+			ret_event->type = SK_EVENT_FAIL;
+			ret_event->fail.status = g->text.failed;
+			ret_event->fail.text = "the double has no memory for a token";
+		}
 	} else if (done) {
 		g->read_done = true;
 		if (status == SK_OK) {
@@ -575,20 +604,13 @@ void sk_gen_close(struct sk_gen **pg)
 			e->gens = g->next;
 		if (g->next)
 			g->next->prev = g->prev;
+		else
+			e->youngest = g->prev;
+		e->stats.blocks_free += g->blocks;
 		trace(e, "close", g->id);
 		pthread_mutex_unlock(&e->lock);
 	}
 	sk_buf_fini(&g->text);
 	free(g);
 	*pg = NULL;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc > 1 && strcmp(argv[1], "serve") == 0)
-		return sk_cmd_serve(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "up") == 0)
-		return sk_cmd_up(argc - 1, argv + 1);
-	fprintf(stderr, "usage: saker-double serve|up [FLAGS]\n");
-	return 2;
 }

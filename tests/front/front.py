@@ -263,6 +263,20 @@ class Server:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class KeyFile:
+    def __init__(self, text, mode=0o600):
+        fd, self.path = tempfile.mkstemp(prefix="saker-keys-")
+        os.write(fd, text.encode())
+        os.fchmod(fd, mode)
+        os.close(fd)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        os.unlink(self.path)
+
+
 # ---- HTTP -----------------------------------------------------------------------------------------------------
 
 def http(port, method, path, body=b"", headers=()):

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server says about requests: metrics, the log, /requests, API keys. Spoken to in FastCGI by hand."""
 import hashlib, json, os, re, sys, tempfile
-from http.client import HTTPConnection
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
-from webs import Web
 
 try:
     from prometheus_client.parser import text_string_to_metric_families
@@ -114,6 +112,24 @@ def every_metric_has_its_name_type_and_buckets(argv):
                 assert len(one) == len(want) + 1 and one[-1] == float("inf"), (name, len(one))
                 assert all(abs(a - b) <= 1e-9 * b for a, b in zip(one, want)), (name, one[:3], want[:3])
         assert not got, "not in metrics.def: %s" % list(got)
+
+
+def promtool_finds_nothing_but_names_of_text_generation_inference(argv):
+    """Prometheus' own judge. The names of TGI break its customs and stay: dashboards know them."""
+    promtool = shutil.which(os.environ.get("PROMTOOL", "promtool"))
+    if not promtool:
+        raise Skip("promtool is not installed (Debian: prometheus)")
+    with Server(argv) as srv:
+        sent = ask(srv, "POST", "/generate", gen())
+        assert sent[0] == 200, sent
+        judge = lambda text: subprocess.run([promtool, "check", "metrics"], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        text = ask(srv, "GET", "/metrics")[2]
+        said = judge(text)
+        hints = said.stdout.decode().splitlines()
+        assert said.returncode in (0, 3), said              # 3: customs are broken; 1: it cannot be read
+        assert all(re.match(r"tgi_\w+ (counter metrics should have \"_total\"|non-histogram and non-summary metrics should not have) ", h)
+                   for h in hints), hints
+        assert judge(text + b"saker_x{a=b} 1\n").returncode not in (0, 3), "it reads what it is given"
 
 
 def the_counters_agree_with_what_was_sent(argv):
@@ -334,53 +350,7 @@ def cancelling_and_leaving_at_once_harms_nobody(argv):
         assert srv.alive()
 
 
-def behind_nginx_it_is_the_same(argv):
-    double_only(argv)
-
-    def call(method, path, body=None, **headers):
-        c = HTTPConnection("127.0.0.1", web.port, timeout=DEADLINE)
-        headers = {k.replace("_", "-"): v for k, v in headers.items()}
-        if body:
-            headers["Content-Type"] = "application/json"
-        c.request(method, path, json.dumps(body) if body else None, dict(headers, Authorization="Bearer k"))
-        return c, c.getresponse()
-
-    with Server(argv, flags=["--api-key", "k"]) as srv, Web("nginx", srv.path) as web:
-        c, streamed = call("POST", "/generate_stream", gen(100000), X_Request_Id="one")
-        assert streamed.status == 200 and streamed.getheader("x-request-id") == "one"
-        while not streamed.readline().startswith(b"data: "):
-            pass
-        waiting = HTTPConnection("127.0.0.1", web.port, timeout=DEADLINE)
-        waiting.request("POST", "/generate", json.dumps(gen(100000)), {"Content-Type": "application/json", "x-api-key": "k",
-                                                                       "X-Request-Id": "two"})
-        look = lambda: {r["id"]: r["state"] for r in json.loads(call("GET", "/requests")[1].read())["requests"]}
-        wait_for("both run", lambda: look() == {"one": "running", "two": "running"})
-        for rid in "one", "two":
-            assert call("DELETE", "/requests/" + rid)[1].status == 200
-        last = streamed.read().decode().split("\n\n")[-2]
-        assert json.loads(last[6:])["error"] == "Incomplete generation: the request was cancelled", last
-        answer = waiting.getresponse()
-        assert (answer.status, answer.reason) == (410, "Gone"), (answer.status, answer.reason)
-        assert json.loads(answer.read())["error_type"] == "incomplete_generation"
-        assert look() == {} and call("GET", "/livez")[1].status == 200
-        c.close()
-
-
 # ---- API keys ---------------------------------------------------------------------------------------------------
-
-class KeyFile:
-    def __init__(self, text, mode=0o600):
-        fd, self.path = tempfile.mkstemp(prefix="saker-keys-")
-        os.write(fd, text.encode())
-        os.fchmod(fd, mode)
-        os.close(fd)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *a):
-        os.unlink(self.path)
-
 
 KEYS = "alice alpha-key\nbob sha256:%s\nroot rho admin\n" % hashlib.sha256(b"beta-key").hexdigest()
 ROUTES = [("POST", "/generate", gen()), ("POST", "/generate_stream", gen()), ("POST", "/", gen()),
@@ -602,11 +572,12 @@ def the_clients_address_is_the_web_servers_word(argv):
                 assert got == want, (hops, sent, got)
 
 
-TESTS = [every_metric_has_its_name_type_and_buckets, the_counters_agree_with_what_was_sent,
+TESTS = [every_metric_has_its_name_type_and_buckets, promtool_finds_nothing_but_names_of_text_generation_inference,
+         the_counters_agree_with_what_was_sent,
          the_counters_agree_with_the_answers, answers_and_bytes_are_counted,
          metrics_answer_while_loading, a_full_worker_queue_counts_as_overload, a_request_has_an_id,
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,
-         cancelling_and_leaving_at_once_harms_nobody, behind_nginx_it_is_the_same, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,
+         cancelling_and_leaving_at_once_harms_nobody, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,
          a_key_names_its_owner_in_log_and_metrics, requests_of_others_are_not_there,
          a_body_without_a_key_takes_nobodys_memory, a_wrong_file_of_keys_is_an_error_at_the_start, a_line_tells_a_request, a_request_cut_by_the_end_has_its_line,
          nothing_that_is_sent_breaks_a_line,

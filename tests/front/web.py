@@ -3,7 +3,7 @@
 
     SAKER_FRONT_WEB=nginx|apache|lighttpd web.py BINARY [FLAGS...]
 """
-import base64, os, socket, subprocess, sys
+import base64, hashlib, os, socket, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -208,6 +208,23 @@ def refusals_arrive_as_json(argv):
         wait_for("the permits come back", lambda: http(web.port, "POST", "/generate", gen(3))[0] == 200)
 
 
+def a_deadline_reaches_saker_and_its_answer_the_client(argv):
+    double_only(argv)
+    with Server(argv) as srv, front(srv) as web:
+        for header in "X-Request-Timeout: 0.3", "X-Saker-Deadline-Ms: 300":
+            status, headers, body = http(web.port, "POST", "/generate", gen(3, "@silent"), headers=[header])
+            assert status == 504 and "retry-after" not in headers, (status, headers, body)
+            assert json.loads(body) == {"error": "Deadline exceeded: the answer was not complete within 300 ms",
+                                        "error_type": "deadline"}, body
+        s = Stream(web.port, "/generate_stream", gen(100000), headers=["X-Request-Timeout: 0.5"])
+        drive([s])
+        assert s.status == 200 and s.whole and s.events()[-1]["error_type"] == "deadline", s.events()[-1]
+        s.close()
+        status, _, body = http(web.port, "POST", "/generate", gen(3), headers=["X-Request-Timeout: soon"])
+        assert status == 400 and json.loads(body)["error_type"] == "invalid_header", (status, body)
+        wait_for("all generations are closed", lambda: len(srv.trace("submit")) == len(srv.trace("close")))
+
+
 def while_loading_the_web_server_gets_503_with_progress(argv):
     double_only(argv)
     with Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 2500}, ready=False) as srv, front(srv) as web:
@@ -244,12 +261,16 @@ def encoded_slashes_arrive(argv):
 
 
 def tokens_come_one_by_one(argv):
-    with Server(argv) as srv, front(srv) as web:
-        s = Stream(web.port, "/generate_stream", gen(20))
-        drive([s], seconds=300)
-        assert s.status == 200 and s.headers["content-type"].startswith("text/event-stream"), s.headers
-        assert len(s.times) >= 10, "20 tokens came in %d reads" % len(s.times)
-        s.close()
+    # nginx also where it is told to keep back what it gets: saker's x-accel-buffering says no.
+    changes = [()] + ([[("fastcgi_buffering off", "fastcgi_buffering on")]] if KIND == "nginx" else [])
+    with Server(argv) as srv:
+        for change in changes:
+            with front(srv, change=change) as web:
+                s = Stream(web.port, "/generate_stream", gen(20))
+                drive([s], seconds=300)
+                assert s.status == 200 and s.headers["content-type"].startswith("text/event-stream"), s.headers
+                assert len(s.times) >= 10, "20 tokens came in %d reads" % len(s.times)
+                s.close()
         assert fcgi(srv.path, "POST", "/generate_stream", gen(1))[1]["x-accel-buffering"] == "no"
 
 
@@ -317,6 +338,20 @@ def comments_carry_a_silent_stream_past_every_time_out(argv):
         s.close()
 
 
+def answers_may_take_longer_than_any_default_time_out(argv):
+    """An object of which no byte is known before its end, and a stream of a token a second: 65 s, servers' defaults are 60 and less."""
+    double_only(argv)
+    if not os.environ.get("SAKER_TEST_LONG"):
+        raise Skip("takes 65 s: SAKER_TEST_LONG=1")
+    with Server(argv, env={"SAKER_DOUBLE_RATE": 1}) as srv, front(srv) as web:
+        ss = [Stream(web.port, path, gen(65)) for path in ("/generate", "/generate_stream")]
+        drive(ss, seconds=120)
+        assert ss[0].status == 200 and json.loads(ss[0].body())["generated_text"].endswith(" t64"), bytes(ss[0].raw)[-300:]
+        check_stream(ss[1], 65)
+        for s in ss:
+            s.close()
+
+
 def a_part_of_a_site_is_enough(argv):
     with Server(argv, flags=["--path-prefix", "/llm"]) as srv, front(srv, prefix=True) as web:
         assert http(web.port, "GET", "/llm/livez")[0] == 200
@@ -345,6 +380,117 @@ def users_addresses_and_keys_reach_saker(argv):
             else:
                 got = json.loads(ask("Authorization: Bearer k-1")[2])
                 assert got["HTTP_AUTHORIZATION"] == "Bearer k-1" and not got.get("REMOTE_USER"), got
+
+
+def the_log_names_users_and_addresses(argv):
+    with Server(argv) as srv, front(srv, blocks=("users",)) as web:
+        basic = "Authorization: Basic " + base64.b64encode(b"alice:secret").decode()
+        assert http(web.port, "POST", "/generate", gen(3), headers=[basic, "X-Forwarded-For: 192.0.2.7"])[0] == 200
+        line = wait_for("its line", lambda: re.search("path=/generate status=200 .*", srv.log()))[0]
+        assert " user=alice " in line and " client=127.0.0.1 " in line, line
+
+
+def keys_are_asked_for(argv):
+    """Several, from a file, in either header; some routes are open."""
+    keys = "alice alpha\nbob sha256:%s\n" % hashlib.sha256(b"beta").hexdigest()
+    with KeyFile(keys) as k, Server(argv, flags=["--api-key-file", k.path]) as srv, front(srv) as web:
+        for path in "/livez", "/readyz", "/ping", "/health", "/":
+            assert http(web.port, "GET", path)[0] == 200, path
+        for method, path in (("POST", "/generate"), ("POST", "/generate_stream"), ("GET", "/info"), ("GET", "/metrics"),
+                             ("GET", "/requests"), ("DELETE", "/requests/x"), ("GET", "/nothing")):
+            for sent in ([], ["Authorization: Bearer nobody"], ["x-api-key: nobody"]):
+                status, headers, body = http(web.port, method, path, gen(3) if method == "POST" else b"", headers=sent)
+                assert status == 401 and headers["www-authenticate"].startswith("Bearer "), (method, path, status)
+                assert json.loads(body)["error_type"] == "unauthorized"
+        for sent in "Authorization: Bearer alpha", "x-api-key: alpha", "Authorization: Bearer beta":
+            assert http(web.port, "POST", "/generate", gen(3), headers=[sent])[0] == 200
+        names = wait_for("three lines", lambda: (lambda l: len(l) == 3 and l)(re.findall("path=/generate status=200 .* key=([a-z]+)", srv.log())))
+        assert names == ["alice", "alice", "bob"], names
+
+
+def requests_are_listed_and_cancelled(argv):
+    double_only(argv)
+    with Server(argv) as srv, front(srv) as web:
+        streamed = Stream(web.port, "/generate_stream", gen(100000), headers=["X-Request-Id: one"])
+        drive([streamed], until=lambda: b"data: " in streamed.raw)
+        assert streamed.headers["x-request-id"] == "one"
+        waiting = Stream(web.port, "/generate", gen(100000), headers=["X-Request-Id: two"])
+        look = lambda: {r["path"]: r["state"] for r in json.loads(http(web.port, "GET", "/requests")[2])["requests"]}
+        wait_for("both run", lambda: look() == {"/generate_stream": "running", "/generate": "running"})
+        for rid in "one", "two":
+            assert http(web.port, "GET", "/requests/" + rid)[0] == 200
+            assert http(web.port, "DELETE", "/requests/" + rid)[0] == 200
+        drive([streamed, waiting])
+        assert streamed.whole and streamed.events()[-1]["error"] == "Incomplete generation: the request was cancelled", streamed.events()[-1]
+        assert waiting.raw.startswith(b"HTTP/1.1 410 Gone"), bytes(waiting.raw)[:100]
+        assert json.loads(waiting.body())["error_type"] == "incomplete_generation"
+        for s in (streamed, waiting):
+            s.close()
+        assert look() == {} and http(web.port, "GET", "/livez")[0] == 200
+
+
+# ---- kill -9 --------------------------------------------------------------------------------------------------------
+
+def a_killed_web_server_frees_its_sequences_and_starts_again(argv):
+    double_only(argv)
+    with Server(argv) as srv, front(srv) as web:
+        fds = srv.fds()
+        for _ in range(2):
+            ss = streams_of(web.port, 8, 100000)
+            drive(ss, until=lambda: all(b"data: " in s.raw for s in ss))
+            web.kill()
+            wait_for("the sequences are free", lambda: len(srv.trace("end")) == len(srv.trace("submit")))
+            for s in ss:
+                s.close()
+            assert web.start(), "what the killed one left stops the next: " + web.error_log()[-1000:]
+            drive(ss := streams_of(web.port, 4, 20))
+            for s in ss:
+                check_stream(s, 20)
+                s.close()
+        wait_for("descriptors come back", lambda: srv.fds() <= fds + 32)
+
+
+def a_killed_saker_is_followed_by_the_next(argv):
+    double_only(argv)
+    with Server(argv) as srv, front(srv) as web:
+        for _ in range(2):
+            ss = streams_of(web.port, 8, 100000)
+            drive(ss, until=lambda: all(b"data: " in s.raw for s in ss))
+            srv.p.kill()
+            srv.p.wait()
+            drive(ss)                           # the client is told at once, by the end
+            for s in ss:
+                s.close()
+            assert http(web.port, "GET", "/livez")[0] in (502, 503)
+            with open(srv.log_path, "ab") as log:
+                srv.p = subprocess.Popen([argv[0], "serve", "--model", "double", "--listen", "unix:" + srv.path, "--socket-mode", "0666"],
+                                         stdin=subprocess.DEVNULL, stderr=log)
+            wait_for("the next one answers", lambda: http(web.port, "GET", "/livez")[0] == 200)
+            drive(ss := streams_of(web.port, 4, 20))
+            for s in ss:
+                check_stream(s, 20)
+                s.close()
+
+
+def a_client_of_http2_that_leaves_frees_its_sequence(argv):
+    double_only(argv)
+    for tool in ("curl", "openssl"):
+        if not shutil.which(tool):
+            raise Skip(tool + " is not installed")
+    with Server(argv) as srv, front(srv, blocks=("tls",)) as web:
+        wait_for("the port of TLS answers", lambda: tcp_answers(web.tls_port))
+        p = subprocess.Popen(["curl", "-sSNk", "--http2", "https://127.0.0.1:%d/generate_stream" % web.tls_port, "-H",
+                              "Content-Type: application/json", "-d", json.dumps(gen(100000))], stdout=subprocess.PIPE)
+        while b"data: " not in p.stdout.readline():
+            pass
+        t0 = time.monotonic()
+        p.kill()
+        p.wait()
+        p.stdout.close()
+        wait_for("the sequence is free", lambda: srv.trace("end"))
+        took = srv.trace("end")[-1][2] / 1e6 - t0
+        print("      freed after %.1f ms" % (took * 1e3))
+        assert took < 3, took
 
 
 def tls_and_http2_stream(argv):
@@ -385,9 +531,14 @@ def several_processes_stand_in_for_each_other(argv):
             b.p.returncode = 0
     with Server(argv) as a, Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 600000}, ready=False) as b, \
             front(a, b, blocks=("several",)) as web:
+        # nginx asks the other one itself; Apache leaves the one that said 503 alone for a second; lighttpd asks in turn.
         got = [http(web.port, "POST", "/generate", gen(3)) for _ in range(20)]
-        want = (200,) if KIND == "nginx" else (200, 503)
-        assert all(g[0] in want and (g[0] == 200 or g[1]["retry-after"]) for g in got), [g[0] for g in got]
+        refused = [g for g in got if g[0] == 503]
+        print("      beside one that loads: %d of 20 answers are 503" % len(refused))
+        assert all(g[0] in (200, 503) for g in got) and all(g[1]["retry-after"] for g in refused), [g[0] for g in got]
+        assert len(refused) <= {"nginx": 0, "apache": 5, "lighttpd": 10}[KIND], [g[0] for g in got]
+        for _ in range(10):
+            assert ask() == 200 or ask() == 200, "who tries again is served"
 
 
 def without_saker_the_answer_is_json(argv):
@@ -417,11 +568,14 @@ def two_hundred_streams_of_the_model(argv):
 TESTS = [a_thousand_streams_lose_nothing, stalled_readers_delay_nobody, a_reader_that_never_reads_is_dropped,
          a_slow_reader_gets_everything, a_client_that_leaves_frees_its_sequence,
          sixty_four_streams_with_eight_closed_halfway, sigterm_in_midstream_cuts_no_answer,
-         a_second_sigterm_stops_at_once, refusals_arrive_as_json, while_loading_the_web_server_gets_503_with_progress,
+         a_second_sigterm_stops_at_once, refusals_arrive_as_json, a_deadline_reaches_saker_and_its_answer_the_client,
+         while_loading_the_web_server_gets_503_with_progress,
          a_head_request_has_no_body, a_large_answer_is_whole, encoded_slashes_arrive, tokens_come_one_by_one,
          large_and_chunked_bodies_arrive, expect_is_answered, options_and_origins_are_answered,
          comments_carry_a_silent_stream_past_every_time_out, a_part_of_a_site_is_enough,
-         users_addresses_and_keys_reach_saker, tls_and_http2_stream, several_processes_stand_in_for_each_other,
+         users_addresses_and_keys_reach_saker, the_log_names_users_and_addresses, keys_are_asked_for, requests_are_listed_and_cancelled,
+         a_killed_web_server_frees_its_sequences_and_starts_again, a_killed_saker_is_followed_by_the_next,
+         a_client_of_http2_that_leaves_frees_its_sequence, answers_may_take_longer_than_any_default_time_out, tls_and_http2_stream, several_processes_stand_in_for_each_other,
          without_saker_the_answer_is_json, two_hundred_streams_of_the_model]
 
 if __name__ == "__main__":

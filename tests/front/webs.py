@@ -114,15 +114,26 @@ class Web:
             self.port, self.tls_port = free_port(), free_port()
             self._certificate("tls" in blocks)
             self._write(kind, binary, example, sockets, files, blocks)
-            self.p = subprocess.Popen({"nginx": [binary, "-p", self.dir, "-c", self.dir + "/conf", "-e", self.dir + "/error.log"],
-                                       "apache": [binary, "-D", "FOREGROUND", "-d", self.dir, "-f", self.dir + "/conf"],
-                                       "lighttpd": [binary, "-D", "-f", self.dir + "/conf"]}[kind], stderr=subprocess.PIPE)
-            if wait_for("%s answers or ends" % kind, lambda: self.answers() or self.p.poll() is not None) is True \
-                    and self.p.poll() is None:
+            self.argv = {"nginx": [binary, "-p", self.dir, "-c", self.dir + "/conf", "-e", self.dir + "/error.log"],
+                         "apache": [binary, "-D", "FOREGROUND", "-d", self.dir, "-f", self.dir + "/conf"],
+                         "lighttpd": [binary, "-D", "-f", self.dir + "/conf"]}[kind]
+            if self.start():
                 return
             why = self.p.stderr.read().decode(errors="replace")     # the port was taken meanwhile, most likely
             self.__exit__()
         raise AssertionError("%s does not start: %s" % (kind, why))
+
+    def start(self):
+        """Also once more after kill(). A session of its own: its workers are killed with it."""
+        self.p = subprocess.Popen(self.argv, stderr=subprocess.PIPE, start_new_session=True)
+        return wait_for("%s answers or ends" % self.kind, lambda: self.answers() or self.p.poll() is not None) is True \
+            and self.p.poll() is None
+
+    def kill(self):
+        """As the power does: nobody cleans up."""
+        os.killpg(self.p.pid, signal.SIGKILL)
+        self.p.wait()
+        self.p.stderr.close()
 
     def _certificate(self, wanted):
         if wanted:

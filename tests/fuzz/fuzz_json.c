@@ -9,6 +9,7 @@
 
 #include "engine/base/arena.h"
 #include "fcgi/api_tgi.h"
+#include "fcgi/dialect.h"
 #include "fcgi/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -29,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	if (st < 0)
 		return 0;
-	if (sk_schema_read(fields, fields_len, body, &values, &arena, &err) == SK_OK) {
+	if (sk_schema_read(fields, fields_len, body, SK_KNOWS_SAKER, &values, &arena, &err) == SK_OK) {
 		sk_schema_check(fields, fields_len, &values, limits, true, &err);
 		sk_schema_check(fields, fields_len, &values, limits, false, &err);
 	}

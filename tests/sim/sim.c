@@ -8,6 +8,11 @@
  * late the device is. The device is an array that remembers which token of which request was written into each cell of
  * each block; before a step attends, every cell that it reads must hold the right token. So a block lost, shared
  * by mistake, freed too early or recomputed wrongly shows as a wrong cell.
+ *
+ * Queues are of three kinds: of one or several clients at random; SHARES, where several clients of different weights have
+ * much to do from the beginning, and the one admitted must always have had least for its weight; GUEST, where a client comes
+ * late to others' long queues: each of them may begin one request at most before its first, and it may have no more than its
+ * share from then on, whatever the others had before.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,8 +24,10 @@
 
 enum {
 	REQUESTS_MAX = 48, TOKENS_MAX = 64, SEQUENCES_MAX = 12, BLOCKS_MAX = 40, BLOCK_TOKENS_MAX = 16, CONTEXT_MAX = 160,
-	TABLE_MAX = CONTEXT_MAX,
+	TABLE_MAX = CONTEXT_MAX, CLIENTS_MAX = 4, GUESTS = 12,
 };
+
+enum kind { RANDOM, SHARES, GUEST, KINDS };
 
 struct cell { uint64_t id; int32_t pos; };
 
@@ -29,6 +36,8 @@ struct req {
 	uint64_t id;
 	int32_t prompt_len, max_new, eos_at;    /* eos_at: ends after this many tokens, when that is less than max_new */
 	int64_t arrives, cancelled_at;          /* in steps; -1: never */
+	int client;
+	uint64_t turn;                          /* order of admission, from its first part in a batch; 0: not yet */
 	int32_t known, computed;                /* tokens on the host; positions that planned steps have covered */
 	bool added, ended, dropped;
 };
@@ -49,6 +58,13 @@ struct sim {
 	struct cell cells[BLOCKS_MAX][BLOCK_TOKENS_MAX];
 	struct flight flights[2];
 	bool late, skips_ended;                 /* the device runs a step only when its commit needs it; the host trims */
+	enum kind kind;
+	int clients;
+	uint32_t weights[CLIENTS_MAX];
+	int64_t had[CLIENTS_MAX];               /* tokens of admitted requests, less what they did not use */
+	int64_t base[CLIENTS_MAX];              /* had[] when the guest came */
+	int passed[CLIENTS_MAX];                /* requests that began while the guest's first waited */
+	uint64_t turns;
 	int64_t step, work;
 	uint64_t hash, steps, preemptions, surplus;
 	const char *wrong;
@@ -102,6 +118,31 @@ static bool req_live(const struct req *r)
 	return r->added && !r->ended && !r->dropped;
 }
 
+/* Clients, and what is particular to a kind of queue. */
+static void clients_draw(struct sim *m)
+{
+	m->clients = m->kind == RANDOM && chance() % 2 ? 1 : between(2, CLIENTS_MAX);
+	for (int c = 0; c < m->clients; c++)
+		m->weights[c] = (uint32_t)(chance() % 3 ? 1 : between(1, 9));
+	for (int32_t i = 0; i < m->reqs_len; i++) {
+		struct req *r = &m->reqs[i];
+
+		r->client = between(0, m->clients - 1);
+		if (m->kind == RANDOM)
+			continue;
+		r->arrives = 0;
+		r->cancelled_at = -1;
+		if (m->kind == GUEST) {
+			r->client %= m->clients - 1;
+			r->eos_at = CONTEXT_MAX;
+		}
+	}
+	for (int32_t i = m->reqs_len - GUESTS, when = between(1, 60); m->kind == GUEST && i < m->reqs_len; i++) {
+		m->reqs[i].client = m->clients - 1;
+		m->reqs[i].arrives = when;
+	}
+}
+
 /* Draws everything that is random before the first step: the same numbers give the same run. */
 static void queue_draw(struct sim *m)
 {
@@ -123,6 +164,8 @@ static void queue_draw(struct sim *m)
 	m->late = chance() % 2;
 	m->skips_ended = chance() % 2;
 	m->reqs_len = between(1, chance() % 8 ? 16 : REQUESTS_MAX);
+	if (m->kind != RANDOM)
+		m->l.waiting_max = m->reqs_len = REQUESTS_MAX;
 	for (int32_t i = 0; i < m->reqs_len; i++) {
 		struct req *r = &m->reqs[i];
 
@@ -133,11 +176,13 @@ static void queue_draw(struct sim *m)
 		r->arrives = between(0, spread);
 		r->cancelled_at = chance() % 6 ? -1 : r->arrives + between(0, 60);
 	}
+	clients_draw(m);
 }
 
 static void arrive(struct sim *m, struct req *r)
 {
-	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .user = r };
+	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .user = r,
+				  .client = (uint64_t)r->client * 77, .weight = m->weights[r->client] };
 	int64_t cells = (int64_t)r->prompt_len + r->max_new - 1;
 	bool fits = cells < m->l.context_max && cells <= (int64_t)m->l.blocks * m->l.block_tokens;
 	sk_status st = sk_sched_add(m->s, &q, m->step);
@@ -151,11 +196,20 @@ static void arrive(struct sim *m, struct req *r)
 		m->work += r->prompt_len + r->max_new + 2;
 }
 
+/* It is gone: what it did not use is its client's again. */
+static void gone(struct sim *m, const struct req *r)
+{
+	if (r->turn)
+		m->had[r->client] -= r->prompt_len + r->max_new - r->known;
+}
+
 static void arrivals(struct sim *m)
 {
 	for (int32_t i = 0; i < m->reqs_len; i++) {
 		struct req *r = &m->reqs[i];
 
+		if (m->kind == GUEST && i == m->reqs_len - GUESTS && r->arrives == m->step)
+			memcpy(m->base, m->had, sizeof(m->base));
 		if (r->arrives == m->step)
 			arrive(m, r);
 		if (r->cancelled_at == m->step) {
@@ -163,9 +217,62 @@ static void arrivals(struct sim *m)
 
 			if ((st == SK_OK) != req_live(r))
 				say(m, "drop did not find what is there", r->id);
+			if (req_live(r))
+				gone(m, r);
 			r->dropped = true;
 		}
 	}
+}
+
+static double had(const struct sim *m, int client)
+{
+	return (double)m->had[client] / m->weights[client];
+}
+
+static void guest_check(struct sim *m, const struct req *r)
+{
+	const struct req *first = &m->reqs[m->reqs_len - GUESTS];
+	int guest = first->client;
+
+	if (r->client != guest && req_live(first) && !first->turn && m->passed[r->client]++)
+		say(m, "is its client's second to pass a guest", r->id);
+	for (int c = 0; r->client == guest && c < guest; c++) {
+		double lead = (double)(m->had[guest] - m->base[guest]) / m->weights[guest] -
+			      (double)(m->had[c] - m->base[c]) / m->weights[c];
+		int32_t most = 0;
+		bool waits = false;
+
+		for (int32_t i = 0; i < m->reqs_len; i++) {
+			const struct req *o = &m->reqs[i];
+
+			if (o->client != c)
+				continue;
+			most = o->prompt_len + o->max_new > most ? o->prompt_len + o->max_new : most;
+			waits = waits || (req_live(o) && !o->turn);
+		}
+		if (waits && lead > (double)most / m->weights[c] + 0.01)
+			say(m, "is a guest that takes more than its share", r->id);
+	}
+}
+
+/* It is in a batch for the first time: against all who still wait. */
+static void admitted(struct sim *m, struct req *r)
+{
+	r->turn = ++m->turns;
+	for (int32_t i = 0; i < m->reqs_len; i++) {
+		const struct req *o = &m->reqs[i];
+
+		if (!req_live(o) || o->turn)
+			continue;
+		if (o->client == r->client && (o->arrives < r->arrives || (o->arrives == r->arrives && o->id < r->id)))
+			say(m, "comes before an older one of its client", r->id);
+		/* The planner's virtual time has 16 binary digits behind the point. */
+		if (m->kind == SHARES && o->client != r->client && had(m, r->client) > had(m, o->client) + 0.01)
+			say(m, "is admitted although its client has had more than another that waits", r->id);
+	}
+	if (m->kind == GUEST)
+		guest_check(m, r);
+	m->had[r->client] += r->prompt_len + r->max_new;
 }
 
 static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e)
@@ -179,6 +286,8 @@ static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e)
 	}
 	if (r->ended)
 		say(m, "is planned after its end was committed", e->id);
+	if (!r->turn)
+		admitted(m, r);
 	if (e->len < 1 || e->first_pos != r->computed)
 		say(m, "does not go on where it stopped", e->id);
 	if (e->blocks_len * m->l.block_tokens < end)
@@ -201,7 +310,7 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 	uint64_t last[2] = { 0, 0 };            /* ids of decodes and of chunks must grow: age */
 	uint64_t oldest = 0;
 	int32_t T = 0;
-	bool oldest_there = false, oldest_waits;
+	bool oldest_there = false, oldest_waits, any = false;
 
 	for (int32_t i = 0; i < b->preempted_len; i++) {
 		struct req *r = req_find(m, b->preempted[i]);
@@ -212,20 +321,24 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 			r->computed = 0;
 	}
 	m->preemptions += (uint64_t)b->preempted_len;
-	for (int32_t i = 0; i < m->reqs_len && oldest == 0; i++)
-		if (req_live(&m->reqs[i]))
-			oldest = m->reqs[i].id;
-	for (int32_t i = 0; i < m->reqs_len; i++)       /* age is arrival, then place in the list */
-		if (req_live(&m->reqs[i]) && m->reqs[i].arrives < req_find(m, oldest)->arrives)
-			oldest = m->reqs[i].id;
+	for (int32_t i = 0; i < m->reqs_len; i++) {     /* age is the order of admission */
+		const struct req *r = &m->reqs[i];
+
+		any = any || req_live(r);
+		if (req_live(r) && r->turn && (!oldest || r->turn < req_find(m, oldest)->turn))
+			oldest = r->id;
+	}
+	if (any && !oldest && b->S == 0)
+		say(m, "some wait and nobody runs", 0);
 	oldest_waits = oldest && req_find(m, oldest)->computed >= req_find(m, oldest)->prompt_len +
 								 req_find(m, oldest)->max_new - 1;
 	for (int32_t i = 0; i < b->S; i++) {
 		const struct sk_batch_seq *e = &b->seqs[i];
 		const struct req *r = req_find(m, e->id);
-		uint64_t age = r ? ((uint64_t)r->arrives << 32 | e->id) : 0;
+		uint64_t age;
 
 		batch_check_seq(m, e);
+		age = r ? r->turn : 0;
 		if (age <= last[e->prefill] || (!e->prefill && last[1] != 0))
 			say(m, "is out of order in the batch", e->id);
 		last[e->prefill] = age;
@@ -305,6 +418,8 @@ static void flight_commit(struct sim *m, struct flight *f)
 		r->known++;
 		fates[i].next = r->known;
 		fates[i].end = r->ended = r->known - r->prompt_len == (r->eos_at < r->max_new ? r->eos_at : r->max_new);
+		if (r->ended)
+			gone(m, r);
 		if (r->known - r->prompt_len > r->max_new)
 			say(m, "got more than it asked for", r->id);
 	}
@@ -382,6 +497,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	for (uint64_t i = first; i < first + queues; i++) {
 		memset(&m, 0, sizeof(m));
+		m.kind = (enum kind)(i % KINDS);
 		chance_state = seed * 0x2545f4914f6cdd1du + i * 0xd1342543de82ef95u;
 		queue_draw(&m);
 		/* Every eighth queue twice: the same queue must give the same batches. */

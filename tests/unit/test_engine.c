@@ -123,6 +123,8 @@ static const struct { const char *prompt; struct sk_gen_params p; const char *st
 	{ "a",                                        { .max_new_tokens = 1 }, NULL },
 	{ "penalties",                                { .max_new_tokens = 20, .repetition_penalty = 1.3f }, NULL },
 	{ "more penalties",                           { .max_new_tokens = 20, .frequency_penalty = 0.5f }, NULL },
+	{ "penalties for having been said",           { .max_new_tokens = 20, .presence_penalty = 1.5f, .min_p = 0.2f, .seed = 4,
+							.has_seed = true }, NULL },
 	{ "drawn",                                    { .max_new_tokens = 25, .do_sample = true, .seed = 1, .has_seed = true }, NULL },
 	{ "drawn again, another way",                 { .max_new_tokens = 25, .temperature = 0.7f, .top_k = 20, .top_p = 0.9f,
 							.seed = 7, .has_seed = true, .top_n_tokens = 3 }, NULL },
@@ -476,6 +478,57 @@ START_TEST(test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_b
 }
 END_TEST
 
+/* A drawn answer by TGI's rule: the texts of its tokens in *text, where each ends in `ends`. Returns how many there are. */
+static uint32_t answer_tgi(struct sk_engine *e, const char *stop, size_t stop_bytes, struct sk_buf *text, size_t ends[60])
+{
+	struct sk_gen_params p = { .prompt = "once", .prompt_len = 4, .n = 1, .temperature = 1, .repetition_penalty = 1, .top_p = 1,
+				   .typical_p = 1, .do_sample = true, .has_seed = true, .seed = 5, .ignore_eos = true, .tgi_text = true,
+				   .stop = &stop, .stop_bytes = &stop_bytes, .stop_len = stop != NULL };
+	uint32_t n = 0;
+	struct sk_gen *g;
+	struct sk_event ev;
+
+	sk_buf_clear(text);
+	ck_assert_int_eq(sk_engine_submit(e, &p, &g, NULL), SK_OK);
+	ck_assert_uint_eq(sk_gen_max_new_tokens(g), 60);        /* all the room that a prompt of 2 tokens leaves of 62 */
+	while (sk_gen_wait(g, &ev) == SK_OK)
+		if (ev.type == SK_EVENT_TOKEN) {
+			sk_buf_add(text, ev.token.t.text, ev.token.t.text_len);
+			ends[n++] = text->len;
+		}
+	sk_gen_close(&g);
+	return n;
+}
+
+START_TEST(test_by_tgis_rule_a_stop_string_counts_only_where_a_token_ends)
+{
+	struct sk_buf whole = SK_BUF(1 << 20), cut = SK_BUF(1 << 20);
+	size_t ends[60], other[60];
+	int passed_over = 0;
+	struct sk_engine *e;
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .total_tokens_max = 62 });
+	ck_assert_uint_eq(answer_tgi(e, NULL, 0, &whole, ends), 60);
+	for (size_t from = 0; from + 8 < whole.len; from += 5)
+		for (size_t len = 1; len <= 5; len += 2) {
+			const char *stop = whole.data + from;
+			uint32_t want = 0;
+
+			while (want < 59 && !(ends[want] >= len && memcmp(whole.data + ends[want] - len, stop, len) == 0))
+				want++;
+			passed_over += memmem(whole.data, want ? ends[want - 1] : 0, stop, len) != NULL;
+			ck_assert_uint_eq(answer_tgi(e, stop, len, &cut, other), want + 1);
+			ck_assert(cut.len == ends[want] && memcmp(cut.data, whole.data, cut.len) == 0);
+		}
+	ck_assert_int_gt(passed_over, 0);
+	sk_buf_fini(&cut);
+	sk_buf_fini(&whole);
+	sk_engine_close(&e);
+	model_remove();
+}
+END_TEST
+
 /* A special token may break a character, and its text is not part of the answer: answers with one are left out. */
 START_TEST(test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character)
 {
@@ -564,7 +617,8 @@ static const int32_t bad_ids[] = { 5, 1 << 20 };
 
 static const struct { struct sk_gen_params p; sk_status status; const char *text; } refusals[] = {
 	{ { .prompt = "", .n = 1, .max_new_tokens = 1 }, SK_EINVAL, "`inputs` cannot be empty" },
-	{ { .prompt = "x", .prompt_len = 1, .n = 1 }, SK_EINVAL, "`max_new_tokens` must be strictly positive" },
+	{ { .prompt = long_prompt, .prompt_len = sizeof(long_prompt) - 1, .n = 1 }, SK_EINVAL,
+	  "`inputs` must have less than 60 tokens. Given: 80" },
 	{ { .prompt = "x", .prompt_len = 1, .n = 2, .max_new_tokens = 1 }, SK_ENOTSUP,
 	  "2 sequences from one prompt are not supported yet" },
 	{ { .prompt = "x", .prompt_len = 1, .n = 1, .max_new_tokens = 100 }, SK_EINVAL,
@@ -827,6 +881,54 @@ START_TEST(test_a_full_queue_says_so)
 	sk_gen_close(&running);
 	sk_gen_close(&waiting[0]);
 	sk_gen_close(&waiting[1]);
+	sk_engine_close(&e);
+	model_remove();
+}
+END_TEST
+
+static int64_t read_queue_us(struct sk_gen *g)
+{
+	struct sk_event ev = { .type = SK_EVENT_PREFILL };
+
+	while (sk_gen_wait(g, &ev) == SK_OK)
+		;
+	ck_assert_int_eq(ev.type, SK_EVENT_FINISH);
+	return ev.finish.queue_us;
+}
+
+START_TEST(test_a_client_does_not_wait_for_all_that_another_has_queued)
+{
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+	struct sk_gen *running, *greedy[10], *guest;
+	int64_t waited;
+	struct sk_engine *e;
+	int after = 0;
+
+	model_write();
+	e = engine_open((struct sk_engine_opts){ .sequences_max = 1 });
+	running = submit_long(e, 100, SK_OK);
+	read_token(running);
+	p.prompt = "some";
+	p.prompt_len = 4;
+	p.max_new_tokens = 5;
+	p.ignore_eos = true;
+	p.client = 1;
+	for (int i = 0; i < LEN(greedy); i++)
+		ck_assert_int_eq(sk_engine_submit(e, &p, &greedy[i], NULL), SK_OK);
+	p.client = 2;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &guest, NULL), SK_OK);
+	p.weight = 1001;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &running, NULL), SK_EINVAL);
+	ck_assert_int_eq(read_to_end(running), SK_OK);
+	waited = read_queue_us(guest);
+	/* It came last: who has waited longer than it has begun after it. */
+	for (int i = 0; i < LEN(greedy); i++) {
+		after += read_queue_us(greedy[i]) > waited;
+		sk_gen_close(&greedy[i]);
+	}
+	ck_assert_msg(after >= LEN(greedy) - 2, "%d of %d began after the guest", after, LEN(greedy));
+	sk_gen_close(&guest);
+	sk_gen_close(&running);
 	sk_engine_close(&e);
 	model_remove();
 }
@@ -1095,6 +1197,7 @@ int main(void)
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cuda_emu);
 	tcase_add_test(c, test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated);
 	tcase_add_test(c, test_a_stop_string_ends_the_text_right_behind_itself_wherever_token_borders_are);
+	tcase_add_test(c, test_by_tgis_rule_a_stop_string_counts_only_where_a_token_ends);
 	tcase_add_test(c, test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character);
 	tcase_add_test(c, test_the_seed_that_was_drawn_gives_the_same_answer_again);
 	tcase_add_test(c, test_what_a_client_did_wrong_is_said_in_tgis_words);
@@ -1104,6 +1207,7 @@ int main(void)
 	tcase_add_test(c, test_draining_lets_running_answers_end_and_refuses_new_ones);
 	tcase_add_test(c, test_closing_the_engine_fails_what_still_runs);
 	tcase_add_test(c, test_a_full_queue_says_so);
+	tcase_add_test(c, test_a_client_does_not_wait_for_all_that_another_has_queued);
 	tcase_add_test(c, test_a_closed_generation_is_never_ready);
 	tcase_add_test(c, test_submitting_while_loading_is_refused_and_closing_while_loading_is_safe);
 	tcase_add_test(c, test_a_failed_step_fails_its_requests_and_no_others);

@@ -121,6 +121,9 @@ static const struct { const char *line, *left; int64_t threads; uint64_t payload
 	{ "--payload-limit 2K", "", 0, 2048, false },
 	{ "--payload-limit=3g", "", 0, UINT64_C(3) << 30, false },
 	{ "--payload-limit 5", "", 0, 5, false },
+	{ "--compat tgi-3", "", 0, 2000000, false },
+	{ "--compat=tgi-0.9.3", "", 0, 2 << 20, false },
+	{ "--payload-limit 7 --compat=tgi-0.9.3", "", 0, 7, false },
 	{ "--threads 1 --threads 2", "", 2, 16 << 20, false },
 	{ "- -- --threads 2", "- --threads 2", 0, 16 << 20, false },
 };
@@ -153,7 +156,7 @@ static const struct { const char *line, *want; } bad[] = {
 	{ "--threads -1", "--threads: -1 is too small, the least is 0" },
 	{ "--threads 99999999999999999999999", "too large, the limit is 1024" },
 	{ "--look-ahead -2", "the least is -1" },
-	{ "--payload-limit 0", "--payload-limit: 0 is too small, the least is 1" },
+	{ "--compat tgi-2", "--compat: \"tgi-2\" is no dialect: saker, tgi-3 or tgi-0.9.3" },
 	{ "--payload-limit -5", "is no number" },
 	{ "--payload-limit 99999999999G", "too large" },
 	{ "--json-output=maybe", "\"maybe\" is neither true nor false" },
@@ -163,6 +166,25 @@ static const struct { const char *line, *want; } bad[] = {
 	{ "--path-prefix /llm/", "does not end with one" },
 	{ "--path-prefix /a%20b", "none of ? # %" },
 	{ "--socket-mode 7777", "is no mode" },
+	{ "--quantize bitsandbytes", "quantize: \"bitsandbytes\" is not supported yet. Quantised models are GGUF files: Q8_0" },
+	{ "--num-shard -1", "`num_shard` cannot be < 1. Given: -1" },
+	{ "--sharded true --num-shard 1", "`sharded` is true but `num_shard` <= 1" },
+	{ "--sharded maybe", "sharded: \"maybe\" is neither true nor false" },
+	{ "--validation-workers 0", "`validation_workers` must be > 0" },
+	{ "--max-input-length 9 --max-total-tokens 9", "`max_input_length` must be < `max_total_tokens`. Given: 9 and 9" },
+	{ "--max-batch-total-tokens 9 --max-batch-prefill-tokens 10",
+	  "`max_batch_prefill_tokens` must be <= `max_batch_total_tokens`. Given: 10 and 9" },
+	{ "--max-batch-total-tokens 9 --max-total-tokens 10", "`max_total_tokens` must be <= `max_batch_total_tokens`. Given: 10 and 9" },
+	{ "--max-batch-total-tokens 9 --kv-memory 1G", "both say how large the KV pool is" },
+	{ "--rope-scaling linear", "--rope-scaling: not supported: the model's own rope scaling is used" },
+	{ "--ngrok", "--ngrok: not supported" },
+	{ "--ngrok=false --trust-remote-code --cuda-graphs 1,2 --waiting-served-ratio 1.2", "" },
+	{ "--trust-remote-code=perhaps", "\"perhaps\" is neither true nor false" },
+	{ "--max-waiting-tokens", "--max-waiting-tokens: its N is missing" },
+	{ "--hf-model-id a.gguf --sm-num-gpus 1 --port 3", "unknown flag --port" },
+	{ "--MODEL-ID a.gguf", "unknown flag --MODEL-ID" },
+	{ "--model nobody/nothing --huggingface-hub-cache /nonexistent",
+	  "neither a file or directory here, nor in the hub's cache: /nonexistent/models--nobody--nothing: No such file" },
 	{ "--conf /nonexistent/saker.conf", "/nonexistent/saker.conf: No such file" },
 };
 
@@ -175,6 +197,43 @@ START_TEST(a_wrong_flag_is_named_with_value_and_limit)
 
 	ck_assert_msg((st == SK_OK) == !*bad[_i].want, "%s: %s", bad[_i].line, err.text);
 	ck_assert_msg(strstr(err.text, bad[_i].want) != NULL, "%s: got \"%s\"", bad[_i].line, err.text);
+}
+END_TEST
+
+static const struct { const char *visible; const char *line, *want; } shards[] = {
+	{ "", "--num-shard 1", "" },
+	{ "", "--num-shard 2", "`sharded` is true but only found 0 CUDA devices" },
+	{ "0", "--num-shard 2", "`sharded` is true but only found 1 CUDA devices" },
+	{ "0", "--sharded true", "`sharded` is true but only found 1 CUDA devices" },
+	{ "0,1", "--num-shard 3", "`sharded` is true but only found 2 CUDA devices" },
+	{ "0,1", "--num-shard 2", "num-shard: a model over 2 devices is not supported yet, only 1" },
+	{ "0,1,2", "--sharded=true", "num-shard: a model over 3 devices is not supported yet, only 1" },
+	{ "0,1,2", "--sharded=false", "" },
+	{ "0,1,2", "", "" },
+};
+
+START_TEST(a_model_over_several_devices_is_refused_in_tgis_words)
+{
+	struct sk_options o;
+	struct sk_err err = { 0 };
+	char left[256];
+	sk_status st;
+
+	setenv("CUDA_VISIBLE_DEVICES", shards[_i].visible, 1);
+	st = options_of(shards[_i].line, &o, left, &err);
+	ck_assert_msg((st == SK_OK) == !*shards[_i].want && strstr(err.text, shards[_i].want), "%s: got \"%s\"", shards[_i].line, err.text);
+}
+END_TEST
+
+START_TEST(seconds_of_grace_are_milliseconds_of_drain)
+{
+	struct sk_options o;
+	struct sk_err err = { 0 };
+	char left[256];
+
+	setenv("GRACEFUL_TERMINATION_TIMEOUT", "7", 1);
+	ck_assert_int_eq(options_of("--drain-timeout-ms 5", &o, left, &err), SK_OK);
+	ck_assert_int_eq(o.drain_timeout_ms, 7000);
 }
 END_TEST
 
@@ -272,6 +331,8 @@ int main(void)
 	tcase_add_loop_test(t, flags_and_words_are_told_apart, 0, LEN(good));
 	tcase_add_loop_test(t, a_wrong_flag_is_named_with_value_and_limit, 0, LEN(bad));
 	tcase_add_test(t, a_wrong_variable_is_named);
+	tcase_add_loop_test(t, a_model_over_several_devices_is_refused_in_tgis_words, 0, sizeof(shards) / sizeof(shards[0]));
+	tcase_add_test(t, seconds_of_grace_are_milliseconds_of_drain);
 	tcase_add_loop_test(t, a_wrong_line_of_the_file_is_named, 0, LEN(conf_bad));
 	tcase_add_loop_test(t, lines_of_the_file_keep_what_they_should, 0, LEN(conf_good));
 	tcase_add_test(t, the_engine_gets_its_share);

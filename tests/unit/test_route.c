@@ -5,7 +5,6 @@
  */
 #include <check.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -75,6 +74,11 @@ void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
 	*ret_meters = (struct sk_meters){ .joined = 1 };
 }
 
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
+{
+	return g->params.max_new_tokens;
+}
+
 void sk_gen_cancel(struct sk_gen *g)
 {
 	g->cancelled = true;
@@ -141,7 +145,8 @@ static void world_init(struct world *w)
 	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
 		.workers = 2 };
-	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine, .permits = 2 };
+	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine };
+	sk_permits_init(&w->front.permits, 2);
 }
 
 static void world_fini(struct world *w)
@@ -167,7 +172,8 @@ static void ask(struct world *w, const char *method, const char *path, const cha
 	sk_route(r);
 	if (r->gen)
 		play(r);
-	atomic_fetch_add(&w->front.permits, r->permits);
+	if (r->permits)
+		sk_permits_give(&w->front.permits, r->permits, r->share);
 }
 
 #define JSON "application/json"
@@ -277,7 +283,7 @@ START_TEST(requests_get_these_answers)
 	got = sk_buf_str(&w.r.out);
 	ck_assert_msg(w.r.status == cases[_i].status, "%s: status %d, %s", cases[_i].name, w.r.status, got);
 	ck_assert_msg(!strcmp(got, cases[_i].want), "%s:\n got %s\nwant %s", cases[_i].name, got, cases[_i].want);
-	ck_assert_int_eq(atomic_load(&w.front.permits), 2);
+	ck_assert_int_eq(sk_permits_used(&w.front.permits), 0);
 	world_fini(&w);
 }
 END_TEST
@@ -321,7 +327,8 @@ START_TEST(a_browser_of_a_named_site_may_read_answers)
 	ask(&w, "OPTIONS", "/generate", "", "");
 	ck_assert(has_header(&w, "access-control-allow-origin: https://b.example\r\n"));
 	ck_assert(has_header(&w, "access-control-allow-methods: GET,POST,DELETE\r\n"));
-	ck_assert(has_header(&w, "access-control-allow-headers: content-type,authorization,x-api-key,x-request-id\r\n"));
+	ck_assert(has_header(&w, "access-control-allow-headers: content-type,authorization,x-api-key,x-request-id,"
+			     "x-request-timeout,x-saker-deadline-ms\r\n"));
 	w.r.params = stranger;
 	ask(&w, "GET", "/ping", "", "");
 	ck_assert(!has_header(&w, "access-control-allow-origin"));
@@ -399,7 +406,7 @@ START_TEST(permits_come_between_types_and_ranges)
 	struct world w;
 
 	world_init(&w);
-	w.front.permits = 0;
+	sk_permits_limit(&w.front.permits, 0);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":5}");
 	ck_assert_int_eq(w.r.status, 422);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":3}}");
@@ -407,8 +414,96 @@ START_TEST(permits_come_between_types_and_ranges)
 	ask(&w, "POST", "/generate_stream", JSON, "{\"inputs\":\"\"}");
 	ck_assert_int_eq(w.r.status, 429);
 	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"Model is overloaded\",\"error_type\":\"overloaded\"}");
-	ck_assert(has_header(&w, "retry-after: 1\r\n"));
 	ck_assert(!w.r.stream);
+	world_fini(&w);
+}
+END_TEST
+
+/* name and value of a header; the settings request-timeout-ms and max-request-timeout-ms; -1: refused */
+static const struct { const char *name, *value; int64_t usual, most, want_ms; } deadline_cases[] = {
+	{ NULL, NULL, 0, 0, 0 },
+	{ NULL, NULL, 500, 0, 500 },
+	{ NULL, NULL, 0, 700, 700 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2", 500, 0, 2000 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2", 0, 1500, 1500 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "0.25", 0, 0, 250 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "1.", 0, 0, 1000 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "0.001", 0, 0, 1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "86400", 0, 0, 86400000 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "86400.001", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "0.0001", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "0", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", ".5", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "1.2.3", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "5s", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "-1", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "99999999999999999999999999", 0, 0, -1 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "1500", 0, 0, 1500 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "86400000", 0, 0, 86400000 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "86400001", 0, 0, -1 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "1.5", 0, 0, -1 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "0", 0, 0, -1 },
+};
+
+START_TEST(a_client_says_how_long_it_waits)
+{
+	const char *params[] = { deadline_cases[_i].name, deadline_cases[_i].value, NULL };
+	int64_t want = deadline_cases[_i].want_ms;
+	struct world w;
+
+	world_init(&w);
+	w.options.request_timeout_ms = deadline_cases[_i].usual;
+	w.options.max_request_timeout_ms = deadline_cases[_i].most;
+	w.r.params = params;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	if (want < 0) {
+		ck_assert_int_eq(w.r.status, 400);
+		ck_assert_str_eq(w.r.error_type, "invalid_header");
+		ck_assert_ptr_nonnull(strstr(sk_buf_str(&w.r.out), "{\"error\":\"The header x-"));
+	} else {
+		ck_assert_int_eq(w.r.status, 200);
+		ck_assert_int_eq(w.r.timeout_ms, want);
+		ck_assert_int_eq(w.r.deadline_us, want ? w.r.arrived_us + want * 1000 : 0);
+	}
+	/* Who generates nothing has no deadline, and is not asked for a right one. */
+	ask(&w, "GET", "/info", JSON, "");
+	ck_assert_int_eq(w.r.status, 200);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(the_shorter_of_two_deadlines_counts)
+{
+	const char *params[] = { "HTTP_X_SAKER_DEADLINE_MS", "300", "HTTP_X_REQUEST_TIMEOUT", "0.2", NULL };
+	struct world w;
+
+	world_init(&w);
+	w.r.params = params;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.timeout_ms, 200);
+	params[3] = "20";
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.timeout_ms, 300);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(what_comes_to_a_worker_after_its_deadline_is_not_parsed)
+{
+	const char *params[] = { "HTTP_X_SAKER_DEADLINE_MS", "5", NULL };
+	struct world w;
+
+	world_init(&w);
+	w.r = (struct sk_request){ .front = &w.front, .method = "POST", .path = "/generate", .content_type = JSON, .body = "no JSON",
+				   .body_len = 7, .params = params, .arrived_us = sk_now_us() - 6000 };
+	sk_buf_init(&w.r.out, 1 << 20);
+	sk_buf_init(&w.r.headers, 1 << 16);
+	ck_assert(!sk_route_quick(&w.r));
+	sk_route(&w.r);
+	ck_assert_int_eq(w.r.status, 504);
+	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"Deadline exceeded: the answer was not complete within 5 ms\","
+			 "\"error_type\":\"deadline\"}");
 	world_fini(&w);
 }
 END_TEST
@@ -487,17 +582,20 @@ START_TEST(parameters_reach_the_engine)
 	    "\"repetition_penalty\":1.5,\"frequency_penalty\":-1,\"top_k\":3,\"top_p\":0.25,\"typical_p\":0.75,"
 	    "\"do_sample\":true,\"max_new_tokens\":7,\"seed\":9,\"stop\":[\"x\",\"yz\"],\"truncate\":5,"
 	    "\"top_n_tokens\":2,\"decoder_input_details\":true,\"ignore_eos\":true,\"best_of\":1,\"watermark\":false,"
+	    "\"presence_penalty\":0.5,\"min_p\":0.125,\"logit_bias\":{\"7\":-3,\"9\":1.5},"
 	    "\"grammar\":null,\"adapter_id\":null}}");
 	ck_assert_int_eq(w.r.status, 200);
 	ck_assert_str_eq(w.engine.prompt, "abc");
 	ck_assert(p->temperature == 0.5f && p->repetition_penalty == 1.5f && p->frequency_penalty == -1.0f);
 	ck_assert(p->top_k == 3 && p->top_p == 0.25f && p->typical_p == 0.75f && p->do_sample);
+	ck_assert(p->presence_penalty == 0.5f && p->min_p == 0.125f && p->bias_len == 2);
 	ck_assert(p->max_new_tokens == 7 && p->has_seed && p->seed == 9 && p->truncate == 5);
 	ck_assert(p->top_n_tokens == 2 && p->prompt_logprobs && p->ignore_eos && p->n == 1);
 	ck_assert(p->stop_len == 2 && p->stop_bytes[0] == 1 && p->stop_bytes[1] == 2 && !p->no_special);
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
 	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
 	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
+	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0);
 	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
 	world_fini(&w);
 }
@@ -528,7 +626,6 @@ START_TEST(health_follows_the_engine)
 	ask(&w, "GET", "/readyz", "", "");
 	ck_assert_int_eq(w.r.status, 503);
 	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"status\":\"loading\",\"phase\":\"weights\",\"done\":5,\"total\":10}");
-	ck_assert(has_header(&w, "retry-after: 1\r\n"));
 	ask(&w, "GET", "/ping", "", "");
 	ck_assert_int_eq(w.r.status, 503);
 	ck_assert_str_eq(sk_buf_str(&w.r.out), "{\"error\":\"unhealthy\",\"error_type\":\"healthcheck\","
@@ -590,6 +687,9 @@ int main(void)
 	tcase_add_test(c, a_cancelled_request_is_not_tried_again);
 	tcase_add_test(c, a_body_over_the_limit_is_refused);
 	tcase_add_test(c, permits_come_between_types_and_ranges);
+	tcase_add_loop_test(c, a_client_says_how_long_it_waits, 0, sizeof deadline_cases / sizeof *deadline_cases);
+	tcase_add_test(c, the_shorter_of_two_deadlines_counts);
+	tcase_add_test(c, what_comes_to_a_worker_after_its_deadline_is_not_parsed);
 	tcase_add_loop_test(c, what_the_engine_refuses_has_a_status, 0, sizeof submit_cases / sizeof *submit_cases);
 	tcase_add_test(c, a_failure_is_an_event_in_a_stream_and_a_status_elsewhere);
 	tcase_add_test(c, headers_tell_the_times);

@@ -70,18 +70,23 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 	const struct sk_sample_params *p = in->p;
 	double *dev = calloc((size_t)in->V, sizeof(*dev));
 	int32_t *seen = calloc((size_t)in->V, sizeof(*seen));
-	bool penalised = p->repetition_penalty != 1.0f || p->frequency_penalty != 0.0f;
+	bool penalised = p->repetition_penalty != 1.0f || p->frequency_penalty != 0.0f || p->presence_penalty != 0.0f ||
+			 p->bias_len > 0;
 
 	n->V = in->V;
 	n->unsure = false;
 	for (int32_t i = 0; i < n->V; i++)
 		n->score[i] = in->logits[i];
+	for (size_t i = 0; i < p->bias_len; i++)
+		if (p->bias[i].id < n->V)
+			n->score[p->bias[i].id] += (double)p->bias[i].bias;
 	for (int32_t i = 0; i < in->ids_len; i++)
 		if (seen[in->ids[i]]++ == 0)
 			n->score[in->ids[i]] *= n->score[in->ids[i]] < 0 ? (double)p->repetition_penalty :
 									   1.0 / (double)p->repetition_penalty;
+	memset(seen, 0, (size_t)in->V * sizeof(*seen));
 	for (int32_t i = in->prompt_len; i < in->ids_len; i++)
-		n->score[in->ids[i]] -= (double)p->frequency_penalty;
+		n->score[in->ids[i]] -= (double)p->frequency_penalty + (seen[in->ids[i]]++ ? 0.0 : (double)p->presence_penalty);
 	for (int32_t i = 0; p->draw && i < n->V; i++)
 		n->score[i] /= (double)p->temperature;
 	if (p->draw && p->top_k > 0 && p->top_k < n->V) {
@@ -133,6 +138,20 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 				n->score[i] = -INFINITY;
 		}
 	}
+	if (p->draw && p->min_p > 0.0f) {
+		double most = 0.0;
+
+		naive_softmax(n);
+		for (int32_t i = 0; i < n->V; i++)
+			most = n->p[i] > most ? n->p[i] : most;
+		for (int32_t i = 0; i < n->V; i++) {
+			double share = n->p[i] / most;
+
+			n->unsure |= fabs(share - (double)p->min_p) < 1e-6 && share != 1.0;
+			if (share < (double)p->min_p)
+				n->score[i] = -INFINITY;
+		}
+	}
 	naive_softmax(n);
 	n->kept = 0;
 	for (int32_t i = 0; i < n->V; i++)
@@ -152,12 +171,18 @@ static const struct { const char *name; double scale, step; bool holes; } shapes
 	{ "with -infinities",   3.0, 0.0, true },
 };
 
+static const struct sk_logit_bias biases[] = { { 0, 3.5f }, { 16, -100 }, { 60, 0.25f }, { 4000, 100 }, { 1 << 30, 5 } };
+
 static const struct { const char *name; struct sk_sample_params p; } rules[] = {
 	{ "greedy",             { .temperature = 1, .repetition_penalty = 1, .top_p = 1, .typical_p = 1 } },
 	{ "greedy, top 5",      { .temperature = 1, .repetition_penalty = 1, .top_p = 1, .typical_p = 1, .top_n = 5 } },
 	{ "greedy, penalised",  { .temperature = 1, .repetition_penalty = 1.3f, .top_p = 1, .typical_p = 1, .top_n = 3 } },
 	{ "greedy, frequency",  { .temperature = 1, .repetition_penalty = 1, .frequency_penalty = 0.7f, .top_p = 1,
 				  .typical_p = 1 } },
+	{ "greedy, presence",   { .temperature = 1, .repetition_penalty = 1, .presence_penalty = 1.1f, .top_p = 1,
+				  .typical_p = 1, .top_n = 2 } },
+	{ "greedy, biased",     { .temperature = 1, .repetition_penalty = 1, .bias = biases, .bias_len = 5, .top_p = 1,
+				  .typical_p = 1, .top_n = 2 } },
 	{ "pure draw",          { .draw = true, .temperature = 1, .repetition_penalty = 1, .top_p = 1, .typical_p = 1 } },
 	{ "warm",               { .draw = true, .temperature = 1.7f, .repetition_penalty = 1, .top_p = 1, .typical_p = 1,
 				  .top_n = 2 } },
@@ -175,8 +200,13 @@ static const struct { const char *name; struct sk_sample_params p; } rules[] = {
 	{ "typical .9",         { .draw = true, .temperature = 1, .repetition_penalty = 1, .top_p = 1, .typical_p = 0.9f } },
 	{ "typical .2",         { .draw = true, .temperature = 1.2f, .repetition_penalty = 1, .top_p = 1, .typical_p = 0.2f,
 				  .top_n = 3 } },
+	{ "min-p .1",           { .draw = true, .temperature = 1, .repetition_penalty = 1, .top_p = 1, .typical_p = 1,
+				  .min_p = 0.1f, .top_n = 3 } },
+	{ "typical and min-p",  { .draw = true, .temperature = 1.5f, .repetition_penalty = 1, .top_p = 1, .typical_p = 0.4f,
+				  .min_p = 0.5f } },
 	{ "all of them",        { .draw = true, .temperature = 0.9f, .repetition_penalty = 1.2f, .frequency_penalty = -0.4f,
-				  .top_k = 60, .top_p = 0.9f, .typical_p = 0.95f, .top_n = 5 } },
+				  .presence_penalty = 0.3f, .bias = biases, .bias_len = 4,
+				  .top_k = 60, .top_p = 0.9f, .typical_p = 0.95f, .min_p = 0.05f, .top_n = 5 } },
 	{ "penalties and top-p", { .draw = true, .temperature = 1.1f, .repetition_penalty = 0.8f, .frequency_penalty = 1.5f,
 				  .top_p = 0.8f, .typical_p = 1, .top_n = 1 } },
 };
@@ -391,6 +421,63 @@ START_TEST(test_draws_follow_the_distribution)
 }
 END_TEST
 
+/* The value that chi-squared with so many degrees of freedom exceeds once in 10,000 times (Wilson and Hilferty). */
+static double chi_limit(int degrees)
+{
+	double v = 2.0 / (9.0 * degrees), w = 1.0 - v + 3.719 * sqrt(v);
+
+	return degrees * w * w * w;
+}
+
+/* Many tokens, each rule at work, fixed seeds: counts against the probabilities of the naive sampler. */
+START_TEST(test_a_hundred_thousand_draws_pass_the_chi_squared_test)
+{
+	enum { V = 60, DRAWS = 100000 };
+	struct naive n = { .score = score, .p = prob, .order = order };
+	struct sk_sample_params p = rules[_i].p;
+	struct sk_sample_in in = { .logits = logits, .V = V, .p = &p, .ids = history, .ids_len = HISTORY,
+				   .prompt_len = HISTORY / 2, .seq = 3 };
+	struct sk_sample_out out = { 0 };
+	void *scratch = malloc(sk_sample_scratch_bytes(V));
+	double chi = 0.0, rest = 0.0;
+	int count[V] = { 0 }, rest_count = 0, degrees = -1;
+
+	chance_at = 1000;
+	row_draw(V, 0);
+	stats(&in);
+	p.top_n = 0;
+	p.draw = true;
+	naive_run(&n, &in);
+	ck_assert(!n.unsure);
+	for (int i = 0; i < DRAWS; i++) {
+		in.index = (uint32_t)i % 1000;
+		p.seed = 77 + (uint64_t)i / 1000;
+		sk_sample(&in, &out, scratch);
+		count[out.id]++;
+	}
+	for (int32_t i = 0; i < V; i++) {
+		double want = DRAWS * n.p[i];
+
+		ck_assert_msg(n.p[i] > 0.0 || count[i] == 0, "%s: %d was cut, and drawn", rules[_i].name, (int)i);
+		/* Those that come rarely go together: the test wants five of each at least. */
+		if (want < 5.0) {
+			rest += want;
+			rest_count += count[i];
+			continue;
+		}
+		chi += (count[i] - want) * (count[i] - want) / want;
+		degrees++;
+	}
+	if (rest >= 5.0) {
+		chi += (rest_count - rest) * (rest_count - rest) / rest;
+		degrees++;
+	}
+	ck_assert_msg(degrees <= 0 || chi < chi_limit(degrees), "%s: chi-squared %.1f with %d degrees, the limit is %.1f",
+		      rules[_i].name, chi, degrees, chi_limit(degrees));
+	free(scratch);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *s = suite_create("sample");
@@ -398,12 +485,13 @@ int main(int argc, char **argv)
 	SRunner *r;
 	int failed;
 
-	tcase_set_timeout(c, 120);
+	tcase_set_timeout(c, 300);
 	tcase_add_test(c, test_the_sampler_agrees_with_a_naive_one_on_many_rows);
 	tcase_add_test(c, test_a_row_that_holds_no_numbers_is_seen_by_its_log_probability);
 	tcase_add_test(c, test_extreme_parameters_give_a_number);
 	tcase_add_test(c, test_no_log_probability_is_above_zero);
 	tcase_add_test(c, test_draws_follow_the_distribution);
+	tcase_add_loop_test(c, test_a_hundred_thousand_draws_pass_the_chi_squared_test, 0, (int)LEN(rules));
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

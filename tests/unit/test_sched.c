@@ -175,6 +175,101 @@ static const struct { const char *name; uint64_t id; int32_t prompt_len, max_new
 	{ "exactly the pool and one token",     1, 30, 11, SK_OK },
 };
 
+/* A queue of single-token steps, one sequence at a time: the order of ids in which `len` of them begin. */
+static void order(struct sk_sched *s, uint64_t *ids, int len)
+{
+	struct sk_batch b;
+
+	for (int n = 0; n < len;) {
+		struct sk_fate fates[8] = { 0 };
+		struct sk_err err;
+
+		sk_sched_plan(s, 0, &b);
+		ck_assert_int_eq(b.S, 1);
+		if (n == 0 || ids[n - 1] != b.seqs[0].id)
+			ids[n++] = b.seqs[0].id;
+		fates[0].end = b.seqs[0].sample && b.seqs[0].first_pos >= (int32_t)(b.seqs[0].id % 5);
+		sk_sched_commit(s, &b, fates);
+		ck_assert_msg(sk_sched_check(s, &err) == SK_OK, "%s", err.text);
+	}
+}
+
+static struct sk_sched *queue_open(int32_t waiting_max)
+{
+	struct sk_sched_limits l = { .tokens_max = 64, .sequences_max = 1, .blocks = 100, .block_tokens = 4, .context_max = 64,
+				     .waiting_max = waiting_max };
+	struct sk_sched *s;
+
+	ck_assert_int_eq(sk_sched_open(&l, &s, NULL), SK_OK);
+	return s;
+}
+
+static void add_of(struct sk_sched *s, uint64_t id, uint64_t client, uint32_t weight)
+{
+	/* Some end long before their longest answer: what they do not use is given back. */
+	ck_assert_int_eq(sk_sched_add(s, &(struct sk_sched_req){ .id = id, .prompt_len = 1, .max_new_tokens = 10, .client = client,
+								 .weight = weight }, 0), SK_OK);
+}
+
+START_TEST(test_a_single_request_passes_the_thousand_of_another_client)
+{
+	struct sk_sched *s = queue_open(1100);
+	uint64_t ids[8];
+
+	for (uint64_t id = 1; id <= 1000; id++)
+		add_of(s, id, 7, 1);
+	order(s, ids, 3);
+	add_of(s, 2000, 8, 1);
+	order(s, ids, 3);
+	ck_assert_msg(ids[1] == 2000 || ids[0] == 2000, "%d %d %d", (int)ids[0], (int)ids[1], (int)ids[2]);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_clients_with_weights_1_and_3_get_25_and_75_percent)
+{
+	struct sk_sched *s = queue_open(2000);
+	uint64_t ids[800];
+	int first = 0;
+
+	for (uint64_t id = 1; id <= 900; id++) {
+		add_of(s, 5 * id, 7, 1);
+		add_of(s, 5 * id + 10000, 8, 3);
+	}
+	order(s, ids, 800);
+	for (int i = 0; i < 800; i++)
+		first += ids[i] < 10000;
+	ck_assert_msg(first >= 800 * 23 / 100 && first <= 800 * 27 / 100, "%d of 800", first);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_one_client_is_served_in_the_order_of_coming)
+{
+	struct sk_sched *s = queue_open(300);
+	uint64_t ids[300];
+
+	for (uint64_t id = 1; id <= 300; id++)
+		add_of(s, id, 7, (uint32_t)(id % 10));          /* weights of one client, changed by a reload */
+	order(s, ids, 300);
+	for (uint64_t i = 0; i < 300; i++)
+		ck_assert_int_eq(ids[i], i + 1);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_a_weight_has_a_limit)
+{
+	struct sk_sched *s = queue_open(4);
+	struct sk_sched_req r = { .id = 1, .prompt_len = 1, .max_new_tokens = 1, .weight = SK_SCHED_WEIGHT_MAX + 1 };
+
+	ck_assert_int_eq(sk_sched_add(s, &r, 0), SK_EINVAL);
+	r.weight--;
+	ck_assert_int_eq(sk_sched_add(s, &r, 0), SK_OK);
+	sk_sched_close(&s);
+}
+END_TEST
+
 START_TEST(test_what_can_never_fit_is_refused)
 {
 	struct sk_sched *s = sched_open(16, 4, 10, 0);
@@ -228,6 +323,10 @@ int main(void)
 	tcase_add_test(c, test_with_look_ahead_the_next_step_takes_the_unknown_token_and_never_one_too_many);
 	tcase_add_test(c, test_a_dropped_request_is_gone_before_the_next_plan);
 	tcase_add_test(c, test_what_can_never_fit_is_refused);
+	tcase_add_test(c, test_a_single_request_passes_the_thousand_of_another_client);
+	tcase_add_test(c, test_clients_with_weights_1_and_3_get_25_and_75_percent);
+	tcase_add_test(c, test_one_client_is_served_in_the_order_of_coming);
+	tcase_add_test(c, test_a_weight_has_a_limit);
 	tcase_add_test(c, test_a_shared_block_is_free_when_its_last_user_lets_go);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

@@ -8,7 +8,7 @@
 #include "fcgi/schema.h"
 
 struct values {
-	struct sk_field_value text, yes, small, whole, large, real, list, thing;
+	struct sk_field_value text, yes, small, whole, large, real, list, map, thing;
 };
 
 #define AT(name) offsetof(struct values, name)
@@ -19,6 +19,7 @@ static const struct sk_field fields[] = {
 	  "real is open" },
 	{ "p", "whole", SK_FIELD_I32, false, AT(whole), SK_RANGE_OPEN_MIN, 0, 100, SK_LIMIT_NONE, "whole > 0" },
 	{ "p", "list", SK_FIELD_STRS, false, AT(list), 0, 0, 0, SK_LIMIT_STOP, "at most {max}, not {n}" },
+	{ "p", "map", SK_FIELD_BIAS, false, AT(map), 0, 0, 100, SK_LIMIT_NONE, "map within 100" },
 	{ "p", "large", SK_FIELD_U64, false, AT(large), SK_RANGE_ANY },
 	{ NULL, "text", SK_FIELD_STR, true, AT(text), 0, 1, 1e9, SK_LIMIT_NONE, "text is empty" },
 	{ NULL, "yes", SK_FIELD_BOOL, false, AT(yes), SK_RANGE_ANY },
@@ -58,6 +59,16 @@ static const struct { const char *name, *body, *why; } type_cases[] = {
 	  "p.list: invalid type: string \"x\", expected a sequence" },
 	{ "a number in a list", "{\"text\":\"a\",\"p\":{\"list\":[\"x\",3]}}",
 	  "p.list[1]: invalid type: integer `3`, expected a string" },
+	{ "a map of ids to numbers", "{\"text\":\"a\",\"p\":{\"map\":{\"0\":1,\"2147483647\":-2.5}}}", NULL },
+	{ "a list for a map", "{\"text\":\"a\",\"p\":{\"map\":[1]}}", "p.map: invalid type: sequence, expected a map" },
+	{ "a word for an id", "{\"text\":\"a\",\"p\":{\"map\":{\"x\":1}}}", "p.map: invalid key \"x\", expected a token id" },
+	{ "a sign before an id", "{\"text\":\"a\",\"p\":{\"map\":{\"-1\":1}}}", "p.map: invalid key \"-1\", expected a token id" },
+	{ "an id spelled another way", "{\"text\":\"a\",\"p\":{\"map\":{\"07\":1}}}", "p.map: invalid key \"07\", expected a token id" },
+	{ "an id over 31 bits", "{\"text\":\"a\",\"p\":{\"map\":{\"2147483648\":1}}}",
+	  "p.map: invalid key \"2147483648\", expected a token id" },
+	{ "no id at all", "{\"text\":\"a\",\"p\":{\"map\":{\"\":1}}}", "p.map: invalid key \"\", expected a token id" },
+	{ "a string in a map", "{\"text\":\"a\",\"p\":{\"map\":{\"5\":\"high\"}}}",
+	  "p.map.5: invalid type: string \"high\", expected f32" },
 	{ "an integer over 64 bits for a u64", "{\"text\":\"a\",\"p\":{\"large\":18446744073709551616}}",
 	  "p.large: invalid type: floating point `18446744073709551616.0`, expected u64" },
 	{ "an integer over 64 bits for a float", "{\"text\":\"a\",\"p\":{\"real\":18446744073709551616}}", NULL },
@@ -80,6 +91,10 @@ static const struct { const char *name, *body; bool early; const char *why; } ra
 	{ "a number that float32 rounds to the end", "{\"text\":\"a\",\"p\":{\"real\":0.99999999999}}", false, "real is open" },
 	{ "a negative number", "{\"text\":\"a\",\"p\":{\"whole\":-3}}", false, "whole > 0" },
 	{ "a limit of the settings", "{\"text\":\"a\",\"p\":{\"list\":[\"\",\"\",\"\"]}}", false, "at most 2, not 3" },
+	{ "numbers of a map at both ends", "{\"text\":\"a\",\"p\":{\"map\":{\"1\":100,\"2\":-100}}}", false, NULL },
+	{ "a number of a map above", "{\"text\":\"a\",\"p\":{\"map\":{\"1\":0,\"2\":100.5}}}", false, "map within 100" },
+	{ "a number of a map below", "{\"text\":\"a\",\"p\":{\"map\":{\"1\":-101,\"2\":0}}}", false, "map within 100" },
+	{ "a number of a map beyond float32", "{\"text\":\"a\",\"p\":{\"map\":{\"1\":1e39}}}", false, "map within 100" },
 	{ "an empty string", "{\"text\":\"\"}", false, "text is empty" },
 	{ "something refused whatever it is", "{\"text\":\"a\",\"p\":{\"thing\":0}}", false, "no thing" },
 	{ "the order of rows decides", "{\"text\":\"\",\"p\":{\"whole\":0,\"real\":2}}", false, "real is open" },
@@ -89,7 +104,7 @@ static sk_status read_text(const char *body, struct values *v, struct sk_arena *
 			   struct sk_err *err)
 {
 	ck_assert_int_eq(sk_json_parse(body, strlen(body), ret_root, err), SK_OK);
-	return sk_schema_read(fields, LEN, *ret_root, v, arena, err);
+	return sk_schema_read(fields, LEN, *ret_root, 1, v, arena, err);
 }
 
 START_TEST(types_are_checked_with_the_path)

@@ -31,6 +31,20 @@ static const struct { const char *name, *stop[MAX], *text; size_t at, match, hel
 	{ "no strings", { NULL }, "anything", 0, 0, 0 },
 };
 
+static const struct end_case { const char *name, *stop[MAX], *text; size_t pieces; } end_cases[] = {
+	{ "at the end of a piece", { "END" }, "the END|more", 1 },
+	{ "not in the middle of one", { "END" }, "the END.|more", 0 },
+	{ "over several pieces", { "END" }, "the E|N|D|more", 3 },
+	{ "in the middle of one, and later at an end", { "END" }, "END, |not END|.", 2 },
+	{ "a single line break may follow", { "END" }, "the END\n|more", 1 },
+	{ "which may come alone, but the string was found before", { "END" }, "the END|\n", 1 },
+	{ "two line breaks may not", { "END" }, "the END\n\n|more", 0 },
+	{ "overlapping with one that was passed over", { "aa" }, "aaa|b", 1 },
+	{ "the line break of the string itself", { "END\n" }, "the END\n|more", 1 },
+	{ "a piece that adds nothing is no end", { "END" }, "|the EN||D", 4 },
+	{ "no strings", { NULL }, "anything", 0 },
+};
+
 static struct sk_stop *stop_of(const char *const *list)
 {
 	size_t len[MAX], n = 0;
@@ -64,6 +78,25 @@ START_TEST(stop_strings_are_found_where_they_end)
 	}
 	sk_stop_close(&s);
 	ck_assert_ptr_null(s);
+}
+END_TEST
+
+START_TEST(the_other_rule_finds_them_where_a_piece_ends)
+{
+	struct sk_stop *s = stop_of(end_cases[_i].stop);
+	const char *p = end_cases[_i].text;
+	size_t pieces = 0, n;
+	bool hit = false;
+
+	do {
+		n = strcspn(p, "|");
+		hit = sk_stop_feed_end(s, p, n);
+		pieces++;
+		p += n + (p[n] == '|');
+	} while (*p && !hit);
+	ck_assert_msg(hit ? pieces == end_cases[_i].pieces : !end_cases[_i].pieces, "%s: %s after %zu pieces", end_cases[_i].name,
+		      hit ? "found" : "not found", pieces);
+	sk_stop_close(&s);
 }
 END_TEST
 
@@ -187,6 +220,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, stop_strings_are_found_where_they_end, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(t, the_other_rule_finds_them_where_a_piece_ends, 0, sizeof(end_cases) / sizeof(end_cases[0]));
 	tcase_add_test(t, random_texts_of_two_letters_agree_with_plain_search);
 	tcase_add_test(t, long_strings_with_false_starts_take_linear_time);
 	tcase_add_test(t, too_many_too_long_and_empty_strings_are_refused);

@@ -193,7 +193,7 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generated)
 {
 	ev->type = SK_EVENT_FINISH;
-	sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, true, &g->text);
+	sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->text);
 	if (g->stop_bytes > 0 && g->text_cut < g->text.len)
 		g->text.len = g->text_cut;
 	ev->finish.reason = g->reason;

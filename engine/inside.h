@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "engine/model/model.h"
 #include "engine/saker.h"
@@ -25,6 +26,8 @@
 #include "engine/weights/weights.h"
 
 #define SK_TOP_TIES 8                   /* room for ties beyond top_n_tokens */
+#define SK_BATCH_PREFILL 512            /* what options that are not given come to */
+#define SK_SEQUENCES 128
 #define SK_FAILURES_MAX 8               /* so many steps failed in a row: the engine gives up */
 
 /* Everything that is known before a weight is loaded. Filled by sk_setup_init(), emptied by sk_setup_fini(). */
@@ -34,7 +37,7 @@ struct sk_setup {
 	struct sk_sched_limits sched;
 	struct sk_info info;
 	bool backend_asked;                     /* by its name */
-	bool keep_special;                      /* sk_dims.keep_special */
+	bool keep_special, sequences;           /* sk_dims' */
 	int32_t start_id;                       /* sk_dims.start_id; -1: there is no encoder */
 };
 sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err);
@@ -42,6 +45,12 @@ void sk_setup_fini(struct sk_setup *s);
 /* Once the device is open: its name and instructions, and why this backend. */
 void sk_setup_describe(struct sk_setup *s, const struct sk_dev *dev);
 void sk_setup_log(const struct sk_setup *s);
+
+/* An option whose value is left to us. */
+static inline bool sk_is_auto(const char *word)
+{
+	return !word || !*word || !strcmp(word, "auto");
+}
 
 /* memory.c. `root` stands before /proc and /sys: "", or a test's own. */
 uint64_t sk_memory_available(const char *root);
@@ -110,7 +119,7 @@ struct sk_gen {
 
 /* What one step needs, sized at start for the largest one. owner: engine thread. */
 struct sk_step_room {
-	int32_t *ids, *pos, *seq_start, *rows;
+	int32_t *ids, *pos, *seq_start, *prompt_len, *rows;
 	const int32_t **blocks, **cross_blocks;
 	int32_t *cross_len;
 	int32_t *row_seq;                       /* [rows] which sequence of the batch a row of logits belongs to */

@@ -55,6 +55,50 @@ struct sk_engine_opts {
 	bool no_step_down;              /* keep all threads although a neighbour is busy (benchmarks) */
 };
 
+/* ---- planning ------------------------------------------------------------------------------------------------ */
+
+/*
+ * What a model would take on some ranks, from its config.json alone. All zero is the default of everything but config.
+ */
+#define SK_RANKS_MAX 8
+struct sk_fit_opts {
+	const char *config;             /* a config.json, or the directory it is in */
+	const char *backend;            /* whose layout of weights; NULL or "auto": the best score */
+	const char *dtype;              /* of weights: "float32", "float16", "bfloat16", "q8_0" ...; NULL or "auto": as the configuration says */
+	const char *kv_dtype;           /* NULL or "auto": bfloat16, float32 where weights are; "float32", "bfloat16" */
+	int threads;
+	int ranks;                      /* 0: one */
+	uint64_t memory_bytes;          /* of each rank; 0: not known, and so nothing is said of what fits */
+	uint32_t total_tokens_max;      /* of a request; 0: the longest that fits */
+	uint32_t batch_prefill_tokens, sequences_max;
+};
+
+struct sk_fit {
+	char arch[32], dtype[16], kv_dtype[16], backend[16];
+	uint64_t params;
+	uint32_t layers, encoder_layers, width, heads, kv_heads, head_width, ffn_width, vocab, context_max;
+	uint32_t batch_prefill_tokens, sequences_max;
+	int ranks, ranks_max;
+	struct sk_fit_rank {
+		uint32_t slices, mlp_slices, heads, kv_heads, ffn_width;
+		uint64_t embed_bytes, attention_bytes, mlp_bytes, head_bytes, vector_bytes, weights_bytes;      /* the last: their sum */
+		uint64_t scratch_bytes;         /* for requests of `context` tokens, or of the least there can be */
+		uint64_t kv_bytes_per_token;
+		uint64_t kv_bytes;              /* of the pool; 0: memory is not known, or nothing fits */
+	} rank[SK_RANKS_MAX];
+	uint64_t weights_bytes;         /* of all ranks together */
+	/* With a memory: */
+	uint64_t memory_bytes;
+	bool fits;                      /* weights, scratch, and one request at least */
+	uint32_t context;               /* the longest request: prompt and answer; behind an encoder so much of each */
+	uint32_t pool_tokens;           /* that all ranks have room for */
+	uint32_t batch;                 /* requests of that length at once, at most sequences_max */
+	char why[160];                  /* one sentence where it does not fit */
+};
+
+/* SK_EINVAL: more ranks than slices and the like; SK_ENOTSUP: an architecture (all known ones are named), a type; and errors of files. */
+sk_status sk_engine_fit(const struct sk_fit_opts *o, struct sk_fit *ret_fit, struct sk_err *err);
+
 /* ---- what is loaded ----------------------------------------------------------------------------------------- */
 
 enum sk_engine_state { SK_STATE_LOADING, SK_STATE_READY, SK_STATE_DRAINING, SK_STATE_FAILED };

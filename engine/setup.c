@@ -14,8 +14,6 @@
 #include "engine/base/log.h"
 #include "engine/inside.h"
 
-#define BATCH_PREFILL 512
-#define SEQUENCES 128
 #define QUEUE 1024
 #define TOP_N 5
 #define CONTEXTS 32             /* the pool holds so many full contexts at most */
@@ -33,20 +31,15 @@ static int cores(void)
 	return n > 0 ? n : 1;
 }
 
-static bool is_auto(const char *word)
-{
-	return !word || !*word || !strcmp(word, "auto");
-}
-
 static sk_status setup_types(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
 {
 	const char *kv = o->kv_dtype;
 
-	if (!is_auto(o->dtype) && strcmp(o->dtype, "float32") != 0)
+	if (!sk_is_auto(o->dtype) && strcmp(o->dtype, "float32") != 0)
 		return sk_fail(err, SK_ENOTSUP, "dtype %.32s: the %s backend calculates in auto or float32", o->dtype,
 			       s->model.backend->name);
-	s->model.quantise = is_auto(o->dtype);
-	if (is_auto(kv))
+	s->model.quantise = sk_is_auto(o->dtype);
+	if (sk_is_auto(kv))
 		kv = s->model.quantise ? "bfloat16" : "float32";
 	if (strcmp(kv, "bfloat16") != 0 && strcmp(kv, "float32") != 0)
 		return sk_fail(err, SK_ENOTSUP, "KV type %.32s: it is auto, float32 or bfloat16", kv);
@@ -57,8 +50,8 @@ static sk_status setup_types(struct sk_setup *s, const struct sk_engine_opts *o,
 
 static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o, struct sk_err *err)
 {
-	uint32_t prefill = o->batch_prefill_tokens ? o->batch_prefill_tokens : BATCH_PREFILL;
-	uint32_t sequences = o->sequences_max ? o->sequences_max : SEQUENCES;
+	uint32_t prefill = o->batch_prefill_tokens ? o->batch_prefill_tokens : SK_BATCH_PREFILL;
+	uint32_t sequences = o->sequences_max ? o->sequences_max : SK_SEQUENCES;
 	uint32_t queue = o->queue_max ? o->queue_max : QUEUE;
 
 	if (prefill > LIMIT_MAX || sequences > LIMIT_MAX || queue > LIMIT_MAX || o->top_n_max > 1000 || o->threads < 0 ||
@@ -69,7 +62,7 @@ static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o
 	s->model.tokens_max = (int32_t)prefill;
 	s->model.sequences_max = s->model.logits_max = (int32_t)sequences;
 	s->model.dev.threads = o->threads ? o->threads : cores();
-	s->model.dev.isa = is_auto(o->cpu_isa) ? NULL : o->cpu_isa;
+	s->model.dev.isa = sk_is_auto(o->cpu_isa) ? NULL : o->cpu_isa;
 	s->model.dev.no_step_down = o->no_step_down;
 	s->info.batch_prefill_tokens = prefill;
 	s->info.sequences_max = sequences;
@@ -313,9 +306,9 @@ static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *
 {
 	const struct sk_backend *best = NULL;
 	int best_score = 0;
-	sk_status st = sk_backend_find(is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+	sk_status st = sk_backend_find(sk_is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
 
-	if (st < 0 || !is_auto(o->backend) || holds(s->model.backend, s->weights))
+	if (st < 0 || !sk_is_auto(o->backend) || holds(s->model.backend, s->weights))
 		return st;
 	for (const struct sk_backend *const *b = sk_backends(); *b; b++) {
 		char why[128];
@@ -339,7 +332,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	struct sk_dims dims;
 	sk_status st;
 
-	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1, .start_id = -1 }, .backend_asked = !is_auto(o->backend) };
+	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1, .start_id = -1 }, .backend_asked = !sk_is_auto(o->backend) };
 	if (!o->model || !*o->model)
 		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one or a Hugging Face model");
 	st = sk_weights_open(o->model, &s->weights, err);
@@ -347,6 +340,7 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 		st = sk_model_check(s->weights, &arch, &dims, err);
 	if (st >= 0) {
 		s->keep_special = dims.keep_special;
+		s->sequences = dims.sequences;
 		s->start_id = dims.encoder_layers ? dims.start_id : -1;
 		st = setup_backend(s, o, err);
 	}

@@ -53,6 +53,7 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->blocks = room_take(r, S, sizeof(*r->blocks));
 	r->cross_blocks = room_take(r, S, sizeof(*r->cross_blocks));
 	r->cross_len = room_take(r, S, sizeof(*r->cross_len));
+	r->prompt_len = room_take(r, S, sizeof(*r->prompt_len));
 	r->rows = room_take(r, S, sizeof(*r->rows));
 	r->row_seq = room_take(r, S, sizeof(*r->row_seq));
 	r->argmax = room_take(r, S, sizeof(*r->argmax));
@@ -65,8 +66,8 @@ sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, st
 	r->top = room_take(r, S * r->top_max, sizeof(*r->top));
 	r->scratch = room_take(r, workers, r->scratch_bytes);
 	sk_buf_init(&r->piece, PIECE_MAX);
-	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->cross_blocks || !r->cross_len || !r->rows || !r->row_seq ||
-	    !r->argmax || !r->max || !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
+	if (!r->ids || !r->pos || !r->seq_start || !r->blocks || !r->cross_blocks || !r->cross_len || !r->prompt_len || !r->rows ||
+	    !r->row_seq || !r->argmax || !r->max || !r->logsumexp || !r->in || !r->out || !r->work || !r->fates || !r->top || !r->scratch ||
 	    sk_buf_reserve(&r->piece, PIECE_FIRST) < 0) {
 		sk_step_room_fini(r);
 		return sk_fail(err, SK_ENOMEM, "no memory for a step of %zu tokens and %zu sequences", T, S);
@@ -79,6 +80,7 @@ void sk_step_room_fini(struct sk_step_room *r)
 	free(r->ids);
 	free(r->pos);
 	free(r->seq_start);
+	free(r->prompt_len);
 	free(r->blocks);
 	free(r->cross_blocks);
 	free(r->cross_len);
@@ -249,6 +251,7 @@ static void build(struct sk_engine *e, struct step *s)
 		if (g->ended)
 			continue;
 		r->seq_start[S] = T;
+		r->prompt_len[S] = (int32_t)g->prompt_len;
 		r->blocks[S] = s->b.encode ? q->cross : q->blocks;
 		r->cross_blocks[S] = q->cross;
 		r->cross_len[S++] = q->cross_len;
@@ -262,7 +265,7 @@ static void build(struct sk_engine *e, struct step *s)
 	}
 	r->seq_start[S] = T;
 	s->arrays = (struct sk_step){ .T = T, .S = S, .ids = r->ids, .pos = r->pos, .seq_start = r->seq_start,
-				      .blocks = r->blocks };
+				      .blocks = r->blocks, .prompt_len = r->prompt_len };
 	if (e->setup.start_id >= 0) {
 		s->arrays.cross_blocks = r->cross_blocks;
 		s->arrays.cross_len = r->cross_len;

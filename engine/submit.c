@@ -77,6 +77,26 @@ static sk_status submit_least(const struct sk_engine *e, const struct sk_gen_par
 		       e->setup.info.input_tokens_max, least);
 }
 
+/* 16 MiB of a sequence's letters would become 300: what is longer than this is refused. */
+#define MARKED_BYTES_MAX ((size_t)64 << 20)
+
+/* The prompt with its sequences marked, where it has any and the model knows them; p->prompt then points into *marked. */
+static sk_status submit_mark(const struct sk_engine *e, struct sk_gen_params *p, struct sk_buf *marked, struct sk_err *err)
+{
+	sk_status st;
+
+	if (p->ids || !e->setup.sequences || !memmem(p->prompt, p->prompt_len, "[START_", 7) || !sk_sequences_known(atomic_load(&e->text)))
+		return SK_OK;
+	st = sk_sequences_mark(p->prompt, p->prompt_len, marked);
+	if (st == SK_ETOOBIG)
+		return sk_fail(err, SK_EINVAL, "`inputs` have sequences of more letters than %zu bytes hold with their markers", MARKED_BYTES_MAX);
+	if (st < 0)
+		return sk_fail(err, st, "no memory for the prompt");
+	p->prompt = marked->data;
+	p->prompt_len = marked->len;
+	return SK_OK;
+}
+
 static sk_status submit_encode(const struct sk_engine *e, const struct sk_gen_params *p, size_t from, struct sk_ids *io,
 			       struct sk_err *err)
 {
@@ -114,14 +134,19 @@ static sk_status submit_tail(const struct sk_engine *e, const struct sk_gen_para
 static sk_status submit_ids(const struct sk_engine *e, const struct sk_gen_params *p, struct sk_ids *io,
 			    const int32_t **ret_ids, size_t *ret_len, struct sk_err *err)
 {
+	struct sk_buf marked = SK_BUF(MARKED_BYTES_MAX);
+	struct sk_gen_params q = *p;
 	sk_status st;
 
 	*ret_ids = p->ids;
 	*ret_len = p->ids_len;
 	if (!p->ids) {
-		st = p->truncate ? submit_tail(e, p, io, err) : submit_least(e, p, err);
-		if (st >= 0 && !p->truncate)
-			st = submit_encode(e, p, 0, io, err);
+		st = p->truncate ? SK_OK : submit_least(e, p, err);
+		if (st >= 0)
+			st = submit_mark(e, &q, &marked, err);
+		if (st >= 0)
+			st = p->truncate ? submit_tail(e, &q, io, err) : submit_encode(e, &q, 0, io, err);
+		sk_buf_fini(&marked);
 		if (st < 0)
 			return st;
 		*ret_ids = io->ids;

@@ -12,6 +12,7 @@
 #include "engine/base/buf.h"
 #include "engine/saker.h"
 #include "fcgi/commands.h"
+#include "fcgi/info_plan.h"
 #include "fcgi/json.h"
 #include "fcgi/words.h"
 
@@ -208,10 +209,11 @@ int sk_cmd_info(int argc, char **argv)
 		st = sk_fail(&err, SK_EINVAL, "unexpected word \"%s\"", argv[1]);
 	if (st == SK_OK) {
 		sk_options_engine(&o, &eo);
-		st = sk_engine_plan(&eo, &info, &err);
+		st = f.info_plan ? sk_info_plan(&b, &eo, &f, &err) : sk_engine_plan(&eo, &info, &err);
 	}
 	if (st == SK_OK) {
-		(f.info_json ? write_json : write_text)(&b, &info);
+		if (!f.info_plan)
+			(f.info_json ? write_json : write_text)(&b, &info);
 		st = sk_words_print(&b, &err);
 	}
 	sk_buf_fini(&b);

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "fcgi/commands.h"
+#include "fcgi/fault.h"
 #include "fcgi/words.h"
 
 static const struct command {
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 	const struct command *c;
 	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
+	sk_fault_init();
 	if (argc > 0 && strcmp(name ? name + 1 : argv[0], "text-generation-launcher") == 0)
 		return sk_launcher(argc, argv);
 	if (argc < 2) {

@@ -80,6 +80,9 @@ struct sk_step {
 	/* What an encoder left for each sequence, or leaves now; NULL where the model has none. For attend's `cross`. */
 	const int32_t *const *cross_blocks;     /* [S] block tables in the pool of cross keys and values */
 	const int32_t *cross_len;               /* [S] keys there, at least 1 */
+	/* For models whose rotary frequencies hang on a sequence's length. */
+	const int32_t *prompt_len;              /* [S] tokens of each prompt; NULL: 1 each */
+	const int32_t *freq_rows;               /* [T] the model's own, for rope; NULL: none */
 };
 
 /* One pool of KV blocks on one device, all layers. Made by backend->kv_open. Layout is the backend's own. */
@@ -143,14 +146,17 @@ struct sk_op_linear {
 
 /*
  * Rotary position embedding (Su et al. 2021) in place on float32 heads [T][heads * d], row stride x.stride.
- * The first rotary_width dims of each head turn by pos * inv_freq[i]; cos and sin in float32, times `factor`.
+ * The first rotary_width dims of each head turn by pos * inv_freq[i]; cos and sin in float32, times `factor`. With freq_rows
+ * each token has frequencies of its own: row freq_rows[t] of a table that stays as it is as long as the device.
  * Pairs: (i, i + rotary_width/2), or (2i, 2i+1) with `interleaved` (GGUF's llama).
  */
 struct sk_op_rope {
 	struct sk_view x;                       /* [T, heads * d] */
 	const int32_t *pos;                     /* [T] */
 	int32_t heads, head_width, rotary_width;
-	const float *inv_freq;                  /* [rotary_width / 2], the device's memory */
+	const float *inv_freq;                  /* [rotary_width / 2], or rows of them: the device's memory */
+	const int32_t *freq_rows;               /* [T]; NULL: one row for all */
+	int32_t freq_stride;                    /* floats from row to row */
 	float factor;
 	bool interleaved;
 };

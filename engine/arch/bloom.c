@@ -42,7 +42,7 @@ static sk_status bloom_gguf(struct sk_dims *d, const struct sk_weights *w, struc
 
 static const struct sk_weight_rule bloom_weights[] = {
 	/* slot              name in the checkpoint                          shape  split by ranks */
-	{ SK_W_EMBED,        "word_embeddings.weight",                       "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,        "word_embeddings.weight",                       "V,D", SK_SPLIT_ROWS },
 	{ SK_W_EMBED_NORM,   "word_embeddings_layernorm.weight",             "D",   SK_SPLIT_NONE },
 	{ SK_W_EMBED_NORM_B, "word_embeddings_layernorm.bias",               "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM,    "h.%d.input_layernorm.weight",                  "D",   SK_SPLIT_NONE },

@@ -219,8 +219,8 @@ sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct s
 	if (st >= 0)
 		st = sk_config_int(w, SCALING("original_max_position_embeddings"), 1, SK_CONTEXT_MAX, &r->original, err);
 	/* Where the stretched length is not what max_position_embeddings says already. */
-	if (st >= 0 && (r->scaling == SK_ROPE_LINEAR || r->scaling == SK_ROPE_YARN)) {
-		double length = (double)(r->scaling == SK_ROPE_YARN ? r->original : d->context_max) * (double)r->factor;
+	if (st >= 0 && r->scaling != SK_ROPE_LLAMA3) {
+		double length = (double)(r->scaling == SK_ROPE_LINEAR ? d->context_max : r->original) * (double)r->factor;
 
 		if (length > d->context_max)
 			d->context_max = length < SK_CONTEXT_MAX ? (int32_t)length : SK_CONTEXT_MAX;

@@ -2,6 +2,7 @@
 /* What a GGUF's metadata says of any architecture, by the keys that all of them share. */
 #include "engine/arch/config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static const struct sk_config_key keys[] = {
  */
 const struct sk_weight_rule sk_gguf_weights[] = {
 	/* slot              name                         shape  split by ranks */
-	{ SK_W_EMBED,        "token_embd.weight",         "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,        "token_embd.weight",         "V,D", SK_SPLIT_ROWS },
 	{ SK_W_EMBED_NORM,   "token_embd_norm.weight",    "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_EMBED_NORM_B, "token_embd_norm.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_POSITIONS,    "position_embd.weight",      "P,D", SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
@@ -64,6 +65,45 @@ static sk_status read_vocab(const struct sk_weights *w, struct sk_dims *d, struc
 					  sk_weights_path(w), SK_VOCAB_MAX);
 }
 
+/*
+ * What llama.cpp understands by it: of cos and sin attn_factor times what the scaling itself says, 1 where the key is not there. The
+ * share of the frequencies that are kept (ext_factor) is all or, elsewhere, none.
+ */
+static sk_status read_yarn(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	struct sk_rope *r = &d->rope;
+	float extent = 1.0f, factor = 1.0f;
+	double length;
+	sk_status st;
+
+	r->scaling = SK_ROPE_YARN;
+	r->original = d->context_max;
+	r->round = true;
+	r->low = 1.0f;
+	r->high = 32.0f;
+	st = sk_config_int(w, ".rope.scaling.original_context_length", 1, SK_CONTEXT_MAX, &r->original, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".rope.scaling.yarn_beta_slow", 1e6, &r->low, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".rope.scaling.yarn_beta_fast", 1e6, &r->high, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".rope.scaling.attn_factor .rope.scaling.yarn_attn_factor", 1e6, &factor, err);
+	if (st >= 0)
+		st = sk_config_float(w, ".rope.scaling.yarn_ext_factor", 1.0, &extent, err);
+	if (st >= 0 && extent < 1.0f)
+		st = sk_fail(err, SK_ENOTSUP, "%s: rope.scaling.yarn_ext_factor is %g, only 1 is supported", sk_weights_path(w), (double)extent);
+	if (st >= 0)
+		st = sk_config_refuse(w, ".rope.scaling.yarn_log_multiplier", "another magnitude of yarn", err);
+	if (r->factor > 1.0f)
+		r->attention = factor * (0.1f * logf(r->factor) + 1.0f);
+	else
+		r->attention = factor;
+	length = (double)r->original * (double)r->factor;
+	if (length > d->context_max)
+		d->context_max = length < SK_CONTEXT_MAX ? (int32_t)length : SK_CONTEXT_MAX;
+	return st;
+}
+
 static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_rope *r = &d->rope;
@@ -87,10 +127,12 @@ static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct
 		return st;
 	snprintf(key, sizeof(key), "%.*s.rope.scaling.type", (int)len, arch);
 	type = sk_meta_find(w, key);
+	if (type && sk_config_is(w, ".rope.scaling.type", "yarn"))
+		return read_yarn(w, d, err);
 	if (type && sk_config_is(w, ".rope.scaling.type", "none"))
 		r->factor = 1.0f;
 	else if (type && !sk_config_is(w, ".rope.scaling.type", "linear"))
-		return sk_fail(err, SK_ENOTSUP, "%s: %s \"%.*s\" is not supported (none and linear are)", sk_weights_path(w), key,
+		return sk_fail(err, SK_ENOTSUP, "%s: %s \"%.*s\" is not supported (none, linear and yarn are)", sk_weights_path(w), key,
 			       type->type == SK_META_STRING && type->len < 40 ? (int)type->len : 1,
 			       type->type == SK_META_STRING && type->len ? type->s : "?");
 	/* A factor alone means linear, as in llama.cpp. */
@@ -107,7 +149,7 @@ sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct s
 		st = SK_CONFIG_INTS(w, keys, d, err);
 	if (st >= 0)
 		st = sk_config_derive(w, d, err);
-	if (st >= 0)
+	if (st >= 0 && d->position == SK_POS_ROPE)
 		st = read_rope(w, d, err);
 	if (st >= 0)
 		st = sk_config_float(w, ".attention.layer_norm_rms_epsilon .attention.layer_norm_epsilon", 1.0, &d->norm_eps, err);

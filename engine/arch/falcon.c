@@ -17,6 +17,7 @@ static const struct sk_config_key falcon_keys[] = {
 static sk_status falcon_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
 	bool grouped = sk_config_is(w, "model_type", "RefinedWeb"), one = true, parallel = true, alibi = false;
+	int32_t norms = 2;
 	sk_status st;
 
 	d->context_max = 2048;          /* of FalconConfig */
@@ -36,6 +37,10 @@ static sk_status falcon_config(struct sk_dims *d, const struct sk_weights *w, st
 		st = sk_config_float(w, "layer_norm_epsilon", 1.0, &d->norm_eps, err);
 	if (st >= 0)
 		st = sk_config_act(w, "activation", &d->act, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "bias", &d->attention_bias, err);
+	if (st >= 0)
+		st = sk_config_int(w, "num_ln_in_parallel_attn", 1, 2, &norms, err);
 	if (st >= 0 && grouped)
 		st = sk_config_int(w, "num_kv_heads n_head_kv", 1, SK_HEADS_MAX, &d->kv_heads, err);
 	if (st < 0)
@@ -43,6 +48,8 @@ static sk_status falcon_config(struct sk_dims *d, const struct sk_weights *w, st
 	if (!grouped)
 		d->kv_heads = one ? 1 : d->heads;
 	d->qkv = grouped || !one ? SK_QKV_GROUPS : SK_QKV_PARTS;
+	d->mlp_bias = d->attention_bias;
+	d->one_norm = !grouped || norms == 1;
 	d->residual = grouped || parallel ? SK_RESIDUAL_PARALLEL : SK_RESIDUAL_PRE;
 	if (!d->ffn_width)
 		d->ffn_width = 4 * d->width;
@@ -60,7 +67,7 @@ static sk_status falcon_gguf(struct sk_dims *d, const struct sk_weights *w, stru
 
 static const struct sk_weight_rule falcon_weights[] = {
 	/* slot             name in the checkpoint                          shape  split by ranks */
-	{ SK_W_EMBED,       "word_embeddings.weight",                       "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "word_embeddings.weight",                       "V,D", SK_SPLIT_ROWS },
 	{ SK_W_ATTN_NORM,   "h.%d.input_layernorm.weight",                  "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM_B, "h.%d.input_layernorm.bias",                    "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM,   "h.%d.ln_attn.weight",                          "D",   SK_SPLIT_NONE },
@@ -87,7 +94,7 @@ static const struct sk_weight_rule falcon_weights[] = {
 
 /* The converter calls 40B's norm of the attention attn_norm_2: the MLP's is attn_norm there. */
 static const struct sk_weight_rule falcon_gguf_weights[] = {
-	{ SK_W_EMBED,       "token_embd.weight",         "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "token_embd.weight",         "V,D", SK_SPLIT_ROWS },
 	{ SK_W_ATTN_NORM,   "blk.%d.attn_norm_2.weight", "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM_B, "blk.%d.attn_norm_2.bias",   "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM,   "blk.%d.attn_norm.weight",   "D",   SK_SPLIT_NONE },

@@ -20,7 +20,7 @@ static sk_status read_config(struct sk_dims *d, const struct sk_weights *w, bool
 	bool scale = true;
 	sk_status st = SK_CONFIG_INTS(w, bigcode_keys, d, err);
 
-	d->tied_head = true;
+	d->tied_head = d->attention_bias = true;
 	if (!d->ffn_width)
 		d->ffn_width = 4 * d->width;
 	d->kv_heads = one ? 1 : d->heads;
@@ -67,7 +67,7 @@ static sk_status santacoder_config(struct sk_dims *d, const struct sk_weights *w
 
 static const struct sk_weight_rule bigcode_weights[] = {
 	/* slot             name in the checkpoint        shape  split by ranks */
-	{ SK_W_EMBED,       "wte.weight",                 "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "wte.weight",                 "V,D", SK_SPLIT_ROWS },
 	{ SK_W_POSITIONS,   "wpe.weight",                 "P,D", SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM,   "h.%d.ln_1.weight",           "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM_B, "h.%d.ln_1.bias",             "D",   SK_SPLIT_NONE },
@@ -90,7 +90,7 @@ static const struct sk_weight_rule bigcode_weights[] = {
 };
 
 static const struct sk_weight_rule santacoder_weights[] = {
-	{ SK_W_EMBED,       "wte.weight",                 "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "wte.weight",                 "V,D", SK_SPLIT_ROWS },
 	{ SK_W_POSITIONS,   "wpe.weight",                 "P,D", SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM,   "h.%d.ln_1.weight",           "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM_B, "h.%d.ln_1.bias",             "D",   SK_SPLIT_NONE },

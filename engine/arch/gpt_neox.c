@@ -22,6 +22,7 @@ static sk_status neox_config(struct sk_dims *d, const struct sk_weights *w, stru
 
 	d->context_max = 2048;          /* of GPTNeoXConfig, as the other defaults here */
 	d->qkv = SK_QKV_GROUPS;
+	d->attention_bias = true;
 	st = SK_CONFIG_INTS(w, neox_keys, d, err);
 	if (st >= 0)
 		st = sk_config_derive(w, d, err);
@@ -33,6 +34,8 @@ static sk_status neox_config(struct sk_dims *d, const struct sk_weights *w, stru
 		st = sk_config_bool(w, "use_parallel_residual", &parallel, err);
 	if (st >= 0)
 		st = sk_config_bool(w, "tie_word_embeddings", &d->tied_head, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "attention_bias", &d->attention_bias, err);
 	if (st >= 0)
 		st = sk_config_float(w, "rotary_pct partial_rotary_factor rope_parameters.partial_rotary_factor", 1.0, &part, err);
 	if (!parallel)
@@ -55,7 +58,7 @@ static sk_status neox_gguf(struct sk_dims *d, const struct sk_weights *w, struct
 
 static const struct sk_weight_rule neox_weights[] = {
 	/* slot             name in the checkpoint                          shape  split by ranks */
-	{ SK_W_EMBED,       "embed_in.weight",                              "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "embed_in.weight",                              "V,D", SK_SPLIT_ROWS },
 	{ SK_W_ATTN_NORM,   "layers.%d.input_layernorm.weight",             "D",   SK_SPLIT_NONE },
 	{ SK_W_ATTN_NORM_B, "layers.%d.input_layernorm.bias",               "D",   SK_SPLIT_NONE },
 	{ SK_W_QKV,         "layers.%d.attention.query_key_value.weight",   "C,D", SK_SPLIT_HEADS },

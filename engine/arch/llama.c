@@ -15,7 +15,7 @@ static const struct sk_config_key llama_keys[] = {
 	{ "num_key_value_heads",     offsetof(struct sk_dims, kv_heads),    SK_HEADS_MAX,      SK_KEY_OPTIONAL },
 	{ "head_dim",                offsetof(struct sk_dims, head_width),  SK_HEAD_WIDTH_MAX, SK_KEY_OPTIONAL },
 	{ "vocab_size",              offsetof(struct sk_dims, vocab),       SK_VOCAB_MAX },
-	{ "max_position_embeddings", offsetof(struct sk_dims, context_max), SK_CONTEXT_MAX,    SK_KEY_OPTIONAL },
+	{ "max_position_embeddings max_sequence_length", offsetof(struct sk_dims, context_max), SK_CONTEXT_MAX,    SK_KEY_OPTIONAL },
 };
 
 static sk_status llama_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
@@ -33,6 +33,10 @@ static sk_status llama_config(struct sk_dims *d, const struct sk_weights *w, str
 		st = sk_config_act(w, "hidden_act", &d->act, err);
 	if (st >= 0)
 		st = sk_config_bool(w, "tie_word_embeddings", &d->tied_head, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "attention_bias", &d->attention_bias, err);
+	if (st >= 0)
+		st = sk_config_bool(w, "mlp_bias", &d->mlp_bias, err);
 	return st < 0 ? st : sk_config_rope(w, d, err);
 }
 
@@ -44,7 +48,7 @@ static sk_status llama_gguf(struct sk_dims *d, const struct sk_weights *w, struc
 
 static const struct sk_weight_rule llama_weights[] = {
 	/* slot            name in the checkpoint                  shape   split by ranks */
-	{ SK_W_EMBED,      "embed_tokens.weight",                  "V,D",  SK_SPLIT_NONE },
+	{ SK_W_EMBED,      "embed_tokens.weight",                  "V,D",  SK_SPLIT_ROWS },
 	{ SK_W_ATTN_NORM,  "layers.%d.input_layernorm.weight",     "D",    SK_SPLIT_NONE },
 	{ SK_W_Q,          "layers.%d.self_attn.q_proj.weight",    "Q,D",  SK_SPLIT_HEADS },
 	{ SK_W_Q_B,        "layers.%d.self_attn.q_proj.bias",      "Q",    SK_SPLIT_HEADS,    SK_RULE_OPTIONAL },

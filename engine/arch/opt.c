@@ -43,7 +43,7 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 	bool before = true, affine = true, no_final = false;
 	sk_status st = SK_CONFIG_INTS(w, opt_keys, d, err);
 
-	d->tied_head = true;
+	d->tied_head = d->attention_bias = true;
 	if (st >= 0)
 		st = sk_config_derive(w, d, err);
 	if (st >= 0)
@@ -53,6 +53,8 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 	if (st >= 0)
 		st = sk_config_bool(w, "layer_norm_elementwise_affine", &affine, err);
 	if (st >= 0)
+		st = sk_config_bool(w, "enable_bias", &d->attention_bias, err);
+	if (st >= 0)
 		st = sk_config_bool(w, "_remove_final_layer_norm", &no_final, err);
 	if (st >= 0)
 		st = sk_config_bool(w, "tie_word_embeddings", &d->tied_head, err);
@@ -60,17 +62,18 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 		return st;
 	d->positions = d->context_max + OPT_OFFSET;
 	d->position_offset = OPT_OFFSET;
+	d->mlp_bias = d->attention_bias;
 	d->plain_norms = !affine;
 	if (!before)
 		d->residual = SK_RESIDUAL_POST;
 	d->no_out_norm = !before || no_final;
-	d->keep_special = is_galactica(w, d);
+	d->keep_special = d->sequences = is_galactica(w, d);
 	return SK_OK;
 }
 
 static const struct sk_weight_rule opt_weights[] = {
 	/* slot             name in the checkpoint                      shape  split by ranks */
-	{ SK_W_EMBED,       "embed_tokens.weight",                      "V,E", SK_SPLIT_NONE },
+	{ SK_W_EMBED,       "embed_tokens.weight",                      "V,E", SK_SPLIT_ROWS },
 	{ SK_W_POSITIONS,   "embed_positions.weight",                   "P,D", SK_SPLIT_NONE },
 	{ SK_W_PROJ_IN,     "project_in.weight",                        "D,E", SK_SPLIT_NONE,  SK_RULE_OPTIONAL },
 	{ SK_W_PROJ_OUT,    "project_out.weight",                       "E,D", SK_SPLIT_NONE,  SK_RULE_OPTIONAL },

@@ -45,11 +45,24 @@ static sk_status read_act(struct sk_dims *d, const struct sk_weights *w, struct 
 	return SK_OK;
 }
 
+/* What depends on others' values, in both forms. */
+static sk_status finish(struct sk_dims *d, const struct sk_weights *w, bool scaled, struct sk_err *err)
+{
+	if (d->rel_buckets < 4 || d->rel_buckets % 2 || d->rel_distance <= d->rel_buckets / 2)
+		return sk_fail(err, SK_EFORMAT, "%s: %d buckets of relative positions up to a distance of %d: an even number from 4 on, and "
+			       "a distance above its half are needed", sk_weights_path(w), d->rel_buckets, d->rel_distance);
+	if (scaled)
+		d->out_scale = (float)pow((double)d->width, -0.5);
+	d->context_max *= 4;            /* distances have no end; published models are used far beyond n_positions */
+	return SK_OK;
+}
+
 static sk_status t5_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
 	bool tied = true;
 	sk_status st;
 
+	d->head_tied = true;
 	d->context_max = 512;           /* of T5Config, as the other defaults here */
 	d->rel_buckets = 32;
 	d->rel_distance = 128;
@@ -65,22 +78,76 @@ static sk_status t5_config(struct sk_dims *d, const struct sk_weights *w, struct
 	if (st >= 0)
 		st = sk_config_bool(w, "scale_decoder_outputs tie_word_embeddings", &tied, err);
 	if (st >= 0)
+		st = sk_config_bool(w, "tie_word_embeddings", &d->head_tied, err);
+	if (st >= 0)
 		st = sk_config_int(w, "decoder_start_token_id pad_token_id", 0, d->vocab - 1, &d->start_id, err);
-	if (st < 0)
-		return st;
-	if (d->rel_buckets < 4 || d->rel_buckets % 2 || d->rel_distance <= d->rel_buckets / 2)
-		return sk_fail(err, SK_EFORMAT, "%s: %d buckets of relative positions up to a distance of %d: an even number from 4 on, and "
-			       "a distance above its half are needed", sk_weights_path(w), d->rel_buckets, d->rel_distance);
-	if (tied && !sk_config_is(w, "model_type", "mt5"))
-		d->out_scale = (float)pow((double)d->width, -0.5);
-	d->context_max *= 4;            /* distances have no end; published models are used far beyond n_positions */
-	return SK_OK;
+	return st < 0 ? st : finish(d, w, tied && !sk_config_is(w, "model_type", "mt5"), err);
 }
+
+/*
+ * A GGUF has T5 and mT5 under one name, and says neither which activation it is (gated: the tanh GELU, else ReLU), nor the largest
+ * distance (128), nor whether the head is tied: then it has none, and the model is a T5 whose answer is scaled.
+ */
+static sk_status t5_gguf(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
+{
+	sk_status st;
+
+	d->rel_buckets = 32;
+	d->rel_distance = 128;
+	d->norm_eps = 1e-6f;
+	d->score_scale = 1.0f;
+	st = sk_config_gguf(w, d, err);
+	d->encoder_layers = d->layers;
+	if (st >= 0)
+		st = sk_config_int(w, ".decoder_block_count", 1, SK_LAYERS_MAX, &d->layers, err);
+	if (st >= 0)
+		st = sk_config_int(w, ".attention.relative_buckets_count", 1, 1 << 16, &d->rel_buckets, err);
+	if (st >= 0)
+		st = sk_config_int(w, ".decoder_start_token_id", 0, d->vocab - 1, &d->start_id, err);
+	d->glu = sk_weights_find(w, "dec.blk.0.ffn_gate.weight");
+	d->act = d->glu ? SK_ACT_GELU_TANH : SK_ACT_RELU;
+	return st < 0 ? st : finish(d, w, !sk_weights_find(w, "output.weight"), err);
+}
+
+static const struct sk_weight_rule t5_gguf_weights[] = {
+	/* slot               name                               shape  split by ranks */
+	{ SK_W_EMBED,         "token_embd.weight",               "V,D", SK_SPLIT_ROWS },
+	{ SK_W_ENC_REL_BIAS,  "enc.blk.0.attn_rel_b.weight",     "B,H", SK_SPLIT_HEADS },
+	{ SK_W_ENC_ATTN_NORM, "enc.blk.%d.attn_norm.weight",     "D",   SK_SPLIT_NONE,  SK_RULE_ENCODER },
+	{ SK_W_ENC_Q,         "enc.blk.%d.attn_q.weight",        "Q,D", SK_SPLIT_HEADS, SK_RULE_ENCODER },
+	{ SK_W_ENC_K,         "enc.blk.%d.attn_k.weight",        "G,D", SK_SPLIT_HEADS, SK_RULE_ENCODER },
+	{ SK_W_ENC_V,         "enc.blk.%d.attn_v.weight",        "G,D", SK_SPLIT_HEADS, SK_RULE_ENCODER },
+	{ SK_W_ENC_O,         "enc.blk.%d.attn_o.weight",        "D,Q", SK_SPLIT_K,     SK_RULE_ENCODER },
+	{ SK_W_ENC_FFN_NORM,  "enc.blk.%d.ffn_norm.weight",      "D",   SK_SPLIT_NONE,  SK_RULE_ENCODER },
+	{ SK_W_ENC_GATE,      "enc.blk.%d.ffn_gate.weight",      "F,D", SK_SPLIT_ROWS,  SK_RULE_ENCODER | SK_RULE_OPTIONAL },
+	{ SK_W_ENC_UP,        "enc.blk.%d.ffn_up.weight",        "F,D", SK_SPLIT_ROWS,  SK_RULE_ENCODER },
+	{ SK_W_ENC_DOWN,      "enc.blk.%d.ffn_down.weight",      "D,F", SK_SPLIT_K,     SK_RULE_ENCODER },
+	{ SK_W_ENC_OUT_NORM,  "enc.output_norm.weight",          "D",   SK_SPLIT_NONE },
+	{ SK_W_REL_BIAS,      "dec.blk.0.attn_rel_b.weight",     "B,H", SK_SPLIT_HEADS },
+	{ SK_W_ATTN_NORM,     "dec.blk.%d.attn_norm.weight",     "D",   SK_SPLIT_NONE },
+	{ SK_W_Q,             "dec.blk.%d.attn_q.weight",        "Q,D", SK_SPLIT_HEADS },
+	{ SK_W_K,             "dec.blk.%d.attn_k.weight",        "G,D", SK_SPLIT_HEADS },
+	{ SK_W_V,             "dec.blk.%d.attn_v.weight",        "G,D", SK_SPLIT_HEADS },
+	{ SK_W_O,             "dec.blk.%d.attn_o.weight",        "D,Q", SK_SPLIT_K },
+	{ SK_W_CROSS_NORM,    "dec.blk.%d.cross_attn_norm.weight", "D", SK_SPLIT_NONE },
+	{ SK_W_CROSS_Q,       "dec.blk.%d.cross_attn_q.weight",  "Q,D", SK_SPLIT_HEADS },
+	{ SK_W_CROSS_K,       "dec.blk.%d.cross_attn_k.weight",  "G,D", SK_SPLIT_HEADS },
+	{ SK_W_CROSS_V,       "dec.blk.%d.cross_attn_v.weight",  "G,D", SK_SPLIT_HEADS },
+	{ SK_W_CROSS_O,       "dec.blk.%d.cross_attn_o.weight",  "D,Q", SK_SPLIT_K },
+	{ SK_W_IGNORE,        "dec.blk.0.cross_attn_rel_b.weight", NULL, SK_SPLIT_NONE },
+	{ SK_W_FFN_NORM,      "dec.blk.%d.ffn_norm.weight",      "D",   SK_SPLIT_NONE },
+	{ SK_W_GATE,          "dec.blk.%d.ffn_gate.weight",      "F,D", SK_SPLIT_ROWS,  SK_RULE_OPTIONAL },
+	{ SK_W_UP,            "dec.blk.%d.ffn_up.weight",        "F,D", SK_SPLIT_ROWS },
+	{ SK_W_DOWN,          "dec.blk.%d.ffn_down.weight",      "D,F", SK_SPLIT_K },
+	{ SK_W_OUT_NORM,      "dec.output_norm.weight",          "D",   SK_SPLIT_NONE },
+	{ SK_W_HEAD,          "output.weight",                   "V,D", SK_SPLIT_ROWS,  SK_RULE_OPTIONAL },
+	{ SK_W_END }
+};
 
 static const struct sk_weight_rule t5_weights[] = {
 	/* slot               name in the checkpoint                                        shape  split by ranks */
-	{ SK_W_EMBED,         "shared.weight",                                              "V,D", SK_SPLIT_NONE },
-	{ SK_W_EMBED,         "decoder.embed_tokens.weight",                                "V,D", SK_SPLIT_NONE },
+	{ SK_W_EMBED,         "shared.weight",                                              "V,D", SK_SPLIT_ROWS },
+	{ SK_W_EMBED,         "decoder.embed_tokens.weight",                                "V,D", SK_SPLIT_ROWS },
 	{ SK_W_IGNORE,        "encoder.embed_tokens.weight",                                NULL,  SK_SPLIT_NONE },
 	{ SK_W_ENC_REL_BIAS,  "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "B,H", SK_SPLIT_HEADS },
 	{ SK_W_ENC_ATTN_NORM, "encoder.block.%d.layer.0.layer_norm.weight",                 "D",   SK_SPLIT_NONE,  SK_RULE_ENCODER },
@@ -117,13 +184,15 @@ static const struct sk_weight_rule t5_weights[] = {
 };
 
 const struct sk_arch sk_arch_t5 = {
-	.name     = "t5",
-	.aliases  = { "T5ForConditionalGeneration", "MT5ForConditionalGeneration", "mt5", "T5WithLMHeadModel" },
-	.weights  = t5_weights,
-	.norm     = SK_NORM_RMS,
-	.position = SK_POS_RELATIVE,
-	.act      = SK_ACT_RELU,
-	.residual = SK_RESIDUAL_PRE,
-	.kv       = SK_KV_SELF,
-	.config   = t5_config,
+	.name        = "t5",
+	.aliases     = { "T5ForConditionalGeneration", "MT5ForConditionalGeneration", "mt5", "T5WithLMHeadModel" },
+	.weights     = t5_weights,
+	.norm        = SK_NORM_RMS,
+	.position    = SK_POS_RELATIVE,
+	.act         = SK_ACT_RELU,
+	.residual    = SK_RESIDUAL_PRE,
+	.kv          = SK_KV_SELF,
+	.config      = t5_config,
+	.gguf        = t5_gguf_weights,
+	.config_gguf = t5_gguf,
 };

@@ -4,11 +4,62 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/*
+ * Which bytes are whose, for who asks in a signal handler: no lock, and a slot is read only while its `begin` says what it said
+ * before. More files than slots: the others have no name.
+ */
+#define SLOTS 2048
+#define NAME_BYTES 248
+
+static struct slot {
+	_Atomic uintptr_t begin;        /* 0: free; 1: being written */
+	size_t len;
+	char name[NAME_BYTES];          /* of a longer path the end */
+} slots[SLOTS];
+
+static void slot_take(const struct sk_map *m, const char *path)
+{
+	size_t len = strlen(path), from = len < NAME_BYTES ? 0 : len - NAME_BYTES + 1;
+
+	for (int i = 0; i < SLOTS; i++) {
+		uintptr_t none = 0;
+
+		if (!atomic_compare_exchange_strong(&slots[i].begin, &none, 1))
+			continue;
+		slots[i].len = m->len;
+		memcpy(slots[i].name, path + from, len - from + 1);
+		atomic_store(&slots[i].begin, (uintptr_t)m->data);
+		return;
+	}
+}
+
+static void slot_put(const struct sk_map *m)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		uintptr_t mine = (uintptr_t)m->data;
+
+		if (atomic_compare_exchange_strong(&slots[i].begin, &mine, 0))
+			return;
+	}
+}
+
+const char *sk_map_name(const void *at)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		uintptr_t begin = atomic_load(&slots[i].begin);
+
+		if (begin > 1 && (uintptr_t)at >= begin && (uintptr_t)at - begin < slots[i].len)
+			return slots[i].name;
+	}
+	return NULL;
+}
 
 sk_status sk_map_open(struct sk_map *ret_map, const char *path, struct sk_err *err)
 {
@@ -43,6 +94,7 @@ sk_status sk_map_open(struct sk_map *ret_map, const char *path, struct sk_err *e
 		goto fail;
 	}
 	*ret_map = (struct sk_map){ .data = data, .len = (size_t)sb.st_size, .fd = fd };
+	slot_take(ret_map, path);
 	return SK_OK;
 fail:
 	close(fd);
@@ -53,6 +105,7 @@ void sk_map_fini(struct sk_map *m)
 {
 	if (!m->data)
 		return;
+	slot_put(m);
 	munmap((void *)(uintptr_t)m->data, m->len);
 	close(m->fd);
 	*m = (struct sk_map){ .fd = -1 };

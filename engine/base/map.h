@@ -17,6 +17,12 @@ struct sk_map {
 sk_status sk_map_open(struct sk_map *ret_map, const char *path, struct sk_err *err);
 void sk_map_fini(struct sk_map *m);
 
+/*
+ * The file that a mapped byte belongs to; NULL: none that is known. For a handler of SIGBUS, which comes where a file was cut short
+ * after it was mapped: takes no lock and no memory.
+ */
+const char *sk_map_name(const void *at);
+
 /* Tell the kernel that these bytes will not be read again; page-aligned inwards. */
 void sk_map_drop(const struct sk_map *m, size_t offset, size_t len);
 

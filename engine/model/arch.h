@@ -51,6 +51,7 @@ struct sk_rope {
 	bool round;                             /* YARN: the correction's ends are whole numbers */
 	float mscale, mscale_all;               /* YARN: 0: not given */
 	int32_t original;                       /* DYNAMIC, LLAMA3, YARN: the length it was trained for */
+	int32_t lengths;                        /* DYNAMIC: so many lengths beyond it can occur, each with frequencies of its own */
 };
 
 /* What a layer keeps of the past. One entry a kind (self, window, cross, latent, state), with bytes per token. */
@@ -74,6 +75,11 @@ struct sk_dims {
 	bool plain_norms;                       /* no norm has weights or biases */
 	bool no_out_norm;                       /* nothing is normed before the head (OPT-350m) */
 	bool tied_head;                         /* no weight of its own: the embedding. config(): the file's is not to be used */
+	/* Which of the tensors that may be missing are there: for a plan without weights. With weights, what is there counts. */
+	bool attention_bias, mlp_bias;
+	bool one_norm;                          /* PARALLEL: both halves take the first norm's answer */
+	bool head_tied;                         /* no head of its own, as a rule (T5); tied_head: certainly */
+	bool sequences;                         /* prompts hold sequences of letters as Galactica has them (text/sequences.c) */
 	bool keep_special;                      /* generated text keeps special tokens, whatever is asked (Galactica, SantaCoder) */
 
 	/* An encoder: as wide as the decoder, with the same heads. 0 layers: none. */
@@ -102,7 +108,10 @@ enum sk_slot {
 	SK_SLOTS
 };
 
-/* How ranks share a weight: whole, rows (column-parallel), or K slices (row-parallel, summed in the fixed tree). */
+/*
+ * How ranks share a weight: whole, rows (column-parallel; of the vocabulary evenly, of the MLP as its slices), or K slices
+ * (row-parallel, summed in the fixed tree).
+ */
 enum sk_split { SK_SPLIT_NONE, SK_SPLIT_ROWS, SK_SPLIT_HEADS, SK_SPLIT_KV_HEADS, SK_SPLIT_K };
 
 enum {

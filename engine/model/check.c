@@ -145,6 +145,13 @@ static sk_status read_dims(const struct sk_weights *w, const struct sk_arch *a, 
 	return st;
 }
 
+sk_status sk_model_config(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims, struct sk_err *err)
+{
+	sk_status st = find_arch(w, ret_arch, err);
+
+	return st < 0 ? st : read_dims(w, *ret_arch, ret_dims, err);
+}
+
 /* What must be there in one form or another, and what may not: rules alone cannot say so. */
 struct need { const char *what; bool met; };
 
@@ -199,10 +206,8 @@ sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_
 	const struct sk_arch *a = NULL;
 	struct sk_dims d;
 	unsigned char *seen;
-	sk_status st = find_arch(w, &a, err);
+	sk_status st = sk_model_config(w, &a, &d, err);
 
-	if (st >= 0)
-		st = read_dims(w, a, &d, err);
 	if (st < 0)
 		return st;
 	seen = calloc(sk_weights_len(w) + 1, 1);
@@ -237,20 +242,31 @@ static bool is_qkv_bias(enum sk_slot slot)
 	return slot == SK_W_QKV_B || slot == SK_W_Q_B || slot == SK_W_K_B || slot == SK_W_V_B || slot == SK_W_KV_B;
 }
 
-uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d)
+uint64_t sk_model_tables(const struct sk_dims *d)
 {
-	int64_t qkv = ((int64_t)d->heads + 2 * d->kv_heads) * d->head_width;
-	uint64_t sum = padded(d->rope.width / 2) + padded(d->heads);    /* frequencies, slopes */
+	uint64_t sum = (uint64_t)(1 + d->rope.lengths) * padded(d->rope.width / 2) + padded(d->heads);  /* frequencies, slopes */
 
 	if (d->position == SK_POS_RELATIVE)
 		sum += 2 * padded((int64_t)d->heads * (2 * (int64_t)d->rel_distance + 1));
+	return sum;
+}
+
+/* Biases of q, k and v lie together, in as many parts as their weights. */
+uint64_t sk_model_vector(enum sk_slot slot, const struct sk_dims *d, int64_t len)
+{
+	return is_qkv_bias(slot) ? padded(((int64_t)d->heads + 2 * d->kv_heads) * d->head_width) + 32 : padded(len);
+}
+
+uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d)
+{
+	uint64_t sum = sk_model_tables(d);
+
 	for (const struct sk_weight_rule *r = sk_rules(w, a); r->slot != SK_W_END; r++)
 		for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
 			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, a, r, l);
 
-			/* Biases of q, k and v lie together, in as many parts as their weights. */
 			if (t && t->dims == 1)
-				sum += is_qkv_bias(r->slot) ? padded(qkv) + 32 : padded(t->dim[0]);
+				sum += sk_model_vector(r->slot, d, t->dim[0]);
 		}
 	return sum;
 }
@@ -321,12 +337,10 @@ static sk_status check_option(const char *name, int64_t value, int64_t min, int6
 	return SK_OK;
 }
 
-sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const struct sk_model_opts *o, struct sk_err *err)
+sk_status sk_model_begin_opts(struct sk_model *m, const struct sk_model_opts *o, struct sk_err *err)
 {
-	sk_status st = sk_model_check(w, &m->arch, &m->dims, err);
+	sk_status st = check_option("tokens per step", o->tokens_max, 1, 1 << 20, err);
 
-	if (st >= 0)
-		st = check_option("tokens per step", o->tokens_max, 1, 1 << 20, err);
 	if (st >= 0)
 		st = check_option("sequences per step", o->sequences_max, 1, 1 << 20, err);
 	if (st >= 0)
@@ -347,7 +361,16 @@ sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const s
 	m->rows_max = largest(largest(o->tokens_max, o->logits_max), SK_PROMPT_TILE);
 	if (m->dims.encoder_layers)
 		m->rows_max = largest(m->rows_max, o->encode_max);
+	if (m->dims.rope.scaling == SK_ROPE_DYNAMIC)
+		m->dims.rope.lengths = largest(o->context_max - m->dims.rope.original, 0);
 	return SK_OK;
+}
+
+sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const struct sk_model_opts *o, struct sk_err *err)
+{
+	sk_status st = sk_model_check(w, &m->arch, &m->dims, err);
+
+	return st < 0 ? st : sk_model_begin_opts(m, o, err);
 }
 
 /* ---- the plan ------------------------------------------------------------------------------------------------- */
@@ -406,30 +429,39 @@ static enum sk_dtype main_type(const struct sums *s)
 	return (enum sk_dtype)best;
 }
 
+sk_status sk_model_scratch_bytes(struct sk_model *m, bool any_separate_glu, uint64_t *ret_bytes, struct sk_err *err)
+{
+	struct sk_scratch list[SK_SCRATCH_LEN];
+	struct sk_dev_plan plan;
+	size_t dev_bytes = 0;
+	sk_status st;
+
+	sk_model_dev_plan(m, &plan);
+	st = m->backend->reserve(NULL, &plan, &dev_bytes, err);
+	if (st < 0)
+		return st;
+	sk_model_scratch(m, any_separate_glu, list);
+	*ret_bytes = dev_bytes;
+	for (int i = 0; i < SK_SCRATCH_LEN; i++)
+		*ret_bytes += list[i].bytes;
+	return SK_OK;
+}
+
 sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model_plan *ret_plan,
 			struct sk_err *err)
 {
 	struct sk_model m = { 0 };
 	struct sums s = { 0 };
-	struct sk_scratch list[SK_SCRATCH_LEN];
-	struct sk_dev_plan dev_plan;
 	struct sk_kv_spec kv;
 	struct sk_model_plan p = { 0 };
-	size_t dev_bytes = 0;
 	sk_status st = sk_model_begin(&m, w, o, err);
 
 	if (st >= 0)
 		st = add_tensors(&m, w, &s, err);
+	if (st >= 0)
+		st = sk_model_scratch_bytes(&m, sk_model_any_separate_glu(w, m.arch, &m.dims), &p.scratch_bytes, err);
 	if (st < 0)
 		return st;
-	sk_model_dev_plan(&m, &dev_plan);
-	st = o->backend->reserve(NULL, &dev_plan, &dev_bytes, err);
-	if (st < 0)
-		return st;
-	sk_model_scratch(&m, sk_model_any_separate_glu(w, m.arch, &m.dims), list);
-	p.scratch_bytes = dev_bytes;
-	for (int i = 0; i < SK_SCRATCH_LEN; i++)
-		p.scratch_bytes += list[i].bytes;
 	p.weights_bytes = s.weights_bytes;
 	p.params = s.params;
 	if (o->kv_blocks > 0) {

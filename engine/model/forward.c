@@ -69,10 +69,35 @@ static sk_status check_step(const struct sk_model *m, const struct sk_step *step
 		    step->pos[t] >= m->opts.context_max)
 			return sk_fail(err, SK_EINVAL, "token %d of the step: id %d of %d at position %d of %d", t, step->ids[t],
 				       m->dims.vocab, step->pos[t], m->opts.context_max);
+	for (int32_t s = 0; s < step->S && step->prompt_len; s++)
+		if (step->prompt_len[s] > m->opts.context_max)
+			return sk_fail(err, SK_EINVAL, "sequence %d of the step: a prompt of %d tokens of %d", s, step->prompt_len[s],
+				       m->opts.context_max);
 	for (int32_t i = 0; i < rows_len; i++)
 		if (rows[i] < 0 || rows[i] >= step->T)
 			return sk_fail(err, SK_EINVAL, "row %d of a step of %d tokens", rows[i], step->T);
 	return SK_OK;
+}
+
+/*
+ * Dynamic frequencies (rope.c): the prompt's tokens turn by its length, each generated one by the length that its sequence has
+ * with it. So they hang on position and prompt alone, and a recomputed token turns as before.
+ */
+static const struct sk_step *with_freq_rows(struct sk_model *m, const struct sk_step *step)
+{
+	int32_t original = m->dims.rope.original;
+
+	if (!m->freq_rows)
+		return step;
+	for (int32_t s = 0; s < step->S; s++)
+		for (int32_t t = step->seq_start[s]; t < step->seq_start[s + 1]; t++) {
+			int32_t len = step->prompt_len && step->prompt_len[s] > step->pos[t] ? step->prompt_len[s] : step->pos[t] + 1;
+
+			m->freq_rows[t] = len > original ? len - original : 0;
+		}
+	m->step = *step;
+	m->step.freq_rows = m->freq_rows;
+	return &m->step;
 }
 
 sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
@@ -84,6 +109,7 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 
 	if (st < 0)
 		return st;
+	step = with_freq_rows(m, step);
 	m->step_T = step->T;
 	m->step_rows = rows_len;
 	b->ops->begin(m->dev, step);

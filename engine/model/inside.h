@@ -64,7 +64,8 @@ struct sk_model {
 	struct sk_model_norm embed_norm, out_norm, encoder_norm;
 	float *vectors;                         /* norms, biases and tables, one after the other, each aligned to 64 bytes */
 	uint64_t vectors_len, vectors_used;     /* floats */
-	const float *inv_freq;
+	const float *inv_freq;                  /* row 0; DYNAMIC: row k for sequences of original + k tokens, rope_stride floats apart */
+	int32_t rope_stride;
 	float rope_factor;                      /* of cos and sin */
 	struct sk_attend_bias bias, encoder_bias;
 
@@ -80,6 +81,8 @@ struct sk_model {
 	float *logits_host;                     /* their copy where the device's memory is not the host's; else NULL */
 
 	/* the last step */
+	int32_t *freq_rows;                     /* [tokens_max], the host's: each token's row of inv_freq; NULL: one for all */
+	struct sk_step step;                    /* as it was given, with these */
 	int32_t step_T, step_rows;
 	bool x_final;                           /* x has been through the last layer's MLP */
 };
@@ -95,6 +98,8 @@ void sk_rule_name(const struct sk_weight_rule *r, int32_t layer, char out[SK_RUL
 /* The tensor of a rule and layer, with or without the architecture's prefix; NULL: not there. */
 const struct sk_tensor *sk_rule_find(const struct sk_weights *w, const struct sk_arch *a, const struct sk_weight_rule *r,
 				     int32_t layer);
+/* Its dimensions by the letters of its shape; returns how many. */
+int32_t sk_rule_shape(const struct sk_weight_rule *r, const struct sk_dims *d, int64_t ret_dim[4]);
 /* Shape and type. */
 sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule *r, const struct sk_dims *d,
 			const struct sk_tensor *t, struct sk_err *err);
@@ -108,16 +113,31 @@ bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enu
 int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum sk_slot *slots, int len, int32_t layer);
 /* Floats that norms, biases and tables take (sk_model.vectors_len). */
 uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d);
+/* Of them the tables that are calculated, and one vector of the file. */
+uint64_t sk_model_tables(const struct sk_dims *d);
+uint64_t sk_model_vector(enum sk_slot slot, const struct sk_dims *d, int64_t len);
 
 /* Scratch buffers and their bytes; *x points into m, its bytes come with it. The plan adds them up, open takes them. */
 struct sk_scratch { float **at; uint64_t bytes; };
 #define SK_SCRATCH_LEN 9
 void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scratch ret_list[SK_SCRATCH_LEN]);
+/* The backend's own too. */
+sk_status sk_model_scratch_bytes(struct sk_model *m, bool any_separate_glu, uint64_t *ret_bytes, struct sk_err *err);
 void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan);
 bool sk_model_any_separate_glu(const struct sk_weights *w, const struct sk_arch *a, const struct sk_dims *d);
 void sk_model_kv_spec(const struct sk_model *m, int32_t blocks, struct sk_kv_spec *ret_spec);
-/* Check the options and fill backend, opts, dims, arch and row counts. */
+/* Check the options and fill backend, opts and row counts; dims are there. */
+sk_status sk_model_begin_opts(struct sk_model *m, const struct sk_model_opts *o, struct sk_err *err);
+/* And dims and arch, from a checkpoint. */
 sk_status sk_model_begin(struct sk_model *m, const struct sk_weights *w, const struct sk_model_opts *o, struct sk_err *err);
+
+/* ---- share.c ---- */
+
+/*
+ * Where the sum over K of a row-parallel weight is cut, so that any number of ranks gives the same bits: a unit is the
+ * fewest `piece`s (heads, columns) that end on a block of the weight's type; at most 8 slices of whole units. Returns how many.
+ */
+int32_t sk_slices_cut(int32_t K, int32_t piece, enum sk_dtype dtype, int32_t ret_end[SK_SLICES_MAX]);
 
 /* ---- layers.c: operations on the scratch, for forward.c and encdec.c ---- */
 

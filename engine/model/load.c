@@ -85,18 +85,20 @@ static sk_status load_norm(struct loader *ld, enum sk_slot slot, int32_t layer, 
 	return st;
 }
 
+/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
 static sk_status load_rope(struct loader *ld)
 {
 	struct sk_model *m = ld->m;
+	const struct sk_rope *r = &m->dims.rope;
 	const struct sk_tensor *t = find(ld, SK_W_ROPE_FREQS, 0);
-	int32_t half = m->dims.rope.width / 2;
+	int32_t half = r->width / 2;
 	float factors[1024 / 2];
 
 	if (m->dims.position != SK_POS_ROPE)
 		return SK_OK;
 	if (SK_BUG_IF((size_t)half > sizeof(factors) / sizeof(factors[0])))
 		return SK_EBUG;
-	m->rope_factor = sk_rope_frequencies(&m->dims.rope, 0, ld->row);
+	m->rope_factor = sk_rope_frequencies(r, 0, ld->row);
 	if (t)                                  /* Llama 3 in a GGUF: the file's own factor of each frequency */
 		sk_quant_get(t->dtype)->dequantise(t->data, factors, (size_t)half);
 	for (int32_t i = 0; i < half && t; i++) {
@@ -106,6 +108,11 @@ static sk_status load_rope(struct loader *ld)
 		ld->row[i] /= factors[i];
 	}
 	m->inv_freq = put_vector(ld, (uint64_t)half);
+	m->rope_stride = (half + 15) / 16 * 16;         /* put_vector's */
+	for (int32_t k = 1; k <= r->lengths; k++) {
+		sk_rope_frequencies(r, r->original + k, ld->row);
+		put_vector(ld, (uint64_t)half);
+	}
 	return t ? tensor_done(ld, t) : SK_OK;
 }
 
@@ -348,30 +355,9 @@ static sk_status load_linear(struct loader *ld, enum sk_slot slot, int32_t layer
 
 /* ---- a layer -------------------------------------------------------------------------------------------------- */
 
-static int32_t gcd(int32_t a, int32_t b)
-{
-	while (b) {
-		int32_t r = a % b;
-
-		a = b;
-		b = r;
-	}
-	return a;
-}
-
-/*
- * Where the sum over K of a row-parallel weight is cut, so that any number of ranks gives the same bits: a unit is the
- * fewest `piece`s (heads, columns) that end on a block of the weight's type; at most 8 slices of whole units.
- */
 static void cut_slices(struct sk_linear *lin, int32_t piece)
 {
-	int32_t block = (int32_t)sk_quant_get(lin->w->dtype)->block_len;
-	int32_t unit = piece / gcd(piece, block) * block;       /* the least common multiple */
-	int64_t units = lin->w->K / unit;
-
-	lin->slices = (int32_t)(units < SK_SLICES_MAX ? units : SK_SLICES_MAX);
-	for (int32_t s = 0; s < lin->slices; s++)
-		lin->slice_end[s] = (int32_t)((s + 1) * units / lin->slices) * unit;
+	lin->slices = sk_slices_cut(lin->w->K, piece, lin->w->dtype, lin->slice_end);
 }
 
 /* Rows q | k | v of a fused weight that lies group by group: see SK_QKV_GROUPS. */

@@ -91,6 +91,13 @@ sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *
 		sk_model_close(&m);
 		return st;
 	}
+	if (m->dims.rope.lengths > 0) {
+		m->freq_rows = calloc((size_t)m->opts.tokens_max, sizeof(*m->freq_rows));
+		if (!m->freq_rows) {
+			sk_model_close(&m);
+			return sk_fail(err, SK_ENOMEM, "no memory for a step of %d tokens", o->tokens_max);
+		}
+	}
 	m->load_bytes = count_load_bytes(m, w);
 	*ret_m = m;
 	return SK_OK;
@@ -158,6 +165,7 @@ void sk_model_close(struct sk_model **m)
 	free(x->layers);
 	free(x->encoder);
 	free(x->logits_host);
+	free(x->freq_rows);
 	free(x);
 }
 

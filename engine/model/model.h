@@ -35,10 +35,29 @@ struct sk_model_plan {
 	enum sk_dtype weights;                  /* what most of their bytes are in; quant is its name */
 };
 
+/* From the configuration alone: which architecture, and its dimensions. */
+sk_status sk_model_config(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims, struct sk_err *err);
 /* Find the architecture, check every tensor the rules name (presence, shape, type). */
 sk_status sk_model_check(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_dims *ret_dims, struct sk_err *err);
 /* Bytes for these options. kv_blocks may be 0. */
 sk_status sk_model_plan(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model_plan *ret_plan, struct sk_err *err);
+
+/*
+ * What one of several ranks holds, with weights of one type, of a model of which there may be nothing but its configuration: vectors,
+ * tables and whatever no rule splits whole, of the rest its slices' part. Slices are the parts of the sums over heads and over
+ * the MLP's columns (DESIGN.md 3.5): a rank owns whole ones of each, so there may be as many ranks as there are of the fewer.
+ */
+struct sk_model_share {
+	int32_t slices, mlp_slices;             /* this rank's */
+	int32_t heads, kv_heads, ffn_width, vocab;
+	uint64_t embed_bytes, attention_bytes, mlp_bytes, head_bytes, vector_bytes;     /* of weights; positions are with the embedding */
+	uint64_t weights_bytes;                 /* their sum */
+	uint64_t scratch_bytes, kv_block_bytes; /* for o->context_max, encode_max, tokens_max, sequences_max; of SK_KV_BLOCK tokens */
+};
+int32_t sk_model_ranks_max(const struct sk_dims *d, enum sk_dtype weights);
+uint64_t sk_model_params(const struct sk_arch *a, const struct sk_dims *d);
+sk_status sk_model_share(const struct sk_arch *a, const struct sk_dims *d, const struct sk_model_opts *o, enum sk_dtype weights,
+			 int32_t ranks, int32_t rank, struct sk_model_share *ret_share, struct sk_err *err);
 
 sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model **ret_m, struct sk_err *err);
 /* Repack all weights; counts bytes into *done as it goes; stops with SK_ECANCELED once *stop is set. Drops source pages. */

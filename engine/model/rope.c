@@ -4,7 +4,8 @@
  *
  *	f[i]     = base^(-2i / width)
  *	LINEAR   f / factor                                                             (Chen et al. 2023)
- *	DYNAMIC  with base' = base ((factor n / original) - (factor - 1))^(width / (width - 2)), n = max(length, original)
+ *	DYNAMIC  with base' = base ((factor n / original) - (factor - 1))^(width / (width - 2)), n = max(length, original),
+ *	         length = that of the prompt for its tokens, position + 1 for those after it
  *	LLAMA3   wavelengths over original / low: f / factor; below original / high: f; between them a mixture
  *	YARN     f / factor and f, mixed by a ramp over i whose ends are where a frequency turns `high` and `low` times in
  *	         `original` tokens; cos and sin times 0.1 ln(factor) + 1                (Peng et al. 2023)

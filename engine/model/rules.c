@@ -88,6 +88,16 @@ static int64_t letter(const struct sk_dims *d, char c)
 	return 0;
 }
 
+int32_t sk_rule_shape(const struct sk_weight_rule *r, const struct sk_dims *d, int64_t ret_dim[4])
+{
+	int32_t dims = 0;
+
+	for (const char *s = r->shape; *s; s++)
+		if (*s != ',')
+			ret_dim[dims++] = letter(d, *s);
+	return dims;
+}
+
 static void print_shape(const struct sk_tensor *t, char out[96])
 {
 	size_t len = 0;
@@ -103,9 +113,7 @@ sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule 
 	char have_text[96], want_text[96];
 	bool same;
 
-	for (const char *s = r->shape; *s; s++)
-		if (*s != ',')
-			want.dim[want.dims++] = letter(d, *s);
+	want.dims = sk_rule_shape(r, d, want.dim);
 	same = want.dims == t->dims;
 	for (int i = 0; same && i < t->dims; i++)
 		same = want.dim[i] == t->dim[i];

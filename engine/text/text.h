@@ -105,6 +105,13 @@ sk_status sk_text_window_push(const struct sk_text *t, struct sk_text_window *w,
 			      struct sk_buf *b);
 
 /*
+ * sequences.c: the text with a marker before each character of Galactica's sequences ([START_DNA]...[END_DNA] and the like), for a
+ * tokenizer that takes it away again, which is what known() says. Appends to out; SK_ETOOBIG, SK_ENOMEM.
+ */
+sk_status sk_sequences_mark(const char *s, size_t len, struct sk_buf *out);
+bool sk_sequences_known(const struct sk_text *t);
+
+/*
  * Stop strings, matched exactly at byte level in the generated text, across token borders.
  * At most 16 strings of 1 to 4096 bytes, else SK_EINVAL: they are a client's.
  */

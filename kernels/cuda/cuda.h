@@ -39,8 +39,8 @@ struct sk_dev {
 
 	/* the step of the last begin */
 	const struct sk_step *step;
-	const int32_t *step_ids, *step_pos;     /* the host's arrays, to know them again */
-	const int32_t *ids;                     /* device */
+	const int32_t *step_ids, *step_pos, *step_freq_rows;    /* the host's arrays, to know them again */
+	const int32_t *ids, *freq_rows;         /* device */
 	struct sk_gpu_step gpu, gpu_cross;      /* with the tables of the tokens' own keys; with those an encoder left */
 	int32_t splits, splits_cross;
 

@@ -61,7 +61,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;
 	}
-	/* Written in place: ids, positions, each token's sequence, where each table starts, the tables; then the cross ones. */
+	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; rows of frequencies. */
 	to = dev->ring_host + dev->ring_at;
 	base = dev->ring + dev->ring_at;
 	if (s->ids)
@@ -89,6 +89,12 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 					 .tables = base + 3 * T + S };
 	dev->splits = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
 	at = put_cross(dev, s, to, at, base);
+	dev->step_freq_rows = s->freq_rows;
+	dev->freq_rows = base + at;
+	if (s->freq_rows && !SK_BUG_IF(at + T > dev->step_len)) {
+		memcpy(to + at, s->freq_rows, T * sizeof *to);
+		at += T;
+	}
 	if (at)
 		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
 			   "copying the step");
@@ -105,6 +111,11 @@ static const struct sk_cuda_weight *weight(const struct sk_weight *w)
 static const int32_t *positions_of(struct sk_dev *dev, const int32_t *pos, int32_t T)
 {
 	return pos == dev->step_pos ? dev->gpu.pos : sk_cuda_upload(dev, pos, (size_t)T);
+}
+
+static const int32_t *freq_rows_of(struct sk_dev *dev, const int32_t *rows, int32_t T)
+{
+	return rows == dev->step_freq_rows ? dev->freq_rows : sk_cuda_upload(dev, rows, (size_t)T);
 }
 
 static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
@@ -148,7 +159,8 @@ static void cuda_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 		.x = a->x.data, .stride = a->x.stride,
 		.pos = positions_of(dev, a->pos, a->x.dim[0]), .T = a->x.dim[0],
 		.heads = a->heads, .head_width = a->head_width, .half = a->rotary_width / 2, .inv_freq = a->inv_freq,
-		.factor = a->factor, .interleaved = a->interleaved });
+		.factor = a->factor, .interleaved = a->interleaved, .freq_stride = a->freq_stride,
+		.freq_rows = a->freq_rows ? freq_rows_of(dev, a->freq_rows, a->x.dim[0]) : NULL });
 	launched(dev, "rope");
 }
 

@@ -91,7 +91,7 @@ void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a)
 
 /*
  * (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a), a = pos * inv_freq[i], rounded to float32 as the definition says.
- * grid T x parts of heads * half, a thread a pair.
+ * freq_rows: row of inv_freq of each token. grid T x parts of heads * half, a thread a pair.
  */
 __global__ void sk_k_rope(struct sk_gpu_rope a)
 {
@@ -101,6 +101,8 @@ __global__ void sk_k_rope(struct sk_gpu_rope a)
 
 	if (h >= a.heads)
 		return;
+	if (a.freq_rows)
+		i += a.freq_rows[blockIdx.x] * a.freq_stride;
 	sk_sincos((float)a.pos[blockIdx.x] * a.inv_freq[i], &s, &c);
 	c *= a.factor;
 	s *= a.factor;

@@ -38,10 +38,11 @@ void ref_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 	(void)dev;
 	for (int32_t t = 0; t < a->x.dim[0]; t++)
 		for (int32_t h = 0; h < a->heads; h++) {
+			const float *inv_freq = a->inv_freq + (a->freq_rows ? (int64_t)a->freq_rows[t] * a->freq_stride : 0);
 			float *x = ref_row(&a->x, t) + (int64_t)h * a->head_width;
 
 			for (int32_t i = 0; i < half; i++) {
-				float angle = (float)a->pos[t] * a->inv_freq[i];
+				float angle = (float)a->pos[t] * inv_freq[i];
 				double c = (float)cos((double)angle) * a->factor, s = (float)sin((double)angle) * a->factor;
 				int32_t i0 = a->interleaved ? 2 * i : i, i1 = a->interleaved ? 2 * i + 1 : i + half;
 				double x0 = x[i0], x1 = x[i1];

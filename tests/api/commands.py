@@ -9,6 +9,8 @@ import argparse, http.client, json, os, re, resource, shutil, signal, socket, su
 # Under nohup this is ignored, and what a test starts would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "unit", "configs")
+
 # name, words (MODEL and BROKEN are files, T5 a directory), standard input, exit code, standard output (regular expression), standard error
 CASES = [
     ("generate writes text and a line feed", ["generate", "--model", "MODEL", "--max-new-tokens", "5", "Hello"], "", 0,
@@ -64,6 +66,19 @@ CASES = [
      r"(?s)encoder_layers +2\n.*decoder_start_id +0\n.*encode_tokens_max +700\n.*cross_bytes_per_token +560 bytes\n", r""),
     ("bench measures behind an encoder", ["bench", "--model", "T5", "--tests", "pp16,tg8,b2", "--runs", "1"], "", 0,
      r"(?s)\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
+    ("info plans for ranks from a configuration alone",
+     ["info", "--plan", "--config", "FALCON", "--ranks", "4", "--memory", "24G"], "", 0,
+     r"(?s)architecture +falcon\n.*parameters +41\.30 billion\n.*\n4 of at most 8 ranks.*rank 3\n.*\n"
+     r"  weights, together +(19\.2[0-9] GiB *){4}\n.*\nwith 24\.00 GiB for each rank it fits\n  longest request +2048 tokens\n", r"^$"),
+    ("info says what does not fit", ["info", "--plan", "--config", "FALCON", "--ranks", "4", "--memory", "16G"], "", 0,
+     r"it does not fit\n  rank 0 needs 19\.[0-9]+ GiB for weights", r"^$"),
+    ("info plans without a memory", ["info", "--plan", "--config", "FALCON", "--dtype", "q8_0"], "", 0,
+     r"dtype +Q8_0\n(?s:.*)what fits: say --memory", r"^$"),
+    ("info plans in JSON", ["info", "--plan", "--model", "T5-11B", "--ranks", "3", "--memory", "48G", "--json"], "", 0,
+     r'^\{"architecture":"t5",.*"encoder_layers":24.*"ranks":\[(\{[^}]*"slices":3[^}]*\},){2}\{[^}]*"slices":2[^}]*\}\].*"fits":true', r"^$"),
+    ("info refuses more ranks than there are", ["info", "--plan", "--config", "FALCON", "--ranks", "9"], "", 2, r"^$", r"limit is 8"),
+    ("info plans for no unknown type", ["info", "--plan", "--config", "FALCON", "--dtype", "int3"], "", 69, r"^$", r'"int3" are not known'),
+    ("info plans nothing from nothing", ["info", "--plan"], "", 2, r"^$", r"name a config.json"),
     ("bench prints a line a test", ["bench", "--model", "MODEL", "--tests", "pp16,tg8,b2", "--runs", "2"], "", 0,
      r"(?s)^tiny.gguf.*\npp16 +[0-9.]+ tok/s.*\ntg8 .*\nb2 ", r""),
     ("bench in JSON", ["bench", "--model", "MODEL", "--tests", "pp16", "--runs", "1", "--json"], "", 0,
@@ -410,7 +425,8 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory(prefix="saker-commands-") as d:
         files = {"MODEL": os.path.join(d, "tiny.gguf"), "BROKEN": os.path.join(d, "broken.gguf"),
-                 "T5": os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/families/t5")}
+                 "T5": os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden/families/t5"),
+                 "FALCON": os.path.join(CONFIGS, "falcon-40b.json"), "T5-11B": os.path.join(CONFIGS, "t5-11b.json")}
         subprocess.run([a.mktiny, files["MODEL"]], check=True)
         with open(files["MODEL"], "rb") as f, open(files["BROKEN"], "wb") as g:
             g.write(f.read(100))

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define FAMILY_TOKENS 24
-#define FAMILY_PROMPT_MAX 64
+#define FAMILY_PROMPT_MAX 72
 #define FAMILY_PENALTY 1.3f             /* of `penalised` */
 
 struct family {

@@ -25,13 +25,25 @@ const char *golden_model(void)
 	return path;
 }
 
+const char *golden_path(const char *name)
+{
+	static char path[4096];
+	const char *dir = getenv("SAKER_GOLDEN");
+
+	if (dir && *dir)
+		snprintf(path, sizeof(path), "%s/%s", dir, name);
+	else
+		snprintf(path, sizeof(path), "%s/tests/golden/%s", GOLDEN_SRCDIR, name);
+	return path;
+}
+
 char *golden_file(const char *name, size_t *ret_len)
 {
-	char path[4096], *data = NULL;
+	const char *path = golden_path(name);
+	char *data = NULL;
 	size_t len = 0, cap = 0, n;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/tests/golden/%s", GOLDEN_SRCDIR, name);
 	f = fopen(path, "rb");
 	if (!f) {
 		perror(path);

@@ -15,6 +15,9 @@
  */
 const char *golden_model(void);
 
+/* Where a file of this folder is: in the checkout, or in $SAKER_GOLDEN on a machine without one. Valid until the next call. */
+const char *golden_path(const char *name);
+
 /* A committed file of this folder, whole, NUL-terminated; free() it. Ends the program when it cannot be read. */
 char *golden_file(const char *name, size_t *ret_len);
 

@@ -4,7 +4,8 @@
 
     python3 tests/golden/make_families.py [NAME ...]        # needs torch, transformers 5, gguf; writes families/NAME/
 
-Where GGUF knows the family, families/NAME-gguf/ holds the same weights in that form, named and laid out as llama.cpp's converter does.
+Where GGUF knows the family, families/NAME-gguf/ holds the same weights in that form, named and laid out as llama.cpp's converter does;
+families/NAME-FORM/ holds them in another form of Hugging Face's.
 
 A directory holds config.json, weights in the form the case asks for, and golden.txt:
 
@@ -17,7 +18,8 @@ A directory holds config.json, weights in the form the case asks for, and golden
 Those with an encoder also have a tokenizer.json, made by hand in T5's style, so that they can be served: the engine's and the API's tests
 do.
 
-Everything is calculated in float32 from the stored values, whole sequences without a cache. All weights are random, norms and biases
+Everything is calculated in float32 from the stored values, whole sequences without a cache; with one where a token's rotary
+frequencies hang on how long the sequence was when it came (dynamic), from a model that has seen nothing longer. All weights are random, norms and biases
 too, and wide enough that no choice is close: the two likeliest tokens are at least 0.02 apart, else another seed is tried.
 """
 import json
@@ -42,9 +44,10 @@ class Case:
     """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
 
     def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
-                 untie=False, twin=False, **config):
+                 untie=False, twin=False, cached=False, forms=(), files=None, **config):
         self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
-        self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf = edit, tensors, config, spread, untie, twin
+        self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf, self.cached = edit, tensors, config, spread, untie, twin, cached
+        self.forms, self.files = forms, files
 
 
 def old_rope(scaling=None):
@@ -55,6 +58,18 @@ def old_rope(scaling=None):
         c["rope_scaling"] = scaling
         c["torch_dtype"] = c.pop("dtype", "float32")
     return edit
+
+
+def first_llama(c):
+    """Of the months before the library had the family."""
+    for key in ("rope_parameters", "num_key_value_heads", "head_dim", "max_position_embeddings", "attention_bias", "mlp_bias",
+                "tie_word_embeddings", "pretraining_tp"):
+        c.pop(key, None)
+    c["architectures"], c["max_sequence_length"], c["torch_dtype"] = ["LLaMAForCausalLM"], 64, c.pop("dtype")
+
+
+def galactica(c):
+    c["_name_or_path"], c["learned_embeddings"] = "facebook/galactica-125m", True
 
 
 def old_neox(c):
@@ -83,6 +98,17 @@ def refined_web(name):
 def santacoder(c):
     c["model_type"], c["architectures"] = "gpt2", ["GPT2LMHeadCustomModel"]
     c["attention_head_type"] = "multiquery" if c.pop("multi_query") else "multihead"
+
+
+def santacoder_tokenizer():
+    """Bytes only, and the special tokens as SantaCoder's repository has them: in a file beside, none in tokenizer.json."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+    vocab = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    special = ["<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>"]
+    vocab.update({s: 256 + i for i, s in enumerate(special)})
+    t = Tokenizer(models.BPE(vocab, []))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return {"tokenizer.json": json.loads(t.to_str()), "special_tokens_map.json": {"additional_special_tokens": special}}
 
 
 def santacoder_tensors(fused):
@@ -139,7 +165,7 @@ CASES = [
     Case("llama-llama3", "Llama", prompt=50, **dict(GQA, max_position_embeddings=128, rope_parameters={
         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 32, "rope_theta": 5000.0})),
-    Case("llama-yarn", "Llama", prompt=50, edit=old_rope({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
+    Case("llama-yarn", "Llama", twin=True, prompt=50, edit=old_rope({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
          **dict(GQA, max_position_embeddings=128, rope_parameters={
              "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0})),
     Case("llama-dynamic", "Llama", prompt=30, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
@@ -171,6 +197,20 @@ CASES = [
     Case("t5-gated-untied", "T5", tie_word_embeddings=False, untie=True, spread=0.5, **T5, **TANH),
     Case("t5-layers", "T5", num_decoder_layers=1, spread=0.8, dtype=torch.bfloat16, form="bin", **dict(T5, num_layers=3)),
     Case("mt5", "MT5", untie=True, form="safetensors-sharded", spread=0.8, **T5, **TANH),
+    Case("llama-dynamic-crossing", "Llama", prompt=50, cached=True, rope_parameters={"rope_type": "dynamic", "factor": 2.0,
+         "rope_theta": 10000.0}, **LLAMA),
+    Case("llama-dynamic-beyond", "Llama", prompt=70, cached=True, edit=old_rope({"type": "dynamic", "factor": 3.0}), rope_parameters={
+        "rope_type": "dynamic", "factor": 3.0, "rope_theta": 10000.0}, **GQA),
+    Case("t5-far", "T5", twin=True, spread=0.5, **dict(T5, relative_attention_max_distance=128)),
+    Case("t5-far-gated-bf16", "T5", twin=True, untie=True, tie_word_embeddings=False, spread=0.5, dtype=torch.bfloat16, form="bin-sharded",
+         num_decoder_layers=1, **dict(T5, relative_attention_max_distance=128), **TANH),
+    Case("llama-1", "Llama", dtype=torch.float16, form="bin-sharded", edit=first_llama, tensors=with_extra(
+        model__layers__0__self_attn__rotary_emb__inv_freq=torch.ones(4), model__layers__1__self_attn__rotary_emb__inv_freq=torch.ones(4)),
+         forms=("bin", "safetensors", "safetensors-sharded"), **LLAMA),
+    Case("neox-redpajama", "GPTNeoX", dtype=torch.float16, form="bin", use_parallel_residual=False, rotary_pct=1.0, **NEOX),
+    Case("galactica", "OPT", dtype=torch.float16, edit=galactica, activation_function="gelu", **dict(OPT, vocab_size=484)),
+    Case("santacoder-fim", "GPTBigCode", multi_query=True, dtype=torch.float16, edit=santacoder, tensors=santacoder_tensors(False),
+         files=santacoder_tokenizer, **dict(BIGCODE, vocab_size=261)),
 ]
 
 
@@ -195,12 +235,27 @@ def next_logits(model, case, prompt, tokens):
     return model(ids, use_cache=False).logits[0, -1]
 
 
+class Cached:
+    """The next logits with a cache, of a model whose dynamic frequencies are its own again."""
+
+    def __init__(self, model):
+        self.model, self.past, self.seen = model, None, 0
+        model(torch.tensor([[1, 2, 3]]), use_cache=False)
+
+    def __call__(self, prompt, tokens):
+        ids = prompt if self.past is None else torch.tensor([tokens[self.seen:]])
+        out = self.model(ids, past_key_values=self.past, use_cache=True)
+        self.past, self.seen = out.past_key_values, len(tokens)
+        return out.logits[0, -1]
+
+
 def greedy(model, case, prompt, penalty):
     """Ids, log-probabilities, and the least distance to the second choice."""
     ids, logprobs, least = [], [], 1e9
     seen = [0] if case.kind in ("T5", "MT5") else prompt[0].tolist()
+    cached = Cached(model) if case.cached else None
     for _ in range(TOKENS):
-        logits = next_logits(model, case, prompt, ids).clone()
+        logits = (cached(prompt, ids) if cached else next_logits(model, case, prompt, ids)).clone()
         if penalty != 1.0:
             at = torch.tensor(sorted(set(seen + ids)))
             v = logits[at]
@@ -212,7 +267,7 @@ def greedy(model, case, prompt, penalty):
     return ids, logprobs, least
 
 
-def save(case, model, out):
+def save(case, model, out, form):
     config = json.loads(model.config.to_json_string(use_diff=False))
     kept = {k: v for k, v in config.items() if v is not None and k not in ("_name_or_path", "transformers_version")}
     kept["architectures"] = [type(model).__name__]
@@ -231,10 +286,10 @@ def save(case, model, out):
     if case.tensors:
         tensors = case.tensors(tensors, config)
     tensors = {n: t.contiguous().clone() for n, t in tensors.items()}
-    binary = case.form.startswith("bin")
+    binary = form.startswith("bin")
     stem, ext = ("pytorch_model", ".bin") if binary else ("model", ".safetensors")
     put = torch.save if binary else lambda d, p: save_file(d, p, metadata={"format": "pt"})
-    if not case.form.endswith("sharded"):
+    if not form.endswith("sharded"):
         put(tensors, os.path.join(out, stem + ext))
         return
     names, index = list(tensors), {}
@@ -277,6 +332,13 @@ GGUF = {
     "GPTBigCode": ("starcoder", {
         "transformer.wte": "token_embd", "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "ln_1": "attn_norm",
         "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}),
+    "T5": ("t5", {
+        "shared": "token_embd", "lm_head": "output", "encoder.final_layer_norm": "enc.output_norm",
+        "decoder.final_layer_norm": "dec.output_norm", "SelfAttention.q": "attn_q", "SelfAttention.k": "attn_k",
+        "SelfAttention.v": "attn_v", "SelfAttention.o": "attn_o", "SelfAttention.relative_attention_bias": "attn_rel_b",
+        "EncDecAttention.q": "cross_attn_q", "EncDecAttention.k": "cross_attn_k",
+        "EncDecAttention.v": "cross_attn_v", "EncDecAttention.o": "cross_attn_o", "DenseReluDense.wi": "ffn_up",
+        "DenseReluDense.wi_0": "ffn_gate", "DenseReluDense.wi_1": "ffn_up", "DenseReluDense.wo": "ffn_down"}),
     "Falcon": ("falcon", {
         "transformer.word_embeddings": "token_embd", "transformer.ln_f": "output_norm", "input_layernorm": "attn_norm",
         "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm", "self_attention.query_key_value": "attn_qkv",
@@ -298,6 +360,13 @@ def gguf_tensors(case, model):
         layer = next((p for p in parts if p.isdigit()), None)
         if layer is None:
             new = names[stem]
+        elif case.kind == "T5":
+            part, what = parts[0], ".".join(parts[5:])  # decoder.block.0.layer.1.layer_norm
+            if what == "layer_norm":
+                new = {"0": "attn_norm", "1": "ffn_norm" if part == "encoder" else "cross_attn_norm", "2": "ffn_norm"}[parts[4]]
+            else:
+                new = names[what]
+            new = f"{part[:3]}.blk.{layer}.{new}"
         else:
             new = f"blk.{layer}." + names[".".join(parts[parts.index(layer) + 1:])]
         if grouped and "qkv" in new:
@@ -312,9 +381,16 @@ def save_gguf(case, model, path):
     heads = config.num_attention_heads
     w = gguf.GGUFWriter(path, arch)
     w.add_block_count(config.num_hidden_layers)
+    if case.kind == "T5":
+        w.add_decoder_block_count(config.num_decoder_layers)
+        w.add_key_length(config.d_kv)
+        w.add_value_length(config.d_kv)
+        w.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+        w.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+        w.add_decoder_start_token_id(0)
     w.add_embedding_length(config.hidden_size)
-    w.add_context_length(getattr(config, "max_position_embeddings", None) or 2048)
-    w.add_feed_forward_length(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size)
+    w.add_context_length(getattr(config, "max_position_embeddings", None) or (512 if case.kind == "T5" else 2048))
+    w.add_feed_forward_length(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or getattr(config, "d_ff", None) or 4 * config.hidden_size)
     w.add_head_count(heads)
     if case.kind == "Llama":
         w.add_head_count_kv(config.num_key_value_heads)
@@ -322,6 +398,11 @@ def save_gguf(case, model, path):
         w.add_value_length(config.head_dim)
         w.add_rope_dimension_count(config.head_dim)
         w.add_layer_norm_rms_eps(config.rms_norm_eps)
+        rope = config.rope_parameters
+        if rope["rope_type"] == "yarn":
+            w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            w.add_rope_scaling_factor(rope["factor"])
+            w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     else:
         w.add_layer_norm_eps(getattr(config, "layer_norm_eps", None) or config.layer_norm_epsilon)
     if case.kind == "Falcon":
@@ -332,11 +413,13 @@ def save_gguf(case, model, path):
         w.add_rope_dimension_count(int(config.hidden_size // heads * config.rope_parameters["partial_rotary_factor"]))
         w.add_parallel_residual(config.use_parallel_residual)
     for name, t in gguf_tensors(case, model):
-        if case.dtype == torch.bfloat16 and t.dim() > 1:
+        if "rel_b" in name:
+            w.add_tensor(name, t.contiguous().numpy())
+        elif case.dtype == torch.bfloat16 and t.dim() > 1:
             w.add_tensor(name, t.to(torch.bfloat16).contiguous().view(torch.int16).numpy().view(numpy.uint8),
                          raw_dtype=gguf.GGMLQuantizationType.BF16)
         else:
-            w.add_tensor(name, t.contiguous().numpy())
+            w.add_tensor(name, t.to(torch.float16 if case.dtype == torch.float16 and t.dim() > 1 else torch.float32).contiguous().numpy())
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
@@ -385,7 +468,7 @@ def make(case, number):
         sys.exit(f"{case.name}: every seed has a close choice")
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
-    save(case, model, out)
+    save(case, model, out, case.form)
     if case.kind in ("T5", "MT5"):
         with open(os.path.join(out, "tokenizer.json"), "w", encoding="utf-8") as f:
             json.dump(t5_tokenizer(case.config["vocab_size"]), f, ensure_ascii=False)
@@ -393,16 +476,25 @@ def make(case, number):
     with open(os.path.join(out, "golden.txt"), "w", encoding="utf-8") as f:
         f.write(line("prompt", prompt[0].tolist()))
         if case.kind not in ("T5", "MT5"):
+            if case.cached:
+                Cached(model)
             all_logprobs = torch.log_softmax(model(prompt, use_cache=False).logits[0], -1)
             f.write(line("logprob", [float(all_logprobs[i, prompt[0, i + 1]]) for i in range(case.prompt - 1)]))
         f.write(line("greedy", ids))
         f.write(line("greedy_logprob", logprobs))
         f.write(line("penalised", penalised))
-    if case.gguf:
-        twin = out + "-gguf"
+    for name, content in (case.files() if case.files else {}).items():
+        with open(os.path.join(out, name), "w", encoding="utf-8") as f:
+            json.dump(content, f, ensure_ascii=False)
+            f.write("\n")
+    for form in case.forms + (("gguf",) if case.gguf else ()):
+        twin = f"{out}-{form}"
         shutil.rmtree(twin, ignore_errors=True)
         os.makedirs(twin)
-        save_gguf(case, model, os.path.join(twin, "model.gguf"))
+        if form == "gguf":
+            save_gguf(case, model, os.path.join(twin, "model.gguf"))
+        else:
+            save(case, model, twin, form)
         shutil.copy(os.path.join(out, "golden.txt"), twin)
     size = sum(os.path.getsize(os.path.join(out, n)) for n in os.listdir(out))
     print(f"{case.name}: {size >> 10} KiB, seed {seed}, least distance {min(least, least2):.3f}")

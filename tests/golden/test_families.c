@@ -40,12 +40,12 @@ static void rig_open(struct rig *r, const char *name, const struct sk_backend *b
 				   .sequences_max = 2, .logits_max = T_MAX, .encode_max = 2 * PROMPT_MAX, .kv_blocks = BLOCKS };
 	const struct sk_arch *arch;
 	struct sk_dims dims;
-	char path[4096];
+	char path[256];
 	struct sk_err err = { 0 };
 
 	memset(r, 0, sizeof(*r));
-	snprintf(path, sizeof(path), "%s/tests/golden/families/%s", GOLDEN_SRCDIR, name);
-	ck_assert_msg(sk_weights_open(path, &r->w, &err) == SK_OK, "%s", err.text);
+	snprintf(path, sizeof(path), "families/%s", name);
+	ck_assert_msg(sk_weights_open(golden_path(path), &r->w, &err) == SK_OK, "%s", err.text);
 	ck_assert_msg(sk_model_check(r->w, &arch, &dims, &err) == SK_OK, "%s", err.text);
 	o.context_max = dims.context_max < PROMPT_MAX + TOKENS ? dims.context_max : PROMPT_MAX + TOKENS;
 	ck_assert_msg(sk_model_open(r->w, &o, &r->m, &err) == SK_OK, "%s", err.text);
@@ -62,7 +62,7 @@ static void rig_close(struct rig *r)
 
 /* One sequence: its ids so far, how many of them are in the cache. */
 struct seq {
-	int32_t ids[PROMPT_MAX + TOKENS], len, done;
+	int32_t ids[PROMPT_MAX + TOKENS], len, done, prompt_len;
 	const int32_t *table, *cross_table;
 	int32_t source[PROMPT_MAX], source_len;         /* of an encoder */
 };
@@ -95,9 +95,9 @@ static void encode(struct rig *r, struct seq **seqs, int32_t S)
 /* Computes what is new of the sequences in one step, at most `most` tokens of each; logits of all its rows. */
 static const float *step(struct rig *r, struct seq **seqs, int32_t S, int32_t most)
 {
-	int32_t ids[T_MAX], pos[T_MAX], rows[T_MAX], start[3] = { 0 }, lens[2], T = 0;
+	int32_t ids[T_MAX], pos[T_MAX], rows[T_MAX], start[3] = { 0 }, lens[2], prompts[2], T = 0;
 	const int32_t *tables[2], *cross[2];
-	struct sk_step s = { .S = S, .ids = ids, .pos = pos, .seq_start = start, .blocks = tables,
+	struct sk_step s = { .S = S, .ids = ids, .pos = pos, .seq_start = start, .blocks = tables, .prompt_len = prompts,
 			     .cross_blocks = r->encoder ? cross : NULL, .cross_len = r->encoder ? lens : NULL };
 	const float *logits = NULL;
 	struct sk_err err = { 0 };
@@ -112,6 +112,7 @@ static const float *step(struct rig *r, struct seq **seqs, int32_t S, int32_t mo
 			rows[T] = T;
 		}
 		seqs[i]->done += n;
+		prompts[i] = seqs[i]->prompt_len;
 		tables[i] = seqs[i]->table;
 		cross[i] = seqs[i]->cross_table;
 		lens[i] = seqs[i]->source_len;
@@ -166,6 +167,7 @@ static struct seq seq_of(const struct rig *r, const struct family *g, bool first
 		s.ids[0] = sk_model_dims(r->m)->start_id;
 		s.len = 1;
 	}
+	s.prompt_len = s.len;
 	return s;
 }
 
@@ -268,6 +270,7 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 	again.table = second_table;
 	again.cross_table = second_cross;
 	other.len -= 7;
+	other.prompt_len = other.len;
 	other.source_len -= r.encoder ? 5 : 0;
 	for (int32_t i = 0; i < other.len; i++)
 		other.ids[i] = alone.ids[other.len - 1 - i];
@@ -285,6 +288,73 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 	}
 	free(want);
 	rig_close(&r);
+}
+END_TEST
+
+/* The model that this one holds in another form, "llama-1" of "llama-1-bin"; NULL: it is one of its own. */
+static const char *twin_of(const char *name)
+{
+	const char *best = NULL;
+
+	for (int i = 0; i < models_len; i++) {
+		size_t len = strlen(models[i]);
+		const char *form = name + len;
+
+		if (strncmp(models[i], name, len) || (strcmp(form, "-gguf") && strcmp(form, "-bin") && strcmp(form, "-bin-sharded") &&
+						      strcmp(form, "-safetensors") && strcmp(form, "-safetensors-sharded")))
+			continue;
+		best = models[i];
+	}
+	return best;
+}
+
+/* The logits of all rows of a prompt, malloc'ed. */
+static float *all_logits(const char *name, const struct sk_backend *way, const struct family *g, size_t *ret_len, struct sk_dims *ret_dims)
+{
+	struct rig r;
+	struct seq s;
+	float *copy;
+
+	rig_open(&r, name, way);
+	*ret_dims = *sk_model_dims(r.m);
+	s = seq_of(&r, g, true);
+	for (int i = 0; r.encoder && i < tokens_len; i++)
+		s.ids[s.len++] = g->greedy[i];
+	if (r.encoder)
+		encode(&r, (struct seq *[]){ &s }, 1);
+	*ret_len = (size_t)s.len * (size_t)r.vocab;
+	copy = malloc(sizeof(float) * *ret_len);
+	memcpy(copy, step(&r, (struct seq *[]){ &s }, 1, T_MAX), sizeof(float) * *ret_len);
+	rig_close(&r);
+	return copy;
+}
+
+START_TEST(a_models_bits_are_the_same_from_every_form_of_file)
+{
+	const struct sk_backend *way;
+	const char *name = case_of(_i, &way), *twin = twin_of(name);
+	size_t len, twin_len;
+	struct sk_dims dims, twin_dims;
+	bool same;
+	struct family g;
+	float *have, *want;
+
+	if (!twin)
+		return;
+	family_read(name, &g);
+	have = all_logits(name, way, &g, &len, &dims);
+	want = all_logits(twin, way, &g, &twin_len, &twin_dims);
+	ck_assert_uint_eq(len, twin_len);
+	/* A llama's GGUF has the dimensions of q and k in another order: the same products, in another sum. No GGUF names its GELU. */
+	same = dims.rope.interleaved == twin_dims.rope.interleaved && dims.act == twin_dims.act;
+	if (!same)
+		for (size_t i = 0; i < len; i++)
+			ck_assert_msg(fabsf(have[i] - want[i]) < 5e-3f, "%s on %s: logit %zu is %g, its twin's %g", name, way->name, i,
+				      (double)have[i], (double)want[i]);
+	else
+		ck_assert_msg(!memcmp(have, want, sizeof(float) * len), "%s on %s: other bits than %s", name, way->name, twin);
+	free(have);
+	free(want);
 }
 END_TEST
 
@@ -351,7 +421,7 @@ static int by_name(const void *a, const void *b)
 static void find_models(void)
 {
 	const char *only = getenv("SAKER_FAMILY");
-	DIR *dir = opendir(GOLDEN_SRCDIR "/tests/golden/families");
+	DIR *dir = opendir(golden_path("families"));
 	const struct dirent *e;
 
 	while (dir && (e = readdir(dir)) != NULL)
@@ -392,6 +462,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, a_family_gives_the_tokens_of_the_reference, 0, models_len * ways_len);
 	tcase_add_loop_test(t, a_familys_bits_are_the_same_alone_and_in_a_batch, 0, models_len * ways_len);
+	tcase_add_loop_test(t, a_models_bits_are_the_same_from_every_form_of_file, 0, models_len * ways_len);
 	tcase_add_loop_test(t, a_configuration_that_does_not_fit_its_weights_is_refused, 0, sizeof(unfit) / sizeof(unfit[0]));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

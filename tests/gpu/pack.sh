@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
-tests="tests/kernels/test_parity tests/kernels/test_attend tests/kernels/test_invariance tests/unit/test_model tests/unit/test_engine"
+tests="tests/kernels/test_parity tests/kernels/test_attend tests/kernels/test_invariance tests/unit/test_model tests/unit/test_engine tests/golden/test_families"
 
 # static NAME: the archive of a library, or how to link it when there is none
 static() {
@@ -26,7 +26,11 @@ rm -f saker $tests
 make -s -j"$(nproc)" saker saker-cuda.so $tests JSON_LIBS="$(static json-c)" PCRE2_LIBS="$(static pcre2-8)" \
 	UTF8PROC_LIBS="$(static utf8proc)" FCGI_LIBS="$(static fcgi)" CHECK_LIBS="$(static check_pic) $(static subunit) -lrt -lm"
 cp saker saker-cuda.so $tests "$here/run.sh" "$here/make_model.py" "$here/limits.py" "$out"
-strip "$out/saker"
+rm -rf "$out/families"
+cp -r "$here/../golden/families" "$out"
+for program in saker $tests; do
+	strip "$out/${program##*/}"
+done
 git -C "$here" describe --always --dirty >"$out/commit" 2>/dev/null || echo unknown >"$out/commit"
 rm -f saker $tests      # the next make links them as configured
-du -sh "$out"
+du -sh "$out"           # it must stay below 40 MiB, which is what travels at once

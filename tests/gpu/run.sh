@@ -3,6 +3,7 @@
 # Runs on the machine with the GPU, beside what pack.sh has packed. Each stage takes less than 8 minutes.
 #
 #	run.sh parity            every operation against the reference; a row's bits whatever is around it; engines end to end
+#	run.sh families          tiny models of every family: the Hugging Face library's tokens and log-probabilities
 #	run.sh sanitize          the same under compute-sanitizer: memcheck, racecheck, synccheck
 #	run.sh speed [SHAPE]     what the GPU gives (copy, matrix product), and saker's share of it; SHAPE: llama-3-8b
 set -u
@@ -29,6 +30,13 @@ parity() {
 	tell invariance ./test_invariance
 	tell model env SAKER_TEST_SHOW=1 ./test_model
 	tell engine ./test_engine
+}
+
+families() {
+	export SAKER_GOLDEN="$here"
+	for way in cuda cpu; do
+		tell "families-$way" env SAKER_BACKEND=$way ./test_families
+	done
 }
 
 sanitize() {
@@ -59,7 +67,7 @@ speed() {
 
 stage=${1:-}
 case $stage in
-parity | sanitize | speed) shift && "$stage" "$@" ;;
-*) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+parity | families | sanitize | speed) shift && "$stage" "$@" ;;
+*) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 exit $failed

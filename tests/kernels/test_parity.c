@@ -473,15 +473,17 @@ static const struct {
 START_TEST(rope_turns_pairs_by_the_position)
 {
 	int32_t wide = ropes[_i].heads * ropes[_i].head_width, half = ropes[_i].rotary_width / 2;
-	int32_t pos[17];
-	float inv_freq[64];
+	int32_t pos[17], rows[17];
+	float inv_freq[3 * 64];
 
 	for (int i = 0; i < 17; i++)
 		pos[i] = i < 9 ? i * 37 : 100000 + i * 7919;
-	for (int i = 0; i < half; i++)
-		inv_freq[i] = powf(10000.0f, -(float)i / (float)half);
-	for (int i = 0; i < LEN(some_T); i++) {
-		int32_t T = some_T[i];
+	for (int i = 0; i < 17; i++)
+		rows[i] = i * 7 % 3;
+	for (int i = 0; i < 3 * half; i++)      /* three rows of them, for tokens with frequencies of their own */
+		inv_freq[i] = powf(10000.0f * (float)(1 + i / half), -(float)(i % half) / (float)half);
+	for (int i = 0; i < 2 * LEN(some_T); i++) {
+		int32_t T = some_T[i / 2];
 		size_t n = (size_t)T * (size_t)wide;
 		struct lab_rand r = { (uint64_t)_i };
 		float *x = lab_floats(&r, n, 3.0f), *ref = lab_room(n), *y = lab_room(n);
@@ -491,11 +493,21 @@ START_TEST(rope_turns_pairs_by_the_position)
 			bound[k] = 2 * 3.0 * (double)ropes[_i].factor;          /* |x0 c| + |x1 s| at most */
 		for (int w = 0; w < ways_len; w++) {
 			struct lab lab = lab_open(&ways[w], 2);
-			struct sk_view v = lab_put(&lab, x, T, wide, wide + 2), freq = lab_put(&lab, inv_freq, 1, half, half);
+			struct sk_view v = lab_put(&lab, x, T, wide, wide + 2), freq = lab_put(&lab, inv_freq, 3, half, half);
 			struct sk_op_rope a = { .x = v, .pos = pos, .heads = ropes[_i].heads, .head_width = ropes[_i].head_width,
 						.rotary_width = ropes[_i].rotary_width, .inv_freq = freq.data,
-						.factor = ropes[_i].factor, .interleaved = ropes[_i].interleaved };
+						.factor = ropes[_i].factor, .interleaved = ropes[_i].interleaved,
+						.freq_rows = i % 2 ? rows : NULL, .freq_stride = half };
 
+			if (i % 2 && T > 1) {   /* what is remembered of other rows of frequencies must not show */
+				struct sk_view other = lab_put(&lab, x, T, wide, wide + 2);
+				struct sk_op_rope b = a;
+
+				b.x = other;
+				b.freq_rows = rows + 17 - T;
+				lab.ops->rope(lab.dev, &b);
+				lab_drop(&lab, &other);
+			}
 			lab.ops->rope(lab.dev, &a);
 			lab_get(&lab, &v, w ? y : ref);
 			if (w)

@@ -355,6 +355,19 @@ def spm_unk_single():
 
 
 @scheme
+def spm_bytes_few():
+    """Unknown characters with some between them that fall back: those of "café"."""
+    v, m = bpe_chars("", "", True)
+    v = {k: i for k, i in v.items() if "f" not in k and k not in ("<0x66>", "a", "<0x61>", "<0xE4>")}
+    m = [x for x in pairs(m) if all(y in v for y in x) and "".join(x) in v]
+    t = Tokenizer(M.BPE(v, m, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    t.normalizer = LEGACY()
+    t.decoder = D.Sequence([D.Replace("▁", " "), D.ByteFallback(), D.Fuse(), D.Strip(" ", 1, 0)])
+    t.add_special_tokens([AddedToken("<unk>", normalized=False, special=True)])
+    return t
+
+
+@scheme
 def bpe_prefix():
     v, m = bpe_chars("##", "", False)
     t = Tokenizer(M.BPE(v, pairs(m), unk_token="<unk>", continuing_subword_prefix="##"))

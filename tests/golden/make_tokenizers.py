@@ -614,15 +614,38 @@ def spm_models():
         spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=os.path.relpath(OUT + "/" + name + "/tokenizer"), minloglevel=9, num_threads=1, **o)
         os.remove(OUT + "/" + name + "/tokenizer.vocab")
         p = spm.SentencePieceProcessor(model_file=OUT + "/" + name + "/tokenizer.model")
-        with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
-            for s in STRINGS:
-                ids = p.encode(s)
-                if any(x in s for x in ("<s>", "</s>", "<unk>")) or "\0" in s:      # found in the text by us and by transformers, not by this library
-                    f.write("-\n")
-                else:
-                    f.write("- %s - - -\n" % numbers(ids))
+        spm_write(name, p)
         if name in ("spm-llama", "spm-bpe", "spm-unigram", "spm-nfkc"):
             gguf(OUT + "/" + name, "tokenizer.gguf")
+
+
+def spm_write(name, p):
+    with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
+        for s in STRINGS:
+            if any(x in s for x in ("<s>", "</s>", "<unk>")) or "\0" in s:      # found in the text by us and by transformers, not by this library
+                f.write("-\n")
+            else:
+                f.write("- %s - - -\n" % numbers(p.encode(s)))
+
+
+def spm_user_scores():
+    """Not trained: symbols whose score is not what the file says, and runs of blanks whose scores are multiples of each other."""
+    import sentencepiece as spm
+    from sentencepiece import sentencepiece_model_pb2 as pb
+    m = pb.ModelProto()
+    blank = -2.1716766357421875
+    pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)] + [("▁" * n, blank * n, 1) for n in (1, 2, 4)] + [(c, -3.3 - i / 7, 1) for i, c in enumerate("abcdefghijklmnopqrstuvwxyz:=*{}é")]
+    pieces += [("he", -1, 1), ("t", -1, 1), ("xt", 0.15, 1), ("the", 0, 4), ("ét", -9, 4), ("(", 0, 4), (")", 0, 4), (",", 0, 4)]
+    for piece, score, kind in {p[0]: p for p in pieces}.values():
+        q = m.pieces.add()
+        q.piece, q.score, q.type = piece, score, kind
+    m.trainer_spec.model_type = 1
+    m.normalizer_spec.name = "identity"
+    m.normalizer_spec.add_dummy_prefix = m.normalizer_spec.remove_extra_whitespaces = False
+    os.makedirs(OUT + "/spm-user-scores", exist_ok=True)
+    with open(OUT + "/spm-user-scores/tokenizer.model", "wb") as f:
+        f.write(m.SerializeToString())
+    spm_write("spm-user-scores", spm.SentencePieceProcessor(model_proto=m.SerializeToString()))
 
 
 def gguf(path, name):
@@ -656,8 +679,11 @@ def main():
         os.makedirs(OUT)
     with open(OUT + "/strings.txt", "w", newline="\n") as f:
         f.writelines(esc(s) + "\n" for s in STRINGS)
-    for name in sys.argv[1:] or ALL:
-        write(name, ALL[name]())
+    for name in sys.argv[1:] or [*ALL, "spm-user-scores"]:
+        if name in ALL:
+            write(name, ALL[name]())
+        else:
+            spm_user_scores()
     if len(sys.argv) == 1:
         spm_models()
     with open(TRAINED, "w", encoding="utf-8", newline="\n") as f:

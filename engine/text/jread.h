@@ -43,6 +43,10 @@ struct sk_str sk_jread_str(const struct sk_jread *j, const char *v);
 bool sk_jread_bool(const char *v, bool otherwise);
 /* An integer of 63 bits. false: none. */
 bool sk_jread_int(const char *v, int64_t *ret_i);
+/*
+ * As the reference reads a number: at most 64 bits of digits, rounded, then one multiplication or division by a power of ten, so
+ * that one of 17 digits may be a last bit off. Sums of scores that tie depend on it.
+ */
 double sk_jread_double(const char *v, double otherwise);
 
 bool sk_str_is(struct sk_str s, const char *with);

@@ -34,7 +34,7 @@ STRINGS = [s for s in HARD] + [
     "don't do not . , ! ? n't 'm 's 've 're", "a . b , c ! d ? e", "it ' s", "日本語ひらがなカタカナーABC", "ーー", "あア亜ー", "한국어中文ไทย", "a1b22c333d4444", "12345678901234567", "1,234.56", "²³¹¼½¾", "x\u200by\u200cz\u200d",
     "\u00ad", "a\u00adb", "\ufeff", "ﬁ ﬂ ﬀ ſt", "①②", "㍿", "Ⅳ", "ﷺ", "ｱｲｳ", "カ\u3099", "ｶﾞ", "Å Å", "Ω Ω", "ǆ ǅ Ǆ", "İıIi", "ß ẞ ſ", "ΑΣ ΑΣΑ Σ", "ὈΔΥΣΣΕΎΣ", "Ꭰ ꭰ", "𐐀𐐨", "\u1e9b\u0323", "q\u0323\u0307", "q\u0307\u0323",
     "क्षि", "நி", "\u0f71\u0f72\u0f74", "\u0344", "a\u0345\u0301", "\u1100\u1161\u11a8\u1161", "각\u11a8", "\U0001d15e", "\u2adc", "\ufb1d", "\U0002f800", "\u0958", "\ufffd\ufffd", "a\ufffdb", "\n\r\n \t x", "\x1c\x1d\x1e\x1f", "\u2028\u2029",
-    " a", "  a", "   a", "\uae84\u11a7\u11ca", "\ucb10\u11a7\u11d1", "=\xbe\u200d", "\ufe0f\u2581\xb9\U000763f0", "a ", "a  ", " a b ", "a\u00a0b", "a\u3000b", "(a)", "((", "a.b.c", "...a", "a...", "!?", "«a»", "“q”", "a—b", "$5 €6 £7", "a+b=c", "#tag @at", "~`^|<>",
+    " a", "  a", "   a", "\uae84\u11a7\u11ca", "\ucb10\u11a7\u11d1", "=\xbe\u200d", "\ufe0f\u2581\xb9\U000763f0", "a ", "a  ", " a b ", "a\u00a0b", "a\u3000b", "カ\U0001b155\U0001b132あ \u0897\ua7cb\U0001e030\u0cf3\U00013460x\U0001fae9", "(a)", "((", "a.b.c", "...a", "a...", "!?", "«a»", "“q”", "a—b", "$5 €6 £7", "a+b=c", "#tag @at", "~`^|<>",
 ]
 STRINGS = list(dict.fromkeys(STRINGS))
 
@@ -486,7 +486,7 @@ for name, p in {"digits": P.Digits(), "digits-each": P.Digits(individual_digits=
                 "sequence": P.Sequence([P.WhitespaceSplit(), P.Punctuation(), P.Digits()]), "bytes-then": P.Sequence([P.ByteLevel(), P.Split("a", "merged_with_next"), P.Metaspace()])}.items():
     ALL["pre-" + name] = lambda p=p: words(p)
 for name, r in {"word": "\\w+|[^\\w\\s]+", "not-word": "\\W+", "bound": "\\b", "lines": "^|$", "line-end": "x$", "dot": ".+", "dotall": "(?m:.+)", "case": "(?i:THE|ÉTÉ)", "possessive": "[a-z]++|\\s?+", "posix": "[[:punct:]]+|[[:space:]]|[[:digit:]]+",
-                "posix-letters": "[[:upper:]]+|[[:lower:]]+", "posix-alpha": "[[:alnum:]]+", "posix-not": "[[:^alpha:]]+", "han": "\\p{Han}+|\\p{Hiragana}+|\\p{Katakana}+|\\p{Greek}+", "not": "\\P{L}+", "not-in": "[\\P{L}a]+", "caret": "\\p{^Lu}",
+                "posix-letters": "[[:upper:]]+|[[:lower:]]+", "posix-alpha": "[[:alnum:]]+", "posix-not": "[[:^alpha:]]+", "scripts-later": "\\p{Katakana}+|\\p{Hiragana}+|[\\p{Latin}\\p{Arabic}]+|\\p{Cyrillic}+|\\p{Egyptian_Hieroglyphs}|\\P{Common}", "han": "\\p{Han}+|\\p{Hiragana}+|\\p{Katakana}+|\\p{Greek}+", "not": "\\P{L}+", "not-in": "[\\P{L}a]+", "caret": "\\p{^Lu}",
                 "and": "[a-z&&[^aeiou]]+", "and-not": "[^a-z&&[^x]]", "nested": "[a[bc][^\\x00-\\x7f]]+", "hex": "\\h{2,}", "not-hex": "\\H+", "again": "(?:ab){1,2}+", "up-to": "a{,2}b", "brace": "{|}", "atomic": "(?>a|ab)c?", "behind": "(?<=a)b|(?<!e)t",
                 "back": "(.)\\1", "escapes": "[\\t\\n\\r\\x20\\u00e9\\-\\]\\[]", "case-start": "(?i)[a-c]+", "empty": "x*", "first-bracket": "[]a]", "marks": "\\p{M}+|\\p{S}|\\p{Sc}|\\p{Zs}", "digit": "\\d+|\\D"}.items():
     ALL["regex-" + name] = lambda r=r: words(P.Split(Regex(r), "isolated"))

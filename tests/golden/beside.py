@@ -18,6 +18,21 @@ def tried(f, *a, **k):
         return None
 
 
+def streamed(decode, ids):
+    """What each id adds, in bytes; None: the library panics, or takes back what it gave."""
+    prefix = read = 0
+    out = []
+    for n in range(1, len(ids) + 1):
+        old, new = decode(ids[prefix:read]), decode(ids[prefix:n])
+        if old is None or new is None or not new.startswith(old.rstrip("\ufffd")):
+            return None
+        give = len(new) > len(old) and not new.endswith("\ufffd")
+        out.append(new[len(old):].encode() if give else b"")
+        if give:
+            prefix, read = read, n
+    return out
+
+
 class Ours:
     def __init__(self, exe, path):
         self.path = path
@@ -52,17 +67,7 @@ class Library:
         return tried(self.t.decode, ids, skip_special_tokens=not special)
 
     def pieces(self, ids):
-        prefix = read = 0
-        out = []
-        for n in range(1, len(ids) + 1):
-            old, new = self.decode(ids[prefix:read], True), self.decode(ids[prefix:n], True)
-            if old is None or new is None or not new.startswith(old.rstrip("\ufffd")):
-                return None
-            give = len(new) > len(old) and not new.endswith("\ufffd")
-            out.append(new[len(old):].encode() if give else b"")
-            if give:
-                prefix, read = read, n
-        return out
+        return streamed(lambda ids: self.decode(ids, True), ids)
 
 
 class Model:

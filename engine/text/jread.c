@@ -118,15 +118,27 @@ bool sk_jread_member(const struct sk_jread *j, struct sk_jiter *it, struct sk_st
 }
 
 /* Keys asked for have no escapes; one written with escapes is not found, as nobody writes them. */
-const char *sk_jread_find(const char *v, const char *key)
+void sk_jread_find_all(const char *v, const char *const *keys, size_t len, const char **ret_values)
 {
 	struct sk_jiter it = sk_jread_iter(v, '{');
-	size_t n = strlen(key);
-	const char *at, *value, *found = NULL;
+	const char *at, *value;
+	size_t i, n;
 
+	for (i = 0; i < len; i++)
+		ret_values[i] = NULL;
 	while ((at = it.at) && sk_jread_member(NULL, &it, NULL, &value))
-		if (!strncmp(at + 1, key, n) && at[1 + n] == '"')
-			found = *value == 'n' ? NULL : value;
+		for (i = 0; i < len; i++) {
+			n = strlen(keys[i]);
+			if (!strncmp(at + 1, keys[i], n) && at[1 + n] == '"')
+				ret_values[i] = *value == 'n' ? NULL : value;
+		}
+}
+
+const char *sk_jread_find(const char *v, const char *key)
+{
+	const char *found;
+
+	sk_jread_find_all(v, &key, 1, &found);
 	return found;
 }
 

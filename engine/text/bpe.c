@@ -439,12 +439,12 @@ static size_t fallback_put(const struct bpe *b, const struct sk_piece *w, size_t
 
 /*
  * An unknown token waits, so that the next one may be one with it; bytes that stand for a character do not end the waiting,
- * which is the reference's way. With a prefix or suffix a character that falls back brings their bytes as well.
+ * which is the reference's way. They come before it then, and take its place in the text. With a prefix or suffix a character that falls back brings their bytes as well.
  */
 static size_t chars_seed(const struct bpe *b, const struct sk_piece *w, struct sym_first *out)
 {
 	struct sym_first unk = { -1, 0 };
-	size_t i, size, n = 0, got;
+	size_t i, k, size, n = 0, got;
 	uint32_t cp;
 	int32_t id;
 
@@ -460,7 +460,10 @@ static size_t chars_seed(const struct bpe *b, const struct sk_piece *w, struct s
 		}
 		if (b->byte_fallback) {
 			got = fallback_put(b, w, i, size, out + n);
+			for (k = 0; k < got && unk.id >= 0; k++)
+				out[n + k].start = unk.start + (uint32_t)(k < size ? k : size);
 			if (got) {
+				unk.start += (uint32_t)size;
 				n += got;
 				continue;
 			}

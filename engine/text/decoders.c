@@ -151,9 +151,12 @@ static int byte_of(const char *s, size_t len)
 }
 
 /*
- * step.a: bytes held; step.b: bytes of a run that is known to be no text, of which each becomes U+FFFD. A run is text or is not
- * as a whole.
+ * step.a: bytes held; step.b: bytes of a run that is known to be no text, of which each becomes U+FFFD. For the reference a run is
+ * text or is not as a whole. A stream cannot wait so long: it gives each character when it is whole, as the reference's streams do,
+ * and only what comes after the first ill-formed byte becomes U+FFFD. Where the next step minds how text is cut, it waits after all.
  */
+enum { ON_CHARS = 0 };          /* in step->on of a ByteFallback: characters of a run may be given one by one */
+
 static sk_status run_end(struct sk_decode *c, size_t i)
 {
 	uint32_t held = c->d->step[i].a, bad = c->d->step[i].b, k;
@@ -192,6 +195,25 @@ static sk_status run_full(struct sk_decode *c, size_t i)
 	return st;
 }
 
+/* One more byte of a character. */
+static sk_status char_byte(struct sk_decode *c, size_t i, char byte)
+{
+	uint32_t *held = &c->d->step[i].a, cp;
+	sk_status st = SK_OK;
+	int n;
+
+	c->d->hold[(*held)++] = byte;
+	n = sk_utf8_next(c->d->hold, *held, &cp);
+	if (n == 0)
+		return SK_OK;
+	if (n > 0)
+		st = give(c, i + 1, c->d->hold, *held);
+	else
+		c->d->step[i].b = *held;
+	*held = 0;
+	return st;
+}
+
 static sk_status fallback_token(struct sk_decode *c, size_t i, const char *s, size_t len)
 {
 	int b = byte_of(s, len);
@@ -208,6 +230,8 @@ static sk_status fallback_token(struct sk_decode *c, size_t i, const char *s, si
 	}
 	if (c->hold) {
 		st = sk_buf_addc(c->hold, (char)b);
+	} else if (step_of(c, i)->on[ON_CHARS]) {
+		return char_byte(c, i, (char)b);
 	} else {
 		if (c->d->step[i].a == SK_DETOK_HOLD)
 			st = run_full(c, i);
@@ -634,6 +658,8 @@ sk_status sk_decoder_check(struct sk_stages *l, struct sk_err *err)
 		if (glue && (!op->flow || (op == &sk_decoder_replace && (l->v[i].re || !l->v[i].a_len))))
 			return sk_fail(err, SK_ENOTSUP, "the decoder %s behind %s needs all of a text at once, which is not supported",
 				       op->type, glue->type);
+		if (op == &sk_decoder_byte_fallback)
+			l->v[i].on[ON_CHARS] = i + 1 == l->len || ((const struct sk_decoder_op *)l->v[i + 1].op)->glues;
 		holds += op == &sk_decoder_byte_fallback || op == &sk_decoder_bpe;
 		glue = op->glues ? op : glue;
 	}

@@ -2,6 +2,8 @@
 /* See jread.h. */
 #include "engine/text/jread.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,15 +118,27 @@ bool sk_jread_member(const struct sk_jread *j, struct sk_jiter *it, struct sk_st
 }
 
 /* Keys asked for have no escapes; one written with escapes is not found, as nobody writes them. */
-const char *sk_jread_find(const char *v, const char *key)
+void sk_jread_find_all(const char *v, const char *const *keys, size_t len, const char **ret_values)
 {
 	struct sk_jiter it = sk_jread_iter(v, '{');
-	size_t n = strlen(key);
-	const char *at, *value, *found = NULL;
+	const char *at, *value;
+	size_t i, n;
 
+	for (i = 0; i < len; i++)
+		ret_values[i] = NULL;
 	while ((at = it.at) && sk_jread_member(NULL, &it, NULL, &value))
-		if (!strncmp(at + 1, key, n) && at[1 + n] == '"')
-			found = *value == 'n' ? NULL : value;
+		for (i = 0; i < len; i++) {
+			n = strlen(keys[i]);
+			if (!strncmp(at + 1, keys[i], n) && at[1 + n] == '"')
+				ret_values[i] = *value == 'n' ? NULL : value;
+		}
+}
+
+const char *sk_jread_find(const char *v, const char *key)
+{
+	const char *found;
+
+	sk_jread_find_all(v, &key, 1, &found);
 	return found;
 }
 
@@ -184,19 +198,58 @@ bool sk_jread_int(const char *v, int64_t *ret_i)
 	return true;
 }
 
+/* 10^n as the nearest double. */
+static double power_of_ten(int n)
+{
+	static const double few[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+				      1e18, 1e19, 1e20, 1e21, 1e22 };
+	char name[16];
+
+	if (n < (int)(sizeof(few) / sizeof(few[0])))
+		return few[n];
+	snprintf(name, sizeof(name), "1e%d", n);
+	return strtod(name, NULL);
+}
+
+/* Digits into *io_sum while they fit 64 bits; those that do not are left out. Returns where they end. */
+static const char *digits_take(const char *p, const char *end, uint64_t *io_sum, int *io_exponent, bool fraction, bool *io_full)
+{
+	for (; p < end && *p >= '0' && *p <= '9'; p++) {
+		uint64_t digit = (uint64_t)(*p - '0');
+
+		*io_full = *io_full || *io_sum > (UINT64_MAX - digit) / 10;
+		if (!*io_full)
+			*io_sum = *io_sum * 10 + digit;
+		*io_exponent += fraction ? -!*io_full : *io_full;
+	}
+	return p;
+}
+
 double sk_jread_double(const char *v, double otherwise)
 {
-	char copy[64];
-	size_t n;
+	const char *p = v, *end;
+	uint64_t sum = 0;
+	int exponent = 0;
+	bool full = false;
+	double f;
 
 	if (sk_jread_kind(v) != '0')
 		return otherwise;
-	n = (size_t)(value_end(v) - v);
-	if (n >= sizeof(copy))
-		n = sizeof(copy) - 1;
-	memcpy(copy, v, n);
-	copy[n] = '\0';
-	return strtod(copy, NULL);
+	end = value_end(v);
+	p = digits_take(p + (*p == '-'), end, &sum, &exponent, false, &full);
+	if (p < end && *p == '.')
+		p = digits_take(p + 1, end, &sum, &exponent, true, &full);
+	if (p < end && (*p | 0x20) == 'e') {
+		long e = strtol(p + 1, NULL, 10);       /* what follows a number in a file is no digit */
+
+		exponent += (int)(e < -100000 ? -100000 : e > 100000 ? 100000 : e);
+	}
+	f = (double)sum;
+	for (; f != 0 && exponent < -308; exponent += 308)
+		f /= 1e308;
+	if (f != 0)
+		f = exponent > 308 ? INFINITY : exponent >= 0 ? f * power_of_ten(exponent) : f / power_of_ten(-exponent);
+	return *v == '-' ? -f : f;
 }
 
 bool sk_str_is(struct sk_str s, const char *with)

@@ -36,6 +36,8 @@ bool sk_jread_member(const struct sk_jread *j, struct sk_jiter *it, struct sk_st
 
 /* The member's value; NULL: v is no object or has none. A literal null counts as none. The last of equal keys. */
 const char *sk_jread_find(const char *v, const char *key);
+/* The same for several keys in one walk, for an object that is big. */
+void sk_jread_find_all(const char *v, const char *const *keys, size_t len, const char **ret_values);
 size_t sk_jread_count(const char *v);                   /* of an array or object */
 
 /* The string at v; { NULL, 0 } when it is none, or when there is no memory (then strings is at its end). */
@@ -43,6 +45,10 @@ struct sk_str sk_jread_str(const struct sk_jread *j, const char *v);
 bool sk_jread_bool(const char *v, bool otherwise);
 /* An integer of 63 bits. false: none. */
 bool sk_jread_int(const char *v, int64_t *ret_i);
+/*
+ * As the reference reads a number: at most 64 bits of digits, rounded, then one multiplication or division by a power of ten, so
+ * that one of 17 digits may be a last bit off. Sums of scores that tie depend on it.
+ */
 double sk_jread_double(const char *v, double otherwise);
 
 bool sk_str_is(struct sk_str s, const char *with);

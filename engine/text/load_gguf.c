@@ -107,6 +107,18 @@ static sk_status scores_take(const struct sk_weights *w, struct sk_draft *d, str
 	return SK_OK;
 }
 
+/* Files of before 2024-05 name no pre-tokeniser; some converters write "default" where they did not know one. */
+static struct sk_str pre_find(const struct sk_weights *w)
+{
+	struct sk_str pre = str_find(w, "tokenizer.ggml.pre"), arch = str_find(w, "general.architecture");
+	const char *names;
+
+	if (pre.len && !sk_str_is(pre, "default"))
+		return pre;
+	names = sk_pretok_of_arch(arch.s, arch.len)->names;
+	return (struct sk_str){ names, strcspn(names, " ") };
+}
+
 /* The map of characters is an array of bytes. */
 static sk_status charsmap_take(const struct sk_weights *w, struct sk_spm *m, struct sk_err *err)
 {
@@ -197,7 +209,7 @@ sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, 
 	src.kind = str_find(w, "tokenizer.ggml.model");
 	if (!src.kind.s)
 		return sk_fail(err, SK_EFORMAT, "the file has no tokenizer (no key tokenizer.ggml.model)");
-	src.pre = str_find(w, "tokenizer.ggml.pre");
+	src.pre = pre_find(w);
 	st = strings_take(w, "tokenizer.ggml.tokens", SK_TEXT_VOCAB_MAX, &tokens, &src.vocab, err);
 	if (st == SK_OK)
 		st = strings_take(w, "tokenizer.ggml.merges", SK_TEXT_MERGES_MAX, &merges, &src.merges_len, err);

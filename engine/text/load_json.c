@@ -403,29 +403,34 @@ static sk_status named(const struct sk_draft *d, sk_status st, const struct sk_e
 
 sk_status sk_load_json(struct sk_draft *d, const struct sk_jread *j, const char *root, struct sk_err *err)
 {
-	struct load l = { .d = d, .j = j, .model = sk_jread_find(root, "model"), .err = err };
+	enum { MODEL, ADDED, NORMALIZER, PRE, DECODER, POST, PARTS };
+	static const char *const keys[PARTS] = { "model", "added_tokens", "normalizer", "pre_tokenizer", "decoder", "post_processor" };
+	const char *part[PARTS];
+	struct load l = { .d = d, .j = j, .err = err };
 	struct around *all;
 	struct sk_err why = { .text = "" };
 	sk_status st;
 
 	if (sk_jread_kind(root) != '{')
 		return sk_fail(err, SK_EFORMAT, "%s is no object", d->path);
+	sk_jread_find_all(root, keys, PARTS, part);
+	l.model = part[MODEL];
 	members_read(&l);
 	st = model_read(&l);
 	if (st == SK_OK)
-		st = added_read(&l, sk_jread_find(root, "added_tokens"));
+		st = added_read(&l, part[ADDED]);
 	if (st == SK_OK)
-		st = named(d, sk_normalizers_read(j, sk_jread_find(root, "normalizer"), &d->pipe.normal, &why), &why, err);
+		st = named(d, sk_normalizers_read(j, part[NORMALIZER], &d->pipe.normal, &why), &why, err);
 	if (st == SK_OK)
-		st = named(d, sk_pretokenizers_read(j, sk_jread_find(root, "pre_tokenizer"), &d->pipe.pre, &why), &why, err);
+		st = named(d, sk_pretokenizers_read(j, part[PRE], &d->pipe.pre, &why), &why, err);
 	if (st == SK_OK)
-		st = named(d, sk_decoders_read(j, sk_jread_find(root, "decoder"), &d->pipe.decoder, &why), &why, err);
+		st = named(d, sk_decoders_read(j, part[DECODER], &d->pipe.decoder, &why), &why, err);
 	if (st < 0)
 		return st;
 	all = calloc(1, sizeof(*all));
 	if (!all)
 		return sk_fail(err, SK_ENOMEM, "no memory for the tokenizer");
-	st = post_read(&l, sk_jread_find(root, "post_processor"), all, 0);
+	st = post_read(&l, part[POST], all, 0);
 	if (st == SK_OK)
 		st = sk_draft_around(d, all->before, all->before_len, all->after, all->after_len, err);
 	free(all);

@@ -320,21 +320,18 @@ static sk_status added_add(struct sk_spm *m)
 	return st;
 }
 
-/* A user-defined symbol of a Unigram model has a score by its length, so that it is better than what it could be made of. */
+/*
+ * A user-defined symbol of a Unigram model has a score by its length, whatever the file says, so that it is better than what it
+ * could be made of. As SentencePiece 0.2.3 has it (measured; 0.1.9x: length times the best score, less 0.1), and to the bit: where
+ * the scores of runs of blanks are multiples of each other, the sum so far decides between them.
+ */
 static void users_score(struct sk_spm *m)
 {
-	float most = 0;
-	bool any = false;
 	size_t i;
 
 	for (i = 0; i < m->pieces; i++)
-		if (m->d->types[i] == P_NORMAL && (!any || (float)m->d->scores[i] > most)) {
-			most = (float)m->d->scores[i];
-			any = true;
-		}
-	for (i = 0; i < m->pieces; i++)
 		if (m->d->types[i] == P_USER)
-			m->d->scores[i] = (double)((float)m->d->tokens[i].len * most) - 0.1;
+			m->d->scores[i] = (float)(0.1 * ((double)m->d->tokens[i].len - 1));
 }
 
 static sk_status decoders_add(struct sk_spm *m)

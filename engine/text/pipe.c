@@ -74,7 +74,10 @@ static sk_status list_read(const struct table *t, const struct sk_jread *j, cons
 	if (sk_jread_kind(v) != '{' || !type.s)
 		return sk_fail(err, SK_EFORMAT, "the %s is no object with a \"type\"", t->what);
 	if (sk_str_is(type, "Sequence")) {
-		it = sk_jread_iter(sk_jread_find(v, t->parts), '[');
+		part = sk_jread_find(v, t->parts);
+		if (sk_jread_kind(part) != '[')
+			return sk_fail(err, SK_EFORMAT, "the %s Sequence has no list \"%s\"", t->what, t->parts);
+		it = sk_jread_iter(part, '[');
 		for (st = SK_OK; st == SK_OK && sk_jread_item(&it, &part);)
 			st = list_read(t, j, part, l, depth + 1, err);
 		return st;

@@ -50,21 +50,23 @@
 
 static const struct sk_pretok_rule rules[] = {
 	/* ByteLevel of GPT-2. */
-	{ .names = "gpt-2 default phi-2", .stages = { { GPT2 } } },
+	{ .names = "gpt-2 default phi-2 jais", .stages = { { GPT2 } } },
+	/* The same behind NFC: GPT-NeoX 20B's tokenizer and those made from it, named after two models that have it. */
+	{ .names = "mpt olmo gpt-neox", .archs = "gptneox mpt olmo", .stages = { { GPT2 } }, .nfc = true },
 	/* Digits one by one, then ByteLevel. */
-	{ .names = "smollm starcoder refact", .stages = { { "\\p{N}" }, { GPT2 } }, .digits = true },
+	{ .names = "smollm starcoder refact codeshell", .archs = "starcoder refact codeshell", .stages = { { "\\p{N}" }, { GPT2 } }, .digits = true },
 	{ .names = "command-r", .stages = { { "\\p{N}" }, { GPT2 } }, .digits = true, .nfc = true },
 	/* Split by the pattern, then ByteLevel without one. */
 	{ .names = "llama-bpe llama3 llama-v3", .ignore_merges = true, .add_bos = true,
 	  .stages = { { SHORT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|" TAIL } } },
 	{ .names = "qwen2 deepseek-r1-qwen", .nfc = true,
 	  .stages = { { SHORT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|" TAIL } } },
-	{ .names = "bloom", .stages = { { " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+" } } },
+	{ .names = "bloom poro-chat gpt3-finnish", .archs = "bloom", .stages = { { " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+" } } },
 	/*
 	 * Punctuation (runs), ByteLevel, Digits (runs), groups of three. The last two come after the byte
 	 * alphabet, where the bytes B2 B3 B9 BC BD BE look like the numbers of Latin-1.
 	 */
-	{ .names = "falcon",
+	{ .names = "falcon", .archs = "falcon",
 	  .stages = { { PUNCT8 }, { GPT2 }, { "[0-9\\xb2\\xb3\\xb9\\xbc-\\xbe]+", true }, { "[0-9][0-9][0-9]", true } } },
 };
 
@@ -111,6 +113,16 @@ const struct sk_pretok_rule *sk_pretok_find(const char *name, size_t len)
 		if (name_in(rules[i].names, name, len))
 			return &rules[i];
 	return NULL;
+}
+
+const struct sk_pretok_rule *sk_pretok_of_arch(const char *arch, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (len && rules[i].archs && name_in(rules[i].archs, arch, len))
+			return &rules[i];
+	return &rules[0];
 }
 
 /* ---- characters the regex libraries disagree about -------------------------------------------------------------- */

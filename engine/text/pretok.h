@@ -23,6 +23,7 @@ struct sk_pretok_stage {
 
 struct sk_pretok_rule {
 	const char *names;              /* values of tokenizer.ggml.pre, separated by blanks; the first is shown */
+	const char *archs;              /* values of general.architecture whose older files do not say which; NULL: none */
 	struct sk_pretok_stage stages[5];
 	bool nfc;                       /* text is brought to Unicode's composed form first */
 	bool ignore_merges;             /* a word that is a token is that token, whatever the merges say */
@@ -32,6 +33,8 @@ struct sk_pretok_rule {
 
 /* NULL: not known. An empty name is "gpt-2". */
 const struct sk_pretok_rule *sk_pretok_find(const char *name, size_t len);
+/* Of a file that names none, by its general.architecture: the row of "gpt-2" where no other has it. */
+const struct sk_pretok_rule *sk_pretok_of_arch(const char *arch, size_t len);
 /* The i-th row of the table; NULL after the last. */
 const struct sk_pretok_rule *sk_pretok_at(size_t i);
 

@@ -123,6 +123,7 @@ static bool pcre2_knows(const char *items)
 static bool script_add(const char *name, char *out, size_t out_bytes)
 {
 	uint32_t first, last;
+	const char *script;
 	char part[64];
 	size_t len = 0, i;
 	bool ok;
@@ -132,7 +133,9 @@ static bool script_add(const char *name, char *out, size_t out_bytes)
 	if (!pcre2_knows(part))
 		snprintf(part, sizeof(part), "\\p{%s}", name);
 	ok = pcre2_knows(part) && add(out, out_bytes, &len, part);
-	for (i = 0; ok && !strcmp(name, "han") && sk_han_added(i, &first, &last); i++) {
+	for (i = 0; ok && sk_script_added(i, &first, &last, &script); i++) {
+		if (strcmp(name, script) != 0)
+			continue;
 		snprintf(part, sizeof(part), "\\x{%x}-\\x{%x}", (unsigned)first, (unsigned)last);
 		ok = add(out, out_bytes, &len, part);
 	}

@@ -5,6 +5,7 @@
 struct range { uint32_t first, last; };
 struct script { uint32_t first, last; int number; };
 struct added { uint32_t first, last; const char *category; };
+struct added_script { uint32_t first, last; const char *script; };
 struct lower { uint32_t cp, to, more; };
 
 #include "engine/text/sets.inc"
@@ -78,11 +79,12 @@ bool sk_category_added(size_t i, uint32_t *ret_first, uint32_t *ret_last, const 
 	return true;
 }
 
-bool sk_han_added(size_t i, uint32_t *ret_first, uint32_t *ret_last)
+bool sk_script_added(size_t i, uint32_t *ret_first, uint32_t *ret_last, const char **ret_script)
 {
-	if (i >= sizeof(added_han) / sizeof(added_han[0]))
+	if (i >= sizeof(added_scripts) / sizeof(added_scripts[0]))
 		return false;
-	*ret_first = added_han[i].first;
-	*ret_last = added_han[i].last;
+	*ret_first = added_scripts[i].first;
+	*ret_last = added_scripts[i].last;
+	*ret_script = added_scripts[i].script;
 	return true;
 }

@@ -36,8 +36,8 @@ int sk_script_of(uint32_t cp);
 /* Rust's char::to_lowercase where it is another than utf8proc's: up to two code points. */
 int sk_lower_of(uint32_t cp, uint32_t out[2]);
 
-/* What Oniguruma puts into a category, but Unicode 14 does not; and into Han. false: after the last. */
+/* What Oniguruma puts into a category, but Unicode 14 does not; and into a script, its name in lower case without signs. false: after the last. */
 bool sk_category_added(size_t i, uint32_t *ret_first, uint32_t *ret_last, const char **ret_category);
-bool sk_han_added(size_t i, uint32_t *ret_first, uint32_t *ret_last);
+bool sk_script_added(size_t i, uint32_t *ret_first, uint32_t *ret_last, const char **ret_script);
 
 #endif

@@ -36,6 +36,32 @@ static const struct sk_text_kind *kind_find(struct sk_str name, bool json)
 	return NULL;
 }
 
+/* What is known of a kind of name, for the message about one that is not. */
+static const char *known_kinds(bool json, char *out, size_t out_bytes)
+{
+	size_t i, len = 0;
+
+	out[0] = '\0';
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && len < out_bytes; i++) {
+		const char *name = json ? kinds[i]->json : kinds[i]->ggml;
+
+		if (name)
+			len += (size_t)snprintf(out + len, out_bytes - len, "%s%s", len ? ", " : "", name);
+	}
+	return out;
+}
+
+static const char *known_pre(char *out, size_t out_bytes)
+{
+	const struct sk_pretok_rule *rule;
+	size_t i, len = 0;
+
+	out[0] = '\0';
+	for (i = 0; (rule = sk_pretok_at(i)) && len < out_bytes; i++)
+		len += (size_t)snprintf(out + len, out_bytes - len, "%s%s", len ? " " : "", rule->names);
+	return out;
+}
+
 static int shown_len(struct sk_str s)
 {
 	return s.len < 64 ? (int)s.len : 64;
@@ -466,14 +492,17 @@ static sk_status parts_take(struct sk_text *t, struct sk_text_src *src, struct s
 {
 	const struct sk_pretok_rule *rule = src->pipe ? NULL : sk_pretok_find(src->pre.s, src->pre.len);
 	struct sk_str *shown = NULL;
+	char known[400];
 	sk_status st;
 
 	t->kind = kind_find(src->kind, src->pipe != NULL);
 	if (!t->kind)
-		return sk_fail(err, SK_ENOTSUP, "%s \"%.*s\" is not supported", src->pipe ? "the model" : "tokenizer.ggml.model",
-			       shown_len(src->kind), src->kind.s);
+		return sk_fail(err, SK_ENOTSUP, "%s \"%.*s\" is not supported, only %s%s", src->pipe ? "the model" : "tokenizer.ggml.model",
+			       shown_len(src->kind), src->kind.s, src->pipe ? "" : "llama, t5, ",
+			       known_kinds(src->pipe != NULL, known, sizeof(known)));
 	if (!src->pipe && !rule)
-		return sk_fail(err, SK_ENOTSUP, "tokenizer.ggml.pre \"%.*s\" is not known", shown_len(src->pre), src->pre.s);
+		return sk_fail(err, SK_ENOTSUP, "tokenizer.ggml.pre \"%.*s\" is not known; known are %s", shown_len(src->pre), src->pre.s,
+			       known_pre(known, sizeof(known)));
 	st = rule ? rule_take(t, rule, err) : pipe_take(t, src, err);
 	if (rule)
 		src->ignore_merges = rule->ignore_merges;

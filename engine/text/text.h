@@ -65,12 +65,14 @@ sk_status sk_text_decode(const struct sk_text *t, const int32_t *ids, size_t len
 
 /*
  * Incremental detokenising: what each token adds, never half a character. What a decoder cannot know yet is held ("" until
- * then): an unfinished character until its last byte comes, a run of byte tokens until another token ends it. What can no longer
- * become a character is given as U+FFFD. Specials are given as text. The pieces put together equal sk_text_decode of all ids,
- * but for what is held at the end, which sk_detok_end() gives. All zero is the start of a text. No allocation in push (b has its
+ * then): an unfinished character until its last byte comes, a token whose text depends on the next. What can no longer become a
+ * character is given as U+FFFD. Specials are given as text. The pieces put together equal sk_text_decode of all ids, but for what
+ * is held at the end, which sk_detok_end() gives, and but for a run of byte tokens ("<0xNN>") that is ill-formed: decoded whole all
+ * of its bytes become U+FFFD, in a stream those that do after whole characters were given. All zero is the start of a text. No allocation in push (b has its
  * room), but where a decoder replaces by a pattern behind one that holds.
  *
- * A run of more than SK_DETOK_HOLD bytes of byte tokens is given in parts.
+ * The pieces are those of the reference's streams, but that a character before an unfinished one, and a U+FFFD, need not wait.
+ * Where a ByteFallback's next step minds how text is cut, a run is held whole; of more than SK_DETOK_HOLD bytes in parts.
  */
 #define SK_DETOK_HOLD	1000
 #define SK_DETOK_STEPS	8

@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random Unicode through the Hugging Face library and through `tokdump`: diff_tokenizers.py TOKDUMP SECONDS SEED [DIR...]
 
-DIR: directories with a tokenizer.json, default those of tests/golden/tokenizers. TOKDUMP is tests/golden/tokdump of a build. Prints
-what differs, to be kept as strings of make_tokenizers.py; the last line counts. Needs tokenizers.
+DIR: directories with a tokenizer.json or a SentencePiece model, default those of tests/golden/tokenizers. TOKDUMP is
+tests/golden/tokdump of a build. Compared: ids with and without specials, their text with and without specials, and what a stream
+gives (beside.py); of a SentencePiece model the ids. Prints what differs, to be kept as strings of make_tokenizers.py; the last line
+counts. Needs tokenizers, sentencepiece.
 """
 import os
 import random
-import subprocess
 import sys
 import time
 
-from tokenizers import Tokenizer
+from beside import Library, Model, Ours, compare
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXE, SECONDS, SEED = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
@@ -36,51 +37,26 @@ def text():
     return "".join(out)
 
 
-def tried(f, *a, **k):
-    try:
-        return f(*a, **k)
-    except BaseException:
-        return None
-
-
-class Ours:
-    def __init__(self, path):
-        self.p = subprocess.Popen([EXE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.head = self.p.stdout.readline()
-
-    def ask(self, line):
-        self.p.stdin.write(line + "\n")
-        return self.p.stdout.readline().strip()
-
-
 def main():
     pairs = []
     differ = done = 0
     for d in DIRS:
-        o = Ours(d)
-        if not o.head.startswith("OK"):
-            print(d, o.head.strip())
+        o = Ours(EXE, d)
+        if not o.opened:
+            print(d, o.head)
             differ += 1
             continue
-        pairs.append((d, Tokenizer.from_file(d + "/tokenizer.json"), o))
+        pairs.append((o, (Library if os.path.exists(d + "/tokenizer.json") else Model)(d)))
     end = time.time() + SECONDS
     while time.time() < end:
         s = text()
-        for d, t, o in pairs:
-            done += 1
-            e = tried(t.encode, s)
-            if e is None:
-                continue
-            got = o.ask("E " + s.encode().hex())
-            if got != " ".join(map(str, e.ids)):
-                differ += 1
-                print("%s: ids of %a are %s, want %s" % (os.path.basename(d), s, got, e.ids), flush=True)
-            want = tried(t.decode, e.ids, skip_special_tokens=False)
-            got = o.ask("D " + " ".join(map(str, e.ids)))
-            if want is not None and got != want.encode().hex():
-                differ += 1
-                print("%s: text of %s (%a) is %s, want %s" % (os.path.basename(d), e.ids, s, got, want.encode().hex()), flush=True)
-    print("seed %d: %d comparisons, %d differ" % (SEED, done, differ))
+        for o, t in pairs:
+            n, finds = compare(o, t, s)
+            done += n
+            differ += len(finds)
+            for f in finds:
+                print("%s: %s" % (os.path.basename(o.path), f), flush=True)
+    print("seed %d, %d tokenizers: %d comparisons, %d differ" % (SEED, len(pairs), done, differ))
 
 
 main()

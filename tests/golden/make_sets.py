@@ -133,9 +133,15 @@ for c in sorted(added):
     else:
         out.append([c, c, added[c]])
 table("added", "struct added", ['{ 0x%x, 0x%x, "%s" },' % tuple(r) for r in out])
-han = members("\\p{Han}")
-han14 = ranges(lambda c: c in han and unicodedata.category(chr(c)) == "Cn")
-table("added_han", "struct range", ["{ 0x%x, 0x%x }," % tuple(r) for r in han14])
+# Scripts that had characters in Unicode 14 and got more; those that are newer are not known to PCRE2 10.42 by name.
+SCRIPTS = ("Arabic Armenian Balinese Bengali Bopomofo Braille Cherokee Common Coptic Cyrillic Devanagari Egyptian_Hieroglyphs Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul "
+           "Hebrew Hiragana Inherited Javanese Kannada Katakana Khmer Khojki Lao Latin Lisu Malayalam Mongolian Myanmar Nko Ogham Oriya Runic Sinhala Sundanese Syriac Tamil Telugu "
+           "Thaana Thai Tibetan Tifinagh Vai Yi").split()
+rows = []
+for name in SCRIPTS:
+    of = members("\\p{%s}" % name)
+    rows += ['{ 0x%x, 0x%x, "%s" },' % (a, b, name.lower().replace("_", "")) for a, b in ranges(lambda c: c in of and unicodedata.category(chr(c)) == "Cn")]
+table("added_scripts", "struct added_script", rows)
 letters = members("\\p{L}") | members("\\p{Nl}")
 alpha = members("[[:alpha:]]") - letters
 table("set_alpha_more", "struct range", ["{ 0x%x, 0x%x }," % tuple(r) for r in ranges(lambda c: c in alpha)])

@@ -110,6 +110,7 @@ SHORT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 TAIL = "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 RULES = {
     "gpt-2": GPT2,
+    "mpt": GPT2,                        # and NFC before it, as in command-r
     "smollm": P.Sequence([P.Digits(individual_digits=True), GPT2]),
     "command-r": P.Sequence([P.Digits(individual_digits=True), GPT2]),
     "llama-bpe": P.Sequence([P.Split(Regex(SHORT + "\\p{N}{1,3}" + TAIL), "isolated"), BYTES]),
@@ -136,7 +137,7 @@ def pretok_file():
     with open(OUT + "/pretok.txt", "w", encoding="utf-8", newline="\n") as f:
         for name, rule in RULES.items():
             lengths = lambda s: [len(w) for w, _ in rule.pre_tokenize_str(s)]   # after ByteLevel a character is a byte
-            if name != "command-r":
+            if name not in ("command-r", "mpt"):
                 for s in strings:
                     f.write("%s\twords\t%s\t%s\n" % (name, esc(s), runs(lengths(s))))
             for first in range(0, 0x110000, 0x4000):

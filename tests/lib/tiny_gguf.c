@@ -311,7 +311,7 @@ static uint64_t put_config(struct tiny_buf *b, const struct tiny_gguf *o)
 {
 	uint64_t keys = 13;
 
-	tiny_kv_str(b, "general.architecture", "llama");
+	tiny_kv_str(b, "general.architecture", o->arch ? o->arch : "llama");
 	tiny_kv_str(b, "general.name", "Tiny");
 	tiny_kv_u32(b, "llama.block_count", (uint32_t)o->layers);
 	tiny_kv_u32(b, "llama.context_length", (uint32_t)o->context);

@@ -36,6 +36,7 @@ struct tiny_gguf {
 	int vocab_pad;                  /* unused tokens after the merges: makes the vocabulary larger */
 	float rope_base, rope_scale;    /* scale 0: no llama.rope.scaling.* keys; else linear */
 	const char *pre;                /* tokenizer.ggml.pre */
+	const char *arch;               /* general.architecture; NULL: llama, which all else is */
 	const char *chat_template;      /* NULL: none */
 	uint32_t version, alignment;    /* GGUF 2 or 3; general.alignment when not 32 */
 	uint64_t seed;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/utf8.h"
 #include "engine/text/normal.h"
@@ -441,7 +442,7 @@ END_TEST
 
 START_TEST(every_name_of_a_pretokeniser_is_found_and_no_other)
 {
-	const char *const names[] = { "gpt-2", "phi-2", "smollm", "starcoder", "llama-bpe", "qwen2", "falcon", "bloom", "" };
+	const char *const names[] = { "gpt-2", "phi-2", "smollm", "starcoder", "llama-bpe", "qwen2", "falcon", "bloom", "mpt", "gpt3-finnish", "" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		ck_assert_msg(sk_pretok_find(names[i], strlen(names[i])), "%s", names[i]);
@@ -453,12 +454,14 @@ END_TEST
 
 /* ---- what is refused -------------------------------------------------------------------------------------------------- */
 
-enum twist { T_EMPTY, T_KIND, T_PRE, T_BOS, T_EOS, T_NEGATIVE, T_TWICE, T_LEFT, T_RESULT, T_NO_SPACE, T_TWO_SPACES, T_LONG, T_ADDED };
+enum twist { T_EMPTY, T_KIND, T_BERT, T_PRE, T_BOS, T_EOS, T_NEGATIVE, T_TWICE, T_LEFT, T_RESULT, T_NO_SPACE, T_TWO_SPACES, T_LONG, T_ADDED };
 
 static const struct { const char *name; enum twist twist; sk_status status; const char *words; } refused[] = {
 	{ "no tokens", T_EMPTY, SK_EFORMAT, "tokenizer.ggml.tokens: the vocabulary is empty" },
-	{ "another kind", T_KIND, SK_ENOTSUP, "tokenizer.ggml.model \"wordy\" is not supported" },
-	{ "an unknown pre-tokeniser", T_PRE, SK_ENOTSUP, "tokenizer.ggml.pre \"later\" is not known" },
+	{ "another kind", T_KIND, SK_ENOTSUP, "tokenizer.ggml.model \"wordy\" is not supported, only llama, t5, gpt2" },
+	{ "a kind of models that generate nothing", T_BERT, SK_ENOTSUP, "tokenizer.ggml.model \"bert\" is not supported, only llama, t5, gpt2" },
+	{ "an unknown pre-tokeniser", T_PRE, SK_ENOTSUP, "tokenizer.ggml.pre \"later\" is not known; known are gpt-2 default phi-2 jais mpt olmo gpt-neox smollm starcoder refact codeshell "
+	  "command-r llama-bpe llama3 llama-v3 qwen2 deepseek-r1-qwen bloom poro-chat gpt3-finnish falcon" },
 	{ "a bos id beyond the vocabulary", T_BOS, SK_EFORMAT,
 	  "tokenizer.ggml.bos_token_id is 70000, but the vocabulary has 276 tokens" },
 	{ "an eos id just beyond", T_EOS, SK_EFORMAT, "tokenizer.ggml.eos_token_id is 276, but the vocabulary has 276 tokens" },
@@ -483,6 +486,7 @@ static void twist(struct vocab *v, enum twist how)
 	switch (how) {
 	case T_EMPTY: v->src.vocab = 0; break;
 	case T_KIND: v->src.kind = str("wordy"); break;
+	case T_BERT: v->src.kind = str("bert"); break;
 	case T_PRE: v->src.pre = str("later"); break;
 	case T_BOS: v->src.bos = 70000; break;
 	case T_EOS: v->src.eos = (int64_t)v->src.vocab; break;
@@ -541,6 +545,40 @@ START_TEST(a_gguf_brings_its_tokenizer_and_template)
 	ck_assert_int_eq(v.ids[0], TINY_IM_START);
 	sk_ids_fini(&v);
 	sk_text_close(&t);
+	remove(path);
+}
+END_TEST
+
+static const struct { const char *name, *pre, *arch, *want; } by_arch[] = {
+	{ "a file that names its pre-tokeniser has that one", "smollm", "bloom", "smollm" },
+	{ "an old BLOOM", "default", "bloom", "bloom" },
+	{ "an old StarCoder", "default", "starcoder", "smollm" },
+	{ "an old GPT-NeoX", "default", "gptneox", "mpt" },
+	{ "an old Falcon, which says nothing at all", "", "falcon", "falcon" },
+	{ "any other is GPT-2's", "default", "gpt2", "gpt-2" },
+};
+
+START_TEST(a_gguf_that_names_no_pretokeniser_has_that_of_its_architecture)
+{
+	struct tiny_gguf o = TINY_GGUF_INIT;
+	char path[] = "/tmp/saker-text-XXXXXX";
+	struct sk_weights *w = NULL;
+	struct sk_text *t = NULL;
+	struct sk_text_info info;
+	struct sk_err err = { .text = "" };
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	o.pre = by_arch[_i].pre;
+	o.arch = by_arch[_i].arch;
+	tiny_gguf_write(&o, path);
+	ck_assert_msg(sk_weights_open(path, &w, &err) == SK_OK, "%s", err.text);
+	ck_assert_msg(sk_text_open_gguf(w, &t, &err) == SK_OK, "%s", err.text);
+	sk_weights_close(&w);
+	sk_text_info(t, &info);
+	ck_assert_msg(!strcmp(info.pre, by_arch[_i].want), "%s: %s", by_arch[_i].name, info.pre);
+	sk_text_close(&t);
+	close(fd);
 	remove(path);
 }
 END_TEST
@@ -659,6 +697,7 @@ int main(void)
 	tcase_add_test(t, every_name_of_a_pretokeniser_is_found_and_no_other);
 	tcase_add_loop_test(t, a_wrong_vocabulary_is_refused_in_words, 0, COUNT(refused));
 	tcase_add_test(t, a_gguf_brings_its_tokenizer_and_template);
+	tcase_add_loop_test(t, a_gguf_that_names_no_pretokeniser_has_that_of_its_architecture, 0, sizeof(by_arch) / sizeof(by_arch[0]));
 	tcase_add_loop_test(t, a_stream_never_shows_half_a_character, 0, COUNT(stream_cases));
 	tcase_add_test(t, special_tokens_are_left_out_only_when_asked);
 	tcase_add_loop_test(t, text_is_composed, 0, COUNT(nfc_cases));

@@ -98,6 +98,8 @@ static const struct { const char *name, *file, *text; sk_status status; const ch
 	{ "no model", "tokenizer.json", "{}", SK_EFORMAT, "has no \"model\"" },
 	{ "an unknown model", "tokenizer.json", "{\"model\":{\"type\":\"Wordy\"}}", SK_ENOTSUP, "the model \"Wordy\" is not known" },
 	{ "an unknown step", "tokenizer.json", LEVEL "\"normalizer\":{\"type\":\"Later\"}}", SK_ENOTSUP, "the normalizer \"Later\" is not known" },
+	{ "a list that is not there", "tokenizer.json", LEVEL "\"normalizer\":{\"type\":\"Sequence\",\"normalisers\":[]}}", SK_EFORMAT,
+	  "the normalizer Sequence has no list \"normalizers\"" },
 	{ "an unknown decoder", "tokenizer.json", LEVEL "\"decoder\":{\"type\":\"Later\"}}", SK_ENOTSUP, "the decoder \"Later\" is not known" },
 	{ "an unknown post-processor", "tokenizer.json", LEVEL "\"post_processor\":{\"type\":\"Later\"}}", SK_ENOTSUP,
 	  "the post_processor \"Later\" is not known" },
@@ -153,6 +155,34 @@ START_TEST(too_deep_and_too_many_are_refused)
 	file_put("tokenizer.json", deep, sizeof(deep));
 	ck_assert_int_eq(sk_text_open_dir(dir, NULL, 0, &t, &err), SK_ETOOBIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "lists and objects are nested deeper than 32"));
+	dir_remove();
+}
+END_TEST
+
+/* Four pieces (unknown, "\u2581", "a", "b"), then a trainer_spec that says Unigram. */
+static const char model[] = "\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02" "\x0a\x0a\x0a\x03\xe2\x96\x81\x15\0\0\x80\xbf"
+	"\x0a\x08\x0a\x01" "a\x15\0\0\0\xc0" "\x0a\x08\x0a\x01" "b\x15\0\0\x40\xc0" "\x12\x02\x18\x01";
+
+/* Where a cut falls between two parts, what is left is a smaller model. */
+START_TEST(a_sentencepiece_model_cut_anywhere_is_refused_in_words_or_a_smaller_one)
+{
+	static const size_t whole[] = { 16, 28, 38, 48, 52 };
+	size_t len, opened = 0, i;
+
+	dir_make();
+	for (len = 1; len < sizeof(model); len++) {
+		struct sk_text *t = NULL;
+		struct sk_err err = { .text = "" };
+		bool end = false;
+
+		for (i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+			end = end || len == whole[i];
+		file_put("tokenizer.model", model, len);
+		opened += sk_text_open_dir(dir, NULL, 0, &t, &err) == SK_OK;
+		ck_assert_msg(t ? end : strstr(err.text, "tokenizer.model") != NULL, "%zu bytes: \"%s\"", len, err.text);
+		sk_text_close(&t);
+	}
+	ck_assert_uint_eq(opened, 5);
 	dir_remove();
 }
 END_TEST
@@ -255,6 +285,7 @@ int main(void)
 	tcase_add_loop_test(t, files_of_a_directory_are_put_together, 0, COUNT(read_cases));
 	tcase_add_loop_test(t, what_is_wrong_is_refused_in_words, 0, COUNT(refused));
 	tcase_add_test(t, too_deep_and_too_many_are_refused);
+	tcase_add_test(t, a_sentencepiece_model_cut_anywhere_is_refused_in_words_or_a_smaller_one);
 	tcase_add_test(t, a_pattern_that_explodes_is_a_wrong_request_in_bounded_time);
 	tcase_add_test(t, vocab_and_merges_are_a_byte_level_tokenizer);
 	tcase_add_test(t, text_that_goes_on_keeps_its_first_blank);

@@ -246,6 +246,7 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 	}
 	if (!l->ready) {
 		l->ready = true;
+		sk_workers_hold(l->workers, false);
 		l->front->backlog.ready_us = now;
 		sk_log(SK_LOG_INFO, "ready");
 		sk_notify("READY=1\nSTATUS=ready");
@@ -403,6 +404,9 @@ static sk_status setup(struct sk_loop *l, struct sk_err *err)
 	    watch(l, l->signal_fd, &l->signals, SK_SOURCE_SIGNAL) < 0 ||
 	    (l->child_fd >= 0 && watch(l, l->child_fd, &l->child, SK_SOURCE_CHILD) < 0))
 		return sk_fail(err, SK_EIO, "epoll_ctl: %s", strerror(errno));
+	/* An inherited socket may have a predecessor, whose clients shall not hear that there was a change. */
+	if (!l->serve->own_socket)
+		sk_workers_hold(l->workers, true);
 	l->accepting = true;
 	l->files_max = files_max();
 	if (l->files_max < l->front->options->max_connections)

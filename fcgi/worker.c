@@ -19,7 +19,7 @@ struct sk_workers {
 	pthread_cond_t some;
 	/* under lock */
 	struct queue in, out;
-	bool stop;
+	bool stop, held;
 	/* fixed */
 	int fd, threads_len;
 	pthread_t threads[];
@@ -52,7 +52,7 @@ static void *run(void *arg)
 		uint64_t one = 1;
 		ssize_t told;
 
-		while (!w->stop && !w->in.len)
+		while (!w->stop && (w->held || !w->in.len))
 			pthread_cond_wait(&w->some, &w->lock);
 		if (w->stop)
 			break;
@@ -124,6 +124,14 @@ void sk_workers_close(struct sk_workers **pw)
 	pthread_cond_destroy(&w->some);
 	free(w);
 	*pw = NULL;
+}
+
+void sk_workers_hold(struct sk_workers *w, bool held)
+{
+	pthread_mutex_lock(&w->lock);
+	w->held = held;
+	pthread_cond_broadcast(&w->some);
+	pthread_mutex_unlock(&w->lock);
 }
 
 sk_status sk_workers_put(struct sk_workers *w, struct sk_request *r)

@@ -16,6 +16,9 @@ sk_status sk_workers_open(int threads, int queue_max, struct sk_workers **ret_w,
 /* Joins the threads; requests still queued are not run. */
 void sk_workers_close(struct sk_workers **w);
 
+/* Loop only. Held: what is put waits until it is no longer; sk_workers_close() ends that too. */
+void sk_workers_hold(struct sk_workers *w, bool held);
+
 /* Loop only. SK_EOVERLOADED: the queue is full; the request stays the caller's. */
 sk_status sk_workers_put(struct sk_workers *w, struct sk_request *r);
 /* Loop only: a request whose handler has returned; NULL: none. */

@@ -107,6 +107,22 @@ def fifty_restarts_on_listen_fds_lose_nothing(argv):
     fifty_restarts(argv, "LISTEN_FDS")
 
 
+def a_successor_that_loads_lets_wait_who_comes(argv):
+    """On an inherited socket: health says 503, a request is answered when the model is there, also when the end was asked for meanwhile."""
+    double_only(argv)
+    for ends in (False, True):
+        with Server(argv, env={"SAKER_DOUBLE_LOAD_MS": 1200}, inherited=True, ready=False) as srv, Peer(srv.path) as p:
+            assert fcgi(srv.path, "GET", "/livez")[0] == 200
+            p.send(request())
+            assert fcgi(srv.path, "GET", "/readyz")[0] == 503, "it is ready too early for this test"
+            if ends:
+                srv.term()
+            a = p.answer()
+            assert a and a[0] == 200, a
+            if ends:
+                assert srv.code() == 0
+
+
 def a_connection_that_has_not_spoken_is_waited_for(argv):
     """The web server has connected, its request is on the way: whoever accepted it answers it."""
     for inherited in (False, True):
@@ -382,7 +398,7 @@ def sanitized(argv):
     return b"__asan_init" in program or b"__tsan_init" in program
 
 
-TESTS = [fifty_restarts_on_fd_0_lose_nothing, fifty_restarts_on_listen_fds_lose_nothing,
+TESTS = [fifty_restarts_on_fd_0_lose_nothing, fifty_restarts_on_listen_fds_lose_nothing, a_successor_that_loads_lets_wait_who_comes,
          a_connection_that_has_not_spoken_is_waited_for, a_killed_server_leaves_nothing_that_stops_the_next,
          settings_are_read_again_at_sighup, settings_change_under_load,
          idle_connections_make_way_when_all_are_taken, busy_connections_do_not_make_way,

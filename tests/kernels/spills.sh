@@ -9,7 +9,7 @@ kernels=$(cat $logs | grep -c 'Used [0-9]* registers')
 # sincosf's long way round, for large angles, keeps a stack of its own; it is no spill.
 # shellcheck disable=SC2086
 bad=$(cat $logs | awk '
-	/Compiling entry function/ { name = $6 }
+	/Compiling entry function/ { name = $7 }
 	/bytes stack frame/ && !/ 0 bytes spill stores, 0 bytes spill loads/ { print name ": " $0 }
 	/bytes stack frame/ && !/ 0 bytes stack frame/ && name !~ /sk_k_rope/ { print name ": " $0 }')
 echo "$kernels kernels"

@@ -176,7 +176,10 @@ static int32_t *generate(struct sk_engine *e, const char *prompt, size_t *ret_le
 		if (v.type == SK_EVENT_TOKEN)
 			ids[(*ret_len)++] = v.token.t.id;
 	ck_assert_int_eq(v.type, SK_EVENT_FINISH);
-	*ret_text = strndup(v.finish.text, v.finish.text_len);
+	/* It is bytes and a length. */
+	*ret_text = calloc(1, v.finish.text_len + 1);
+	ck_assert_ptr_nonnull(*ret_text);
+	memcpy(*ret_text, v.finish.text, v.finish.text_len);
 	sk_gen_close(&g);
 	return ids;
 }

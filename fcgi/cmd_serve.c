@@ -15,7 +15,7 @@ struct daemon {
 	char **argv;                    /* as it came: reading the settings takes the flags out of the other one */
 };
 
-static void end(void *arg)
+static void leave(void *arg)
 {
 	struct daemon *d = arg;
 
@@ -55,13 +55,13 @@ int sk_cmd_serve(int argc, char **argv)
 	if (st == SK_OK) {
 		s.listen_fd = d.listen.fd;
 		s.own_socket = d.listen.own;
-		s.end = end;
+		s.leave = leave;
+		s.end = leave;
 		s.arg = &d;
 		/* On a terminal SIGHUP says that it was closed. A daemon has none. */
 		if (!isatty(STDIN_FILENO))
 			s.reload = reload;
 		st = sk_serve(&o, &s, &err);
-		sk_listen_unlink(&d.listen);
 	}
 	free(d.argv);
 	return sk_exit("serve", st, &err);

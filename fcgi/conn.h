@@ -73,6 +73,7 @@ struct sk_loop {
 	uint64_t bodies_left;           /* bytes that the bodies being read may still take */
 	bool fresh_over;                /* draining, and they were waited for */
 	bool paused;                    /* accept() found no descriptor: wait for accept_timer */
+	bool left;                      /* drained, and the own socket has lost its name: who waits in it is still answered */
 	bool accepting, ready, draining, cancelled, stop, at_once;
 	int64_t told_us;
 	sk_status result;

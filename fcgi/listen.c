@@ -9,20 +9,27 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "fcgi/web.h"
 
 #define BACKLOG 4096                    /* a web server's connect is refused, not queued, when it is full */
 #define LISTEN_FDS_START 3              /* sd_listen_fds(3) */
+#define LOCK_SUFFIX ".lock"
+#define LOCK_START_MS 10000             /* a start waits for others that start; each has the lock for a few calls */
+#define LOCK_END_MS 200                 /* an end that finds it taken does without */
+#define LOCK_TICK_MS 2
 
 static bool is_listening(int fd)
 {
@@ -79,6 +86,127 @@ static sk_status group_find(const char *name, gid_t *ret_gid, struct sk_err *err
 	return SK_OK;
 }
 
+/*
+ * PATH.lock: held while PATH is looked at, removed and made, so that of two who find a stale file only one replaces it, and
+ * nobody's end takes away what another has made since. It is no proof that somebody runs, and stops nobody when it was left
+ * behind: only its flock counts. Who has it removes it, so whoever waited looks whether the name is still that file's.
+ */
+static int lock_take(const char *path, int wait_ms, struct sk_err *err)
+{
+	char name[sizeof(((struct sk_listen *)0)->unix_path) + sizeof LOCK_SUFFIX];
+	int64_t until_us = sk_now_us() + (int64_t)wait_ms * 1000;
+	struct stat ours, there;
+	int fd, why;
+
+	snprintf(name, sizeof name, "%s" LOCK_SUFFIX, path);
+	for (;;) {
+		fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		if (fd < 0) {
+			sk_fail(err, SK_EIO, "cannot listen on %s: its lock %s: %s", path, name, strerror(errno));
+			return -1;
+		}
+		why = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
+		if (!why && fstat(fd, &ours) == 0 && !S_ISREG(ours.st_mode)) {
+			sk_fail(err, SK_EINVAL, "cannot listen on %s: its lock %s is no regular file", path, name);
+			break;
+		}
+		if (!why && lstat(name, &there) == 0 && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino)
+			return fd;
+		if (why && why != EWOULDBLOCK && why != EINTR) {
+			sk_fail(err, SK_EIO, "cannot listen on %s: its lock %s: %s", path, name, strerror(why));
+			break;
+		}
+		if (sk_now_us() > until_us) {
+			sk_fail(err, SK_EIO, "cannot listen on %s: another process has had its lock %s for %d ms", path, name, wait_ms);
+			break;
+		}
+		close(fd);
+		if (why)
+			poll(NULL, 0, LOCK_TICK_MS);
+	}
+	close(fd);
+	return -1;
+}
+
+static void lock_give(const char *path, int fd)
+{
+	char name[sizeof(((struct sk_listen *)0)->unix_path) + sizeof LOCK_SUFFIX];
+	struct stat sb;
+
+	/* One with bytes in it is not of our making. */
+	snprintf(name, sizeof name, "%s" LOCK_SUFFIX, path);
+	if (fstat(fd, &sb) == 0 && sb.st_size == 0)
+		unlink(name);
+	close(fd);
+}
+
+/* Make way for a new file at the path, if what is there is a socket that nobody listens on. */
+static sk_status replace_stale(const struct sockaddr_un *a, struct sk_err *err)
+{
+	struct ucred who = { 0 };
+	socklen_t len = sizeof who;
+	struct stat sb;
+	int probe, rc;
+
+	if (lstat(a->sun_path, &sb) < 0)
+		return SK_OK;
+	if (!S_ISSOCK(sb.st_mode))
+		return sk_fail(err, SK_EINVAL, "%s is there and is no socket", a->sun_path);
+	/* It must not wait: with a full backlog connect() would, and EAGAIN says that somebody listens. */
+	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (probe < 0)
+		return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
+	rc = connect(probe, (const struct sockaddr *)a, sizeof *a) < 0 ? errno : 0;
+	if (rc == 0 && getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		who.pid = 0;
+	close(probe);
+	if (rc == 0 && who.pid > 0)
+		return sk_fail(err, SK_EINVAL, "%s: another process answers on this socket: %d, of user id %ld", a->sun_path,
+			       (int)who.pid, (long)who.uid);
+	if (rc == 0 || rc == EAGAIN)
+		return sk_fail(err, SK_EINVAL, "%s: another process answers on this socket", a->sun_path);
+	/* Only a refusal proves that nobody listens. EACCES, EPROTOTYPE (a datagram socket): it is somebody's. */
+	if (rc != ECONNREFUSED && rc != ENOENT)
+		return sk_fail(err, SK_EINVAL, "%s is there, and is not known to be ours: %s", a->sun_path, strerror(rc));
+	unlink(a->sun_path);
+	return SK_OK;
+}
+
+/* Under the lock. */
+static sk_status bind_unix(const struct sockaddr_un *a, mode_t bits, const char *group, gid_t gid, struct sk_listen *l,
+			   struct sk_err *err)
+{
+	const char *path = a->sun_path;
+	struct stat sb;
+	sk_status st = replace_stale(a, err);
+	mode_t old;
+	int rc;
+
+	if (st < 0)
+		return st;
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
+	old = umask(0777 & ~bits);
+	rc = bind(l->fd, (const struct sockaddr *)a, sizeof *a);
+	umask(old);
+	if (rc == 0 && gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0) {
+		sk_fail(err, SK_EIO, "socket-group: cannot give %s to group %s: %s", path, group, strerror(errno));
+		unlink(path);
+		close(l->fd);
+		return SK_EIO;
+	}
+	if (rc < 0 || lstat(path, &sb) < 0 || listen(l->fd, BACKLOG) < 0) {
+		sk_fail(err, SK_EIO, "cannot listen on %s: %s", path, strerror(errno));
+		close(l->fd);
+		return SK_EIO;
+	}
+	memcpy(l->unix_path, path, strlen(path) + 1);
+	l->unix_dev = sb.st_dev;
+	l->unix_ino = sb.st_ino;
+	return SK_OK;
+}
+
 static sk_status open_unix(const char *path, const char *mode, const char *group, struct sk_listen *l,
 			   struct sk_err *err)
 {
@@ -86,10 +214,9 @@ static sk_status open_unix(const char *path, const char *mode, const char *group
 	char *end;
 	long bits = strtol(mode, &end, 8);
 	size_t len = strlen(path);
-	struct stat sb;
-	mode_t old;
+	sk_status st;
 	gid_t gid;
-	int rc;
+	int lock;
 
 	if (*end || end == mode || bits < 0 || bits > 0777)
 		return sk_fail(err, SK_EINVAL, "socket-mode '%s' is no octal number from 0 to 0777", mode);
@@ -98,43 +225,12 @@ static sk_status open_unix(const char *path, const char *mode, const char *group
 	memcpy(a.sun_path, path, len + 1);
 	if (group_find(group, &gid, err) < 0)
 		return SK_EINVAL;
-	if (lstat(path, &sb) == 0) {
-		int probe;
-
-		if (!S_ISSOCK(sb.st_mode))
-			return sk_fail(err, SK_EINVAL, "%s is there and is no socket", path);
-		/* It must not wait: with a full backlog connect() would, and EAGAIN says that somebody listens. */
-		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (probe < 0)
-			return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
-		rc = connect(probe, (struct sockaddr *)&a, sizeof a) < 0 ? errno : 0;
-		close(probe);
-		if (rc == 0 || rc == EAGAIN)
-			return sk_fail(err, SK_EINVAL, "%s: another process answers on this socket", path);
-		/* Only a refusal proves that nobody listens. EACCES, EPROTOTYPE (a datagram socket): it is somebody's. */
-		if (rc != ECONNREFUSED && rc != ENOENT)
-			return sk_fail(err, SK_EINVAL, "%s is there, and is not known to be ours: %s", path, strerror(rc));
-		unlink(path);
-	}
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0)
-		return sk_fail(err, SK_EIO, "socket: %s", strerror(errno));
-	old = umask(0777 & ~(mode_t)bits);
-	rc = bind(l->fd, (struct sockaddr *)&a, sizeof a);
-	umask(old);
-	if (rc == 0 && gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0) {
-		sk_fail(err, SK_EIO, "socket-group: cannot give %s to group %s: %s", path, group, strerror(errno));
-		unlink(path);
-		close(l->fd);
+	lock = lock_take(path, LOCK_START_MS, err);
+	if (lock < 0)
 		return SK_EIO;
-	}
-	if (rc < 0 || listen(l->fd, BACKLOG) < 0) {
-		sk_fail(err, SK_EIO, "cannot listen on %s: %s", path, strerror(errno));
-		close(l->fd);
-		return SK_EIO;
-	}
-	memcpy(l->unix_path, path, len + 1);
-	return SK_OK;
+	st = bind_unix(&a, (mode_t)bits, group, gid, l, err);
+	lock_give(path, lock);
+	return st;
 }
 
 static sk_status open_tcp(const char *address, struct sk_listen *l, struct sk_err *err)
@@ -194,8 +290,18 @@ sk_status sk_listen_open(const char *address, const char *mode, const char *grou
 
 void sk_listen_unlink(struct sk_listen *l)
 {
-	if (l->unix_path[0])
+	struct sk_err err = { 0 };
+	struct stat sb;
+	int lock;
+
+	if (!l->unix_path[0])
+		return;
+	lock = lock_take(l->unix_path, LOCK_END_MS, &err);
+	/* While our descriptor is open no other file can have this number. */
+	if (lstat(l->unix_path, &sb) == 0 && sb.st_dev == l->unix_dev && sb.st_ino == l->unix_ino)
 		unlink(l->unix_path);
+	if (lock >= 0)
+		lock_give(l->unix_path, lock);
 	l->unix_path[0] = 0;
 }
 

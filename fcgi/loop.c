@@ -86,6 +86,13 @@ static void on_accept_timer(struct sk_loop *l)
 		sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + FULL_TICK_US);
 }
 
+static void listen_close(struct sk_loop *l)
+{
+	epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->serve->listen_fd, NULL);
+	close(l->serve->listen_fd);
+	l->serve->listen_fd = -1;
+}
+
 static void accept_some(struct sk_loop *l)
 {
 	const struct sk_options *o = l->front->options;
@@ -108,6 +115,8 @@ static void accept_some(struct sk_loop *l)
 				accepting(l, false);
 				l->paused = true;
 				sk_timer_set(&l->timers, &l->accept_timer, sk_now_us() + ACCEPT_PAUSE_US);
+			} else if (errno == EAGAIN && l->left) {
+				listen_close(l);
 			}
 			return;
 		}
@@ -141,13 +150,46 @@ static void begin_drain(struct sk_loop *l)
 	if (l->serve->own_socket) {
 		sk_engine_refuse(l->front->engine);
 	} else {
-		epoll_ctl(l->epoll, EPOLL_CTL_DEL, l->serve->listen_fd, NULL);
-		close(l->serve->listen_fd);
-		l->serve->listen_fd = -1;
+		listen_close(l);
 	}
 	sk_timer_set(&l->timers, &l->drain_timer, sk_now_us() + (int64_t)timeout_ms * 1000);
 	if (l->fresh)
 		sk_timer_set(&l->timers, &l->fresh_timer, sk_now_us() + FRESH_GRACE_US);
+}
+
+/*
+ * Nothing is left to do, but for who is coming. While accepting has a pause its timer says when to look again; who connected
+ * and has not spoken gets his time.
+ */
+static bool drained(struct sk_loop *l)
+{
+	if (!l->draining || l->active || (l->serve->listen_fd >= 0 && !l->accepting))
+		return false;
+	if (l->fresh && !l->fresh_over && !l->fresh_timer.place)
+		sk_timer_set(&l->timers, &l->fresh_timer, sk_now_us() + FRESH_GRACE_US);
+	return !l->fresh || l->fresh_over;
+}
+
+/*
+ * Drained, and the own socket is still open: what waits in it would be reset when it is closed, and closing the engine may
+ * take long. First the name goes, then nobody can connect any more (unix; on TCP that ends a listener, its clients too), then
+ * those that are in it are accepted, the last of which closes it, and have their time to speak.
+ */
+static void leave(struct sk_loop *l)
+{
+	int domain = 0;
+
+	if (!l->left) {
+		l->left = true;
+		if (l->serve->leave)
+			l->serve->leave(l->serve->arg);
+		if (getsockopt(l->serve->listen_fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof domain }) == 0 &&
+		    domain == AF_UNIX)
+			shutdown(l->serve->listen_fd, SHUT_RD);
+		sk_timer_clear(&l->timers, &l->fresh_timer);
+		l->fresh_over = false;
+	}
+	accept_some(l);
 }
 
 static void settings_free(struct sk_settings *s)
@@ -318,17 +360,19 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 	struct epoll_event evs[256];
 
 	while (!l->stop) {
+		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
+		bool idle = drained(l);
 		struct sk_timer *t = sk_timers_find(&l->timers);
 		int64_t wait_us = t ? t->at_us - sk_now_us() : -1;
-		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
-		bool drained = l->draining && !l->active && (!l->fresh || l->fresh_over);
-		int n = epoll_wait(l->epoll, evs, 256, drained ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
+		int n = epoll_wait(l->epoll, evs, 256, idle ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
 		bool signalled = false, child_ended = false;
 
 		if (n < 0 && errno != EINTR)
 			return sk_fail(err, SK_EIO, "epoll_wait: %s", strerror(errno));
-		if (drained && n == 0)
+		if (idle && n == 0 && l->serve->listen_fd < 0)
 			break;
+		if (idle && n == 0)
+			leave(l);
 		for (int i = 0; i < n; i++) {
 			struct sk_source *s = evs[i].data.ptr;
 

@@ -113,6 +113,8 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	sk_keys_close(&front.keys);
 	sk_permits_fini(&front.permits);
 out:
+	if (s->leave)
+		s->leave(s->arg);
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
 	s->listen_fd = -1;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A FastCGI peer that does not behave. Whatever it sends, the next peer is served and no descriptor is lost."""
-import fcntl, os, random, select, socket, struct, subprocess, sys, termios
+import fcntl, os, random, select, socket, struct, subprocess, sys, termios, threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -633,6 +633,98 @@ def a_socket_that_is_somebodys_is_not_removed(argv):
         shutil.rmtree(d)
 
 
+def serve_here(argv, path):
+    double = ["--model", "double"] if "double" in os.path.basename(argv[0]) else []
+    return subprocess.Popen([argv[0], "serve"] + argv[1:] + double + ["--listen", "unix:" + path],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def an_end_leaves_the_socket_of_another(argv):
+    with Server(argv) as srv:
+        os.unlink(srv.path)
+        other = serve_here(argv, srv.path)
+        try:
+            wait_for("the other one answers", lambda: other.poll() is not None or srv.alive())
+            srv.term()
+            assert srv.code() == 0
+            a = fcgi(srv.path)
+            assert a and a[0] == 200, "the end of the first took the socket of the second"
+            other.terminate()
+            assert other.wait(DEADLINE) == 0 and not os.path.exists(srv.path)
+            assert not os.path.exists(srv.path + ".lock"), "the lock is only there during a start or an end"
+        finally:
+            other.kill()
+            other.wait()
+            other.stderr.close()
+
+
+def of_many_starts_on_a_stale_socket_one_wins(argv):
+    d = tempfile.mkdtemp(prefix="saker-front-")
+    path = d + "/s"
+    many = 8
+    try:
+        open(path + ".lock", "w").close()       # a start that was killed left it
+        for turn in range(20):
+            stale = socket.socket(socket.AF_UNIX)
+            stale.bind(path)
+            stale.close()
+            all_of_them = [serve_here(argv, path) for _ in range(many)]
+            try:
+                wait_for("all but one end", lambda: sum(p.poll() is None for p in all_of_them) <= 1)
+                winner, = [p for p in all_of_them if p.poll() is None]
+                for p in all_of_them:
+                    if p is not winner:
+                        words = p.stderr.read()
+                        assert p.returncode == 2 and "answers on this socket: %d," % winner.pid in words, words
+                assert fcgi(path)[0] == 200
+                winner.terminate()
+                assert winner.wait(DEADLINE) == 0 and os.listdir(d) == [], (turn, os.listdir(d))
+            finally:
+                for p in all_of_them:
+                    p.kill()
+                    p.wait()
+                    p.stderr.close()
+    finally:
+        shutil.rmtree(d)
+
+
+def whoever_gets_in_before_the_end_is_answered(argv):
+    """An own socket: connections all through the drain's end, some of which speak late. None is reset, none gets nothing."""
+    told = {200: 0, 503: 0}
+    for turn in range(15):
+        lost, gone, lock = [], threading.Event(), threading.Lock()
+
+        def knock(path, late):
+            while not gone.is_set():
+                try:
+                    p = Peer(path)
+                except (ConnectionRefusedError, FileNotFoundError):
+                    gone.set()
+                    return
+                with p:
+                    if late:
+                        select_pause(late)
+                    sent = p.send(request("POST", "/generate", {"inputs": "a", "parameters": {"max_new_tokens": 1}}))
+                    a = p.answer()
+                    with lock:
+                        if a and a[0] in told:
+                            told[a[0]] += 1
+                        else:
+                            lost.append((sent, a))
+
+        with Server(argv) as srv:
+            knockers = [threading.Thread(target=knock, args=(srv.path, late)) for late in (0, 0, 0, 0.05)]
+            for t in knockers:
+                t.start()
+            select_pause(0.02)
+            srv.term()
+            for t in knockers:
+                t.join()
+            assert srv.code() == 0 and not os.path.exists(srv.path)
+            assert not lost, "turn %d: %d connections were lost: %s" % (turn, len(lost), lost[:3])
+    assert told[503], told
+
+
 def wrong_flags_have_exit_codes(argv):
     for flags, code in (([], 66), (["--listen", "nonsense"], 2), (["--listen", "unix:/nowhere/at/all"], 74),
                         (["--listen", "unix:" + "x" * 200], 2)):
@@ -755,7 +847,9 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          a_request_that_comes_with_the_signal_is_answered, a_low_soft_limit_of_files_is_raised,
          bodies_of_many_connections_have_a_common_limit,
          a_second_signal_stops_at_once, a_busy_worker_does_not_delay_the_end, the_drain_ends_at_its_timeout, notify_and_systemd_socket,
-         sockets_are_not_stolen, a_socket_that_is_somebodys_is_not_removed, wrong_flags_have_exit_codes, strangers_are_refused,
+         sockets_are_not_stolen, a_socket_that_is_somebodys_is_not_removed,
+         an_end_leaves_the_socket_of_another, of_many_starts_on_a_stale_socket_one_wins,
+         whoever_gets_in_before_the_end_is_answered, wrong_flags_have_exit_codes, strangers_are_refused,
          strangers_are_refused_across_pid_namespaces,
          a_log_that_nobody_reads_stops_nobody]
 

@@ -5,8 +5,8 @@
  *	starting -> LOADING (the socket already answers, 503 with progress) -> READY -> draining -> end
  *
  * SIGTERM, SIGINT   drain: running answers are finished (drain-timeout-ms at most). An inherited socket is not accepted
- *                   from any more and its backlog waits for the successor; an own one answers 503 until the last running answer is out, then loses
- *                   its name, and whoever had connected by then gets 503 too before it is closed.
+ *                   from any more and its backlog waits for the successor; an own one answers 503. With the last answer
+ *                   it loses its name, and whoever had connected by then gets 503 too before it is closed.
  * SIGHUP            settings are read again where there is a reload(), as daemons do; else (the terminal was closed) drain.
  *                   Only where it was not ignored when the process started: nohup still works.
  * a second one      stop at once: s->end(), then _exit() without waiting for any thread. The same when the drain's time
@@ -32,7 +32,7 @@ struct sk_serve {
 	sk_status (*reload)(void *arg, const struct sk_options *old, struct sk_arena *strings, struct sk_options *ret_o,
 			    struct sk_err *err);
 	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
-	/* Called on the loop or after it, before an own socket is closed: remove its file. May be called again; may be NULL. */
+	/* Called before an own socket is closed, once or twice: remove its file. May be NULL. */
 	void (*leave)(void *arg);
 	/*
 	 * Called when the daemon ends at once, just before the process does: remove what outlives it (a socket's file, a

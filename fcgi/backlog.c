@@ -4,6 +4,8 @@
  */
 #include "fcgi/backlog.h"
 
+#include <string.h>
+
 #define MEMORY_S 10.0                   /* what was measured fades with this time constant */
 #define FOLD_US 100000                  /* often enough */
 #define LEAST_S 0.1                     /* a step's tokens come together: less than this is no measurement */
@@ -141,9 +143,10 @@ double sk_backlog_restart(const struct sk_backlog *b, int64_t now_us)
 
 /* ---- the book ----------------------------------------------------------------------------------------------- */
 
+/* What each row holds of the second; the last row is that of clients without one of their own. */
 static uint32_t *booked(struct sk_backlog *b, int64_t second)
 {
-	return &b->booked[(uint64_t)second % SK_BOOK_LEN];
+	return b->booked[(uint64_t)second % SK_BOOK_LEN];
 }
 
 static void forget(struct sk_backlog *b, int64_t now_s)
@@ -151,7 +154,52 @@ static void forget(struct sk_backlog *b, int64_t now_s)
 	if (now_s - b->book_s > SK_BOOK_LEN)
 		b->book_s = now_s - SK_BOOK_LEN;
 	while (b->book_s < now_s)
-		*booked(b, ++b->book_s) = 0;
+		memset(booked(b, ++b->book_s), 0, sizeof b->booked[0]);
+}
+
+/* The client's row. Where there is none, who was refused longest ago leaves his; what is booked for him is still booked. */
+static int row_of(struct sk_backlog *b, uint64_t client)
+{
+	int row = 0;
+
+	for (int i = 0; i < SK_BOOK_CLIENTS; i++) {
+		if (b->clients[i].id == client && b->clients[i].turn) {
+			row = i;
+			break;
+		}
+		if (b->clients[i].turn < b->clients[row].turn)
+			row = i;
+	}
+	if (b->clients[row].id != client || !b->clients[row].turn)
+		for (int s = 0; s < SK_BOOK_LEN; s++) {
+			b->booked[s][SK_BOOK_CLIENTS] += b->booked[s][row];
+			b->booked[s][row] = 0;
+		}
+	b->clients[row].id = client;
+	b->clients[row].turn = ++b->turns;
+	return row;
+}
+
+/*
+ * How many come before the next one of this client, where each other client counts with as many as he has himself: who is refused
+ * a thousand times makes himself wait, not those who ask once.
+ */
+static int64_t before_him(const uint32_t *sums, int row)
+{
+	int64_t n = sums[SK_BOOK_CLIENTS];
+
+	for (int i = 0; i < SK_BOOK_CLIENTS; i++)
+		n += i == row || sums[i] <= sums[row] ? sums[i] : sums[row] + 1;
+	return n;
+}
+
+static int64_t all_of(const uint32_t *rows)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i <= SK_BOOK_CLIENTS; i++)
+		n += rows[i];
+	return n;
 }
 
 int sk_backlog_clamp(double seconds)
@@ -166,23 +214,26 @@ int sk_backlog_clamp(double seconds)
 	return whole + (whole < seconds);
 }
 
-int sk_backlog_book(struct sk_backlog *b, double from_s, double per_s, int64_t now_us)
+int sk_backlog_book(struct sk_backlog *b, uint64_t client, double from_s, double per_s, int64_t now_us)
 {
-	int64_t now_s = now_us / 1000000, sum = 0;
-	int first = sk_backlog_clamp(from_s), best;
+	int64_t now_s = now_us / 1000000;
+	uint32_t sums[SK_BOOK_CLIENTS + 1] = { 0 };
+	int first = sk_backlog_clamp(from_s), best, row;
 
 	forget(b, now_s);
+	row = row_of(b, client);
 	for (int s = 1; s <= SK_RETRY_MAX_S; s++) {
-		sum += *booked(b, now_s + s);
-		if (s >= first && (double)(sum + 1) <= per_s * ((double)s - from_s)) {
-			++*booked(b, now_s + s);
+		for (int i = 0; i <= SK_BOOK_CLIENTS; i++)
+			sums[i] += booked(b, now_s + s)[i];
+		if (s >= first && (double)(before_him(sums, row) + 1) <= per_s * ((double)s - from_s)) {
+			booked(b, now_s + s)[row]++;
 			return s;
 		}
 	}
 	best = first > FAR_S ? first : FAR_S;
 	for (int s = best + 1; s <= SK_RETRY_MAX_S; s++)
-		if (*booked(b, now_s + s) < *booked(b, now_s + best))
+		if (all_of(booked(b, now_s + s)) < all_of(booked(b, now_s + best)))
 			best = s;
-	++*booked(b, now_s + best);
+	booked(b, now_s + best)[row]++;
 	return best;
 }

@@ -6,7 +6,8 @@
  *
  * Who is refused is booked for a second in which a place will be free that nobody else was booked for: a thousand refused at once do
  * not come back at once. Beyond SK_RETRY_MAX_S nothing is promised; who finds no place before is sent into the half minute
- * that is booked least.
+ * that is booked least. The bookings of one client delay another's only as far as he has as many himself: a client that does not wait and
+ * is refused again and again fills its own minute.
  *
  * All times come as arguments: nothing here knows a clock. owner: loop.
  */
@@ -17,6 +18,7 @@
 #include <stdint.h>
 
 #define SK_RETRY_MAX_S 60
+#define SK_BOOK_CLIENTS 64              /* with bookings of their own; those of further ones are counted together */
 #define SK_BOOK_LEN 64                  /* seconds; a power of two, more than SK_RETRY_MAX_S */
 
 /*
@@ -46,7 +48,9 @@ struct sk_backlog {
 	double cost;                    /* tokens of one request, mean of those that ended lately; 0: none has */
 	int64_t started_us, ready_us;   /* of the process; ready_us 0: not yet */
 	int64_t stops_us;               /* the drain's end; 0: no drain */
-	uint32_t booked[SK_BOOK_LEN];   /* [second % SK_BOOK_LEN] how many were told to come then */
+	uint32_t booked[SK_BOOK_LEN][SK_BOOK_CLIENTS + 1];      /* [second % SK_BOOK_LEN] how many were told to come then */
+	struct { uint64_t id, turn; } clients[SK_BOOK_CLIENTS]; /* whose booked[][i] are; turn: of his last refusal, 0: nobody's */
+	uint64_t turns;
 	int64_t book_s;                 /* the seconds up to this one have been forgotten */
 };
 
@@ -74,10 +78,10 @@ double sk_backlog_load_left(const struct sk_backlog *b, uint64_t done_bytes, uin
 double sk_backlog_restart(const struct sk_backlog *b, int64_t now_us);
 
 /*
- * The Retry-After of one refused request, 1 to SK_RETRY_MAX_S: from from_s seconds on per_s places become free each second.
+ * The Retry-After of one refused request of a client, 1 to SK_RETRY_MAX_S: from from_s seconds on per_s places become free each second.
  * It is booked.
  */
-int sk_backlog_book(struct sk_backlog *b, double from_s, double per_s, int64_t now_us);
+int sk_backlog_book(struct sk_backlog *b, uint64_t client, double from_s, double per_s, int64_t now_us);
 /* The same for who only asks (a health check): nothing is booked. */
 int sk_backlog_clamp(double seconds);
 

@@ -4,30 +4,69 @@
  */
 #include "fcgi/request.h"
 
+#include <string.h>
+
 #define TIMEOUT_MS_MAX 86400000         /* a day, as for the other times among the settings */
 
+#define BLANKS " \t"
+
 /* A time as digits, perhaps with a point and so many decimals, as milliseconds. false: something else, or out of range. */
-static bool timeout_read(const char *s, int decimals, int64_t *ret_ms)
+static bool timeout_read(const char *s, size_t len, int decimals, int64_t *ret_ms)
 {
 	int64_t ms = 0;
 	int after = -1;                         /* digits behind the point; -1: there is none yet */
 
-	if (*s < '0' || *s > '9')
+	if (!len || *s < '0' || *s > '9')
 		return false;
-	for (; *s; s++) {
-		if (*s == '.' && decimals && after < 0) {
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '.' && decimals && after < 0) {
 			after = 0;
 			continue;
 		}
-		if (*s < '0' || *s > '9' || after == decimals || ms > TIMEOUT_MS_MAX)
+		if (s[i] < '0' || s[i] > '9' || after == decimals || ms > TIMEOUT_MS_MAX)
 			return false;
-		ms = ms * 10 + (*s - '0');
+		ms = ms * 10 + (s[i] - '0');
 		after += after >= 0;
 	}
+	if (after == 0)
+		return false;
 	for (after = after < 0 ? 0 : after; after < decimals; after++)
 		ms *= 10;
 	*ret_ms = ms;
 	return ms >= 1 && ms <= TIMEOUT_MS_MAX;
+}
+
+/*
+ * The shortest of several times with commas between, and of what *ret_ms has already (0: nothing). A header that comes twice is such a
+ * list behind Apache and lighttpd; nginx passes it on twice.
+ */
+static bool shortest_read(const char *s, int decimals, int64_t *ret_ms)
+{
+	for (;; s++) {
+		size_t whole = strcspn(s, ","), skip = strspn(s, BLANKS), len;
+		int64_t ms;
+
+		len = skip < whole ? whole - skip : 0;
+		while (len && strchr(BLANKS, s[skip + len - 1]))
+			len--;
+		if (!timeout_read(s + skip, len, decimals, &ms))
+			return false;
+		if (!*ret_ms || ms < *ret_ms)
+			*ret_ms = ms;
+		s += whole;
+		if (!*s)
+			return true;
+	}
+}
+
+/* What all headers of that name say. */
+static sk_status header_read(const struct sk_request *r, const char *param, const char *name, int decimals, const char *form,
+			     int64_t *ret_ms, struct sk_err *err)
+{
+	for (const char **p = r->params; p && p[0]; p += 2)
+		if (!strcmp(p[0], param) && !shortest_read(p[1], decimals, ret_ms))
+			return sk_fail(err, SK_EINVAL, "The header %s is \"%.64s\"; it is a time in %s", name, p[1], form);
+	return SK_OK;
 }
 
 sk_status sk_request_deadline(struct sk_request *r, struct sk_err *err)
@@ -40,16 +79,10 @@ sk_status sk_request_deadline(struct sk_request *r, struct sk_err *err)
 	int64_t timeout = 0;
 
 	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
-		const char *text = sk_request_param(r, headers[i].param);
-		int64_t ms;
+		sk_status st = header_read(r, headers[i].param, headers[i].name, headers[i].decimals, headers[i].form, &timeout, err);
 
-		if (!text)
-			continue;
-		if (!timeout_read(text, headers[i].decimals, &ms))
-			return sk_fail(err, SK_EINVAL, "The header %s is \"%.64s\"; it is a time in %s", headers[i].name, text,
-				       headers[i].form);
-		if (!timeout || ms < timeout)
-			timeout = ms;
+		if (st < 0)
+			return st;
 	}
 	if (!timeout)
 		timeout = o->request_timeout_ms;

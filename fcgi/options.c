@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ struct target {
 	uint64_t in_conf[(ROWS + 63) / 64];
 	uint64_t foreign[(ROWS + 63) / 64];     /* accepted, and to be told */
 	const char *conf_path;
-	struct sk_arena *strings;       /* for those that came from the configuration file */
+	struct sk_arena *strings;       /* for those that came from the configuration file, or were rewritten */
 };
 
 /* The first settings live as long as the process. */
@@ -163,6 +164,47 @@ static sk_status string_check(const struct row *row, const char *where, const ch
 	return SK_OK;
 }
 
+/* A user's number, from digits or from the system's list of users. */
+static bool uid_read(const char *word, uint64_t *ret_uid)
+{
+	const struct passwd *user;
+
+	if (isdigit((unsigned char)*word))
+		return u64_read(word, false, ret_uid) == SK_OK && *ret_uid < (uid_t)-1;
+	user = getpwnam(word);
+	*ret_uid = user ? user->pw_uid : 0;
+	return user;
+}
+
+/* allow-uid as numbers alone: whoever compares a peer with it asks nobody for names. */
+static sk_status uids_settle(const char *where, const char **text, struct sk_arena *strings, struct sk_err *err)
+{
+	const char *at = *text;
+	char word[64], *out;
+	size_t used = 0, size = 11 * (strlen(at) + 1);  /* ten digits and a comma for each */
+
+	if (!*at)
+		return SK_OK;
+	out = sk_arena_take(strings, size);
+	if (!out)
+		return sk_fail(err, SK_ENOMEM, "%s: out of memory", where);
+	for (;;) {
+		size_t len = strcspn(at, ",");
+		uint64_t uid;
+
+		snprintf(word, sizeof(word), "%.*s", (int)len, at);
+		if (!len || len >= sizeof(word) || !uid_read(word, &uid))
+			return sk_fail(err, SK_EINVAL, "%s: \"%s\" is neither a user id (0 to 4294967294) nor a user of this machine; "
+				       "wanted: several of them with commas between", where, word);
+		used += (size_t)snprintf(out + used, size - used, "%s%" PRIu64, used ? "," : "", uid);
+		at += len;
+		if (!*at++)
+			break;
+	}
+	*text = out;
+	return SK_OK;
+}
+
 /* A setting of another server. "false" asks for nothing, and is what many set everywhere. */
 static sk_status foreign_set(struct target *t, const struct row *row, const char *where, const char *text, struct sk_err *err)
 {
@@ -194,6 +236,8 @@ static sk_status value_set(struct target *t, const struct row *row, const char *
 		return foreign_set(t, row, where, text, err);
 	case TYPE_STR:
 		st = string_check(row, where, text, err);
+		if (st == SK_OK && !row->cmd && strcmp(row->flag, "allow-uid") == 0)
+			st = uids_settle(where, &text, t->strings, err);
 		if (st == SK_OK)
 			memcpy(to, &text, sizeof(text));
 		return st;
@@ -222,8 +266,8 @@ static sk_status value_set(struct target *t, const struct row *row, const char *
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no number%s", where, text,
 			       row->type == TYPE_U64 ? " (digits, then K, M or G if you like)" : "");
 	if (st == SK_ETOOBIG || (row->type == TYPE_INT && u > INT64_MAX))
-		return sk_fail(err, SK_EINVAL, "%s: %s is too large, the limit is %.15g", where, text,
-			       row->max != 0 ? row->max : (double)UINT64_MAX);
+		return sk_fail(err, SK_EINVAL, "%s: %s is too large, the limit is %" PRIu64, where, text,
+			       row->max != 0 ? (uint64_t)row->max : UINT64_MAX);
 	st = limits_check(row, where, text, digits == text ? (double)u : -(double)u, err);
 	if (st < 0)
 		return st;

@@ -79,12 +79,13 @@ enum sk_permits_answer sk_permits_take(struct sk_permits *p, int n, uint64_t cli
 {
 	enum sk_permits_answer answer = SK_PERMITS_GIVEN;
 	struct sk_permits_client *c;
-	bool within;
+	bool within, below;
 
 	pthread_mutex_lock(&p->lock);
 	forget(p, now_us);
 	c = find_or_add(p, client, weight);
 	within = !c || c->held + n <= share_of(p, c);
+	below = c && c->held < share_of(p, c);
 	if (!within && others_wait(p, c))
 		answer = SK_PERMITS_SHARE;
 	else if (p->limit - p->used < n)
@@ -94,7 +95,7 @@ enum sk_permits_answer sk_permits_take(struct sk_permits *p, int n, uint64_t cli
 	if (c && answer == SK_PERMITS_GIVEN) {
 		c->held += n;
 		c->waits_until_us = 0;
-	} else if (c && within) {
+	} else if (below) {
 		c->waits_until_us = now_us + SK_PERMITS_WAIT_S * INT64_C(1000000);
 	}
 	pthread_mutex_unlock(&p->lock);

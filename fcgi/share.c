@@ -62,30 +62,42 @@ static size_t item_next(const char **at, const char **ret_item)
 	return len;
 }
 
+/* The weight of a name in a list of `len` bytes; 0: it is not there. */
+static uint32_t weight_find(const char *list, size_t list_len, const char *name, size_t name_len)
+{
+	const char *end = list + list_len, *item;
+	size_t len, item_name_len;
+
+	while ((len = item_next(&list, &item)) > 0 && item < end) {
+		uint32_t weight = weight_read(item, len, &item_name_len);
+
+		if (weight && item_name_len == name_len && memcmp(item, name, name_len) == 0)
+			return weight;
+	}
+	return 0;
+}
+
 sk_status sk_share_weights_check(const char *list, struct sk_err *err)
 {
-	const char *item;
+	const char *at = list, *item;
 	size_t len, name_len;
 
-	while ((len = item_next(&list, &item)) > 0)
+	while ((len = item_next(&at, &item)) > 0) {
 		if (!weight_read(item, len, &name_len))
 			return sk_fail(err, SK_EINVAL, "\"%.*s\" is not NAME=WEIGHT with a weight from 1 to %d",
 				       (int)(len < 80 ? len : 80), item, SK_SHARE_WEIGHT_MAX);
+		if (weight_find(list, (size_t)(item - list), item, name_len))
+			return sk_fail(err, SK_EINVAL, "\"%.*s\" has a weight already: each name once",
+				       (int)(name_len < 80 ? name_len : 80), item);
+	}
 	return SK_OK;
 }
 
 static uint32_t weight_of(const char *list, const char *name)
 {
-	size_t want = strlen(name), len, name_len;
-	const char *item;
+	uint32_t weight = list ? weight_find(list, strlen(list), name, strlen(name)) : 0;
 
-	while (list && (len = item_next(&list, &item)) > 0) {
-		uint32_t weight = weight_read(item, len, &name_len);
-
-		if (weight && name_len == want && memcmp(item, name, want) == 0)
-			return weight;
-	}
-	return 1;
+	return weight ? weight : 1;
 }
 
 static uint64_t number_of(char kind, const void *name, size_t len)

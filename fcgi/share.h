@@ -15,7 +15,7 @@
 /* Whether the setting fair-share may have this value: off, address, user or key. */
 bool sk_share_kind_ok(const char *kind);
 
-/* Whether fair-share-weights has its form: NAME=WEIGHT, several with blanks or commas between. SK_EINVAL names the wrong one. */
+/* Whether fair-share-weights has its form: NAME=WEIGHT, several with blanks or commas between, no name twice. SK_EINVAL names the wrong one. */
 sk_status sk_share_weights_check(const char *list, struct sk_err *err);
 
 /*

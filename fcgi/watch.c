@@ -16,6 +16,7 @@
 #include "fcgi/keys.h"
 #include "fcgi/metrics.h"
 #include "fcgi/route.h"
+#include "fcgi/share.h"
 
 /* Bytes of what others say that a line may hold; escaped, all of them together stay below a line's limit. */
 #define PATH_MAX_LOGGED 160
@@ -177,6 +178,18 @@ void sk_watch_late(struct sk_request *r)
 	settle(r);
 }
 
+/* Whose booking a refusal is. Where shares are off there are clients all the same. */
+static uint64_t client_of(const struct sk_request *r)
+{
+	uint64_t client = r->share;
+	uint32_t weight;
+
+	if (!client)
+		sk_share_of("key", NULL, sk_keys_name(r->front->keys, r->key), sk_request_param(r, "REMOTE_USER"), r->client, &client,
+			    &weight);
+	return client;
+}
+
 void sk_watch_retry(struct sk_request *r)
 {
 	struct sk_front *f = r->front;
@@ -200,7 +213,8 @@ void sk_watch_retry(struct sk_request *r)
 		if (r->wait_us > r->timeout_ms * 1000 && r->timeout_ms)
 			from_s = (double)(r->wait_us - r->timeout_ms * 1000) * 1e-6;
 	}
-	snprintf(text, sizeof text, "%d", asks_only ? sk_backlog_clamp(from_s) : sk_backlog_book(b, from_s, per_s, now));
+	snprintf(text, sizeof text, "%d", asks_only ? sk_backlog_clamp(from_s) :
+		 sk_backlog_book(b, client_of(r), from_s, per_s, now));
 	sk_reply_header(r, "retry-after", text);
 }
 

@@ -246,6 +246,7 @@ static void charge(struct sk_sched *s, struct seq *q)
 	s->clients[q->client].tag = tag + virtual_of(q, (int64_t)q->source_len + q->prompt_len + q->max_new);
 }
 
+/* What was not calculated is paid back. A source has been: it is charged by the plan that encodes it. */
 static void client_give_back(struct sk_sched *s, const struct seq *q)
 {
 	struct client *c = &s->clients[q->client];

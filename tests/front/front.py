@@ -6,13 +6,20 @@
 BINARY is tests/front/saker-double, or saker itself with its flags (--model FILE): tests that need the double's
 clock or its trace are then left out, by name. Nothing sleeps to wait: wait_for() polls with a deadline.
 """
-import json, os, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, time, traceback
+import ctypes, json, os, re, resource, selectors, shutil, signal, socket, struct, subprocess, sys, tempfile, time, traceback
 
 # Under nohup this is ignored, and what a test starts would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BEGIN, ABORT, END, PARAMS, STDIN, STDOUT, STDERR, DATA, GET_VALUES, VALUES_RESULT, UNKNOWN = range(1, 12)
 DEADLINE = float(os.environ.get("SAKER_TEST_DEADLINE", "60"))
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def dies_with_us():
+    """For preexec_fn: who is started ends as if told to when this process is gone, however that came."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class Skip(Exception):
@@ -189,7 +196,7 @@ class Server:
             self.listener = None
             cmd += ["--listen", "unix:" + self.path]
         with open(self.log_path, "wb") as log:
-            self.p = subprocess.Popen(cmd, stdin=stdin, stdout=log, stderr=log, env=full)
+            self.p = subprocess.Popen(cmd, stdin=stdin, stdout=log, stderr=log, env=full, preexec_fn=dies_with_us)
         try:
             wait_for("the socket is there", lambda: self.exited() or self.alive())
             assert self.p.poll() is None, "the server ended with %s" % self.p.returncode
@@ -406,6 +413,8 @@ def main(tests):
         print("usage: %s BINARY [FLAGS...]" % sys.argv[0])
         return 2
     raise_limits()
+    # Whoever ends the tests early (a time limit) ends what they started too: the servers' __exit__ runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     failed = skipped = passed = 0
     for fn in tests:
         if only not in fn.__name__:

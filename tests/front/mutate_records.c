@@ -400,10 +400,10 @@ int main(int argc, char **argv)
 	rest = wire_server_rests(&server, NULL, fds);
 	code = wire_server_alive(&server) ? wire_server_stop(&server) : wire_server_wait(&server);
 	log = wire_server_log(&server);
-	if (rest || code || strstr(log, "Sanitizer"))
+	if (rest || code || strstr(log, "Sanitizer")) {
 		printf("FAIL the server: %s, ends with %d:\n%s\n", rest ? rest : "nothing is left", code, log);
-	if (rest || code)
 		why = "the server";
+	}
 	free(log);
 	for (int i = 0; i < seeds_len; i++)
 		sk_buf_fini(&seeds[i]);

@@ -121,6 +121,8 @@ def who_is_refused_comes_when_there_is_a_place(argv):
         told = [retry(ask(srv, "POST", "/generate", gen(20)), 429) for _ in range(100)]
         assert told[0] == 1 and max(told) >= 10, told
         assert max(told.count(s) for s in told) <= 20, told
+        # They are one client's: another one, who asks once, comes with the next place.
+        assert retry(ask(srv, "POST", "/generate", gen(20), REMOTE_USER="alice"), 429) == 1
         # A health check is told the state alone, and takes nobody's second.
         assert ask(srv, "GET", "/health")[0] == 200
         for p in held:

@@ -211,8 +211,9 @@ def refusals_arrive_as_json(argv):
 def a_deadline_reaches_saker_and_its_answer_the_client(argv):
     double_only(argv)
     with Server(argv) as srv, front(srv) as web:
-        for header in "X-Request-Timeout: 0.3", "X-Saker-Deadline-Ms: 300":
-            status, headers, body = http(web.port, "POST", "/generate", gen(3, "@silent"), headers=[header])
+        # One that comes twice is a list behind some web servers and two parameters behind others: the shorter time counts.
+        for lines in ["X-Request-Timeout: 0.3"], ["X-Saker-Deadline-Ms: 300"], ["X-Request-Timeout: 50", "X-Request-Timeout: 0.3"]:
+            status, headers, body = http(web.port, "POST", "/generate", gen(3, "@silent"), headers=lines)
             assert status == 504 and "retry-after" not in headers, (status, headers, body)
             assert json.loads(body) == {"error": "Deadline exceeded: the answer was not complete within 300 ms",
                                         "error_type": "deadline"}, body

@@ -125,7 +125,7 @@ class Web:
 
     def start(self):
         """Also once more after kill(). A session of its own: its workers are killed with it."""
-        self.p = subprocess.Popen(self.argv, stderr=subprocess.PIPE, start_new_session=True)
+        self.p = subprocess.Popen(self.argv, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=dies_with_us)
         return wait_for("%s answers or ends" % self.kind, lambda: self.answers() or self.p.poll() is not None) is True \
             and self.p.poll() is None
 

@@ -223,7 +223,7 @@ START_TEST(who_is_refused_comes_when_there_is_a_place_for_him)
 	struct sk_backlog b = { 0 };
 
 	for (int i = 0; i < 600; i++)
-		ck_assert_int_eq(sk_backlog_book(&b, 0, 10, S(1000)), i / 10 + 1);
+		ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 10, S(1000)), i / 10 + 1);
 }
 END_TEST
 
@@ -232,7 +232,7 @@ START_TEST(slow_places_are_given_one_by_one)
 	struct sk_backlog b = { 0 };
 
 	for (int i = 1; i <= 12; i++)
-		ck_assert_int_eq(sk_backlog_book(&b, 0, 0.2, S(7)), 5 * i);
+		ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 0.2, S(7)), 5 * i);
 }
 END_TEST
 
@@ -241,7 +241,7 @@ START_TEST(nobody_comes_before_the_first_place)
 	struct sk_backlog b = { 0 };
 
 	for (int i = 0; i < 20; i++)
-		ck_assert_int_eq(sk_backlog_book(&b, 20.5, 4, S(7)), 21 + (i + 2) / 4);
+		ck_assert_int_eq(sk_backlog_book(&b, 7, 20.5, 4, S(7)), 21 + (i + 2) / 4);
 }
 END_TEST
 
@@ -251,7 +251,7 @@ START_TEST(those_beyond_a_minute_are_spread_over_its_second_half)
 	struct sk_backlog b = { 0 };
 
 	for (int i = 0; i < 10000; i++) {
-		int s = sk_backlog_book(&b, 0, 10, S(50));
+		int s = sk_backlog_book(&b, 7, 0, 10, S(50));
 
 		ck_assert(s >= 1 && s <= SK_RETRY_MAX_S);
 		counts[s]++;
@@ -268,16 +268,16 @@ START_TEST(a_second_that_has_passed_is_forgotten)
 	struct sk_backlog b = { 0 };
 
 	for (int i = 0; i < 20; i++)
-		sk_backlog_book(&b, 0, 10, S(50));
+		sk_backlog_book(&b, 7, 0, 10, S(50));
 	/* Two full seconds are booked. One later the second of them is the first; long after, all is free. */
-	ck_assert_int_eq(sk_backlog_book(&b, 0, 10, S(51)), 2);
-	ck_assert_int_eq(sk_backlog_book(&b, 0, 10, S(1e6)), 1);
+	ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 10, S(51)), 2);
+	ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 10, S(1e6)), 1);
 	for (int i = 0; i < 9; i++)
-		ck_assert_int_eq(sk_backlog_book(&b, 0, 10, S(1e6)), 1);
-	ck_assert_int_eq(sk_backlog_book(&b, 0, 10, S(1e6)), 2);
+		ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 10, S(1e6)), 1);
+	ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 10, S(1e6)), 2);
 	/* The first look into the book may be late in the machine's life. */
 	memset(&b, 0, sizeof b);
-	ck_assert_int_eq(sk_backlog_book(&b, 0, 1, INT64_MAX / 4), 1);
+	ck_assert_int_eq(sk_backlog_book(&b, 7, 0, 1, INT64_MAX / 4), 1);
 }
 END_TEST
 
@@ -286,12 +286,37 @@ static const struct { double from, per; int low, high; } odd_cases[] = {
 	{ NAN, 1, 31, 60 }, { 0, NAN, 31, 60 }, { INFINITY, 1, 60, 60 }, { 45, 1e-3, 45, 60 },
 };
 
+START_TEST(who_does_not_wait_makes_nobody_else_wait)
+{
+	struct sk_backlog b = { 0 };
+	int last = 0;
+
+	for (int i = 0; i < 1109; i++)
+		last = sk_backlog_book(&b, 7, 0, 4, S(50));
+	ck_assert_msg(last > 30, "%d: the pest itself waits", last);
+	/* Another client with as many requests gets every second place, and no more. */
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(sk_backlog_book(&b, 8, 0, 4, S(50)), i / 2 + 1);
+	ck_assert_int_eq(sk_backlog_book(&b, 9, 0, 4, S(50)), 1);
+}
+END_TEST
+
+/* As many clients as the table holds, and ten times as many: each has one request, and a second in which there is a place. */
+START_TEST(clients_are_spread_as_requests_are)
+{
+	struct sk_backlog b = { 0 };
+
+	for (int i = 0; i < 10 * SK_BOOK_CLIENTS; i++)
+		ck_assert_int_eq(sk_backlog_book(&b, (uint64_t)i, 0, 16, S(1000)), i / 16 + 1);
+}
+END_TEST
+
 START_TEST(whatever_was_measured_the_answer_is_a_minute_at_most)
 {
 	struct sk_backlog b = { 0 };
 
 	for (int i = 0; i < 100; i++) {
-		int s = sk_backlog_book(&b, odd_cases[_i].from, odd_cases[_i].per, S(3));
+		int s = sk_backlog_book(&b, 7, odd_cases[_i].from, odd_cases[_i].per, S(3));
 
 		ck_assert_msg(s >= odd_cases[_i].low && s <= odd_cases[_i].high, "%d", s);
 	}
@@ -325,6 +350,8 @@ int main(void)
 	tcase_add_test(c, nobody_comes_before_the_first_place);
 	tcase_add_test(c, those_beyond_a_minute_are_spread_over_its_second_half);
 	tcase_add_test(c, a_second_that_has_passed_is_forgotten);
+	tcase_add_test(c, who_does_not_wait_makes_nobody_else_wait);
+	tcase_add_test(c, clients_are_spread_as_requests_are);
 	tcase_add_loop_test(c, whatever_was_measured_the_answer_is_a_minute_at_most, 0, sizeof odd_cases / sizeof *odd_cases);
 	suite_add_tcase(s, c);
 	sr = srunner_create(s);

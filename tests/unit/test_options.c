@@ -158,10 +158,18 @@ static const struct { const char *line, *want; } bad[] = {
 	{ "--look-ahead -2", "the least is -1" },
 	{ "--compat tgi-2", "--compat: \"tgi-2\" is no dialect: saker, tgi-3 or tgi-0.9.3" },
 	{ "--payload-limit -5", "is no number" },
-	{ "--payload-limit 99999999999G", "too large" },
+	{ "--payload-limit 99999999999G", "too large, the limit is 18446744073709551615" },
 	{ "--json-output=maybe", "\"maybe\" is neither true nor false" },
 	{ "--log-level loud", "--log-level: \"loud\" is no level" },
 	{ "--socket-mode 0999", "is no mode" },
+	{ "--allow-uid www-nobody-has-this-name", "--allow-uid: \"www-nobody-has-this-name\" is neither a user id" },
+	{ "--allow-uid ,,", "--allow-uid: \"\" is neither a user id" },
+	{ "--allow-uid 33,", "--allow-uid: \"\" is neither a user id" },
+	{ "--allow-uid 33;34", "--allow-uid: \"33;34\" is neither a user id" },
+	{ "--allow-uid -1", "--allow-uid: \"-1\" is neither a user id" },
+	{ "--allow-uid 4294967295", "--allow-uid: \"4294967295\" is neither a user id" },
+	{ "--allow-uid 33,0,4294967294", "" },
+	{ "--allow-uid=", "" },
 	{ "--path-prefix llm", "begins with a slash" },
 	{ "--path-prefix /llm/", "does not end with one" },
 	{ "--path-prefix /a%20b", "none of ? # %" },
@@ -299,6 +307,17 @@ START_TEST(lines_of_the_file_keep_what_they_should)
 }
 END_TEST
 
+START_TEST(users_may_be_named)
+{
+	struct sk_options o;
+	struct sk_err err = { 0 };
+	char left[256];
+
+	ck_assert_msg(options_of("--allow-uid 33,root,7", &o, left, &err) == SK_OK, "%s", err.text);
+	ck_assert_str_eq(o.allow_uid, "33,0,7");
+}
+END_TEST
+
 START_TEST(the_engine_gets_its_share)
 {
 	struct sk_options o;
@@ -335,6 +354,7 @@ int main(void)
 	tcase_add_test(t, seconds_of_grace_are_milliseconds_of_drain);
 	tcase_add_loop_test(t, a_wrong_line_of_the_file_is_named, 0, LEN(conf_bad));
 	tcase_add_loop_test(t, lines_of_the_file_keep_what_they_should, 0, LEN(conf_good));
+	tcase_add_test(t, users_may_be_named);
 	tcase_add_test(t, the_engine_gets_its_share);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);

@@ -450,7 +450,14 @@ static const struct { const char *name, *value; int64_t usual, most, want_ms; } 
 	{ "HTTP_X_REQUEST_TIMEOUT", "2", 500, 0, 2000 },
 	{ "HTTP_X_REQUEST_TIMEOUT", "2", 0, 1500, 1500 },
 	{ "HTTP_X_REQUEST_TIMEOUT", "0.25", 0, 0, 250 },
-	{ "HTTP_X_REQUEST_TIMEOUT", "1.", 0, 0, 1000 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "1.", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2, 1.5", 0, 0, 1500 },
+	{ "HTTP_X_REQUEST_TIMEOUT", " 1\t,2", 0, 0, 1000 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2, soon", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2,", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2,,1", 0, 0, -1 },
+	{ "HTTP_X_REQUEST_TIMEOUT", "2 1", 0, 0, -1 },
+	{ "HTTP_X_SAKER_DEADLINE_MS", "1500,900", 0, 0, 900 },
 	{ "HTTP_X_REQUEST_TIMEOUT", "0.001", 0, 0, 1 },
 	{ "HTTP_X_REQUEST_TIMEOUT", "86400", 0, 0, 86400000 },
 	{ "HTTP_X_REQUEST_TIMEOUT", "86400.001", 0, 0, -1 },
@@ -508,6 +515,23 @@ START_TEST(the_shorter_of_two_deadlines_counts)
 	params[3] = "20";
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
 	ck_assert_int_eq(w.r.timeout_ms, 300);
+	world_fini(&w);
+}
+END_TEST
+
+/* As nginx passes on a header that came twice; other web servers make a list of it. */
+START_TEST(a_header_that_comes_twice_is_the_shorter_time)
+{
+	const char *params[] = { "HTTP_X_REQUEST_TIMEOUT", "2", "HTTP_X_REQUEST_TIMEOUT", "1", NULL };
+	struct world w;
+
+	world_init(&w);
+	w.r.params = params;
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.timeout_ms, 1000);
+	params[3] = "soon";
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 400);
 	world_fini(&w);
 }
 END_TEST
@@ -712,6 +736,7 @@ int main(void)
 	tcase_add_test(c, permits_come_between_types_and_ranges);
 	tcase_add_loop_test(c, a_client_says_how_long_it_waits, 0, sizeof deadline_cases / sizeof *deadline_cases);
 	tcase_add_test(c, the_shorter_of_two_deadlines_counts);
+	tcase_add_test(c, a_header_that_comes_twice_is_the_shorter_time);
 	tcase_add_test(c, what_comes_to_a_worker_after_its_deadline_is_not_parsed);
 	tcase_add_loop_test(c, what_the_engine_refuses_has_a_status, 0, sizeof submit_cases / sizeof *submit_cases);
 	tcase_add_test(c, a_failure_is_an_event_in_a_stream_and_a_status_elsewhere);

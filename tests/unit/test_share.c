@@ -55,6 +55,9 @@ static const struct { const char *list; bool good; const char *user; uint32_t we
 	{ " bob=1000,\talice=2 ,", true, "bob", 1000 },
 	{ "bob=1000,alice=2", true, "alice", 2 },
 	{ "a=b=7", true, "a=b", 7 },
+	{ "alice=3,alice=5", false, "alice", 3 },
+	{ "alice=3,bob=1 alice=3", false, "bob", 1 },
+	{ "alice=3,alic=1,alice2=5", true, "alice2", 5 },
 	{ "alice=0", false, "alice", 1 },
 	{ "alice=1001", false, "alice", 1 },
 	{ "alice=99999999999999", false, "alice", 1 },
@@ -196,6 +199,22 @@ START_TEST(shares_of_places_are_as_the_weights)
 }
 END_TEST
 
+/* A request of several sequences that would go beyond the share: its client has less than that, and so it waits. */
+START_TEST(who_wants_more_than_is_left_of_his_share_waits)
+{
+	places(10);
+	ck_assert_int_eq(take_all(7, 1, 9), 9);
+	ck_assert_int_eq(sk_permits_take(&p, 1, 8, 1, S(1)), GIVEN);
+	sk_permits_give(&p, 1, 7);
+	ck_assert_int_eq(sk_permits_take(&p, 5, 8, 1, S(1)), NONE);
+	ck_assert_int_eq(sk_permits_take(&p, 1, 7, 1, S(2)), SHARE);
+	sk_permits_give(&p, 4, 7);
+	ck_assert_int_eq(sk_permits_take(&p, 5, 8, 1, S(3)), GIVEN);
+	ck_assert_int_eq(sk_permits_take(&p, 1, 8, 1, S(3)), NONE);
+	sk_permits_fini(&p);
+}
+END_TEST
+
 START_TEST(everybody_has_a_share_of_one_at_least)
 {
 	places(2);
@@ -241,6 +260,7 @@ int main(void)
 	tcase_add_test(c, what_becomes_free_is_for_who_waits);
 	tcase_add_test(c, a_claim_is_over_when_its_owner_does_not_come);
 	tcase_add_test(c, shares_of_places_are_as_the_weights);
+	tcase_add_test(c, who_wants_more_than_is_left_of_his_share_waits);
 	tcase_add_test(c, everybody_has_a_share_of_one_at_least);
 	tcase_add_test(c, more_clients_than_the_table_holds_are_served);
 	suite_add_tcase(s, c);

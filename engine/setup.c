@@ -133,6 +133,8 @@ static void setup_lengths(struct sk_setup *s, const struct sk_engine_opts *o, ui
 	i->total_tokens_max = (uint32_t)total;
 	i->input_tokens_max = o->input_tokens_max ? o->input_tokens_max : (uint32_t)total - 1;
 	if (s->start_id >= 0)
+	if (s->start_id >= 0 && !o->input_tokens_max && i->input_tokens_max > SK_ENCODE_MAX)
+		i->input_tokens_max = SK_ENCODE_MAX;
 		i->encode_tokens_max = i->input_tokens_max > i->batch_prefill_tokens ? i->input_tokens_max : i->batch_prefill_tokens;
 	s->model.context_max = s->sched.context_max = (int32_t)total;
 	s->model.encode_max = s->sched.encode_max = (int32_t)i->encode_tokens_max;

@@ -412,9 +412,9 @@ START_TEST(config_becomes_metadata)
 	ck_assert_double_eq(sk_meta_float(w, "rope_scaling.factor", 0), 8);
 	ck_assert_int_eq(meta(w, "rope_scaling.factor")->type, SK_META_FLOAT);
 	ck_assert_int_eq(sk_meta_int(w, "rope_scaling.inner.deep", 0), -3);
-	ck_assert_ptr_null(sk_meta_find(w, "rope_scaling"));
+	ck_assert_int_eq(meta(w, "rope_scaling")->type, SK_META_OBJECT);
 	ck_assert_ptr_null(sk_meta_find(w, "pad_token_id"));
-	ck_assert_ptr_null(sk_meta_find(w, "empty"));
+	ck_assert_int_eq(meta(w, "empty")->type, SK_META_OBJECT);
 	ck_assert_str_eq(string_of(meta(w, "name")), "caf\xc3\xa9\n");
 	ck_assert_double_eq(sk_meta_float(w, "big", 0), 123456789012345678901234567890.0);
 	ck_assert_int_eq(sk_meta_int(w, "zero", 1), 0);
@@ -501,6 +501,7 @@ static const struct { const char *text; sk_status want; const char *words; } bad
 	{ "{}{}", SK_EFORMAT, "something follows the end of the text, at line 1 column 3" },
 	{ "{\"a\":1,\n \"a\":2}", SK_EFORMAT, "a is there twice, at line 2" },
 	{ "{\"a\":{\"b\":1},\"a.b\":2}", SK_EFORMAT, "a.b is there twice" },
+	{ "{\"a\":{\"b\":1},\"a\":2}", SK_EFORMAT, "a is there twice" },
 	{ "{\"a\":[[1]],\"a.0\":2}", SK_EFORMAT, "a.0 is there twice" },
 	{ "{\"\":1}", SK_EFORMAT, "a key that is empty" },
 	{ "{\"a\\u0000\":1}", SK_EFORMAT, "holds a NUL" },
@@ -706,9 +707,9 @@ START_TEST(columns_are_copied_and_the_pages_given_back)
 
 	ck_assert_uint_eq(bytes, ROWS * 1024 * 4);
 	for (int first = 0; first < COLUMNS; first += 1024) {
-		sk_weights_copy_columns(w, t, first, 1024, out);
 		int wrong = 0;                  /* each ck_assert writes to a file: not one a number, of which there are 8 million */
 
+		sk_weights_copy_columns(w, t, first, 1024, out);
 		for (int r = 0; r < ROWS; r++)
 			for (int c = 0; c < 1024; c++)
 				wrong += out[r * 1024 + c] != (float)(r * COLUMNS + first + c);

@@ -278,6 +278,66 @@ START_TEST(links_are_followed)
 }
 END_TEST
 
+/* Beside `files`, `name` is a link to itself or to nowhere, a pipe or a directory; words NULL: it does not matter. */
+static const struct { const char *files, *name, *what, *words; } odd[] = {
+	{ "config.json", "model.safetensors", "loop", "model.safetensors: a link that leads round in a circle, not a file" },
+	{ "config.json", "model.safetensors", "nowhere", "model.safetensors: a link to what is not there, not a file" },
+	{ "config.json", "model.safetensors", "pipe", "model.safetensors: a pipe, not a file" },
+	{ "config.json", "pytorch_model.bin", "directory", "pytorch_model.bin: a directory, not a file" },
+	{ "config.json", "some.safetensors", "nowhere", "some.safetensors: a link to what is not there, not a file" },
+	{ "config.json", "model.gguf", "pipe", "model.gguf: a pipe, not a file" },
+	{ "", "model.gguf", "directory", "model.gguf: a directory, not a file" },
+	{ "model.safetensors", "config.json", "loop", "config.json: a link that leads round in a circle, not a file" },
+	{ "config.json pytorch_model.bin", "model.safetensors", "nowhere", "model.safetensors: a link to what is not there, not a file" },
+	{ "config.json pytorch_model.bin", "model.safetensors.index.json", "loop", "index.json: a link that leads round in a circle" },
+	{ "config.json a.safetensors", "b.safetensors", "nowhere", "b.safetensors: a link to what is not there, not a file" },
+	{ "config.json model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "nowhere",
+	  "model-00002-of-00002.safetensors: a link to what is not there, not a file" },
+	{ "config.json model.safetensors", "generation_config.json", "directory", "generation_config.json: a directory, not a file" },
+	{ "config.json model.safetensors", "generation_config.json", "loop", "generation_config.json: Too many levels of symbolic links" },
+	{ "config.json model.safetensors", "b.safetensors", "nowhere", NULL },
+	{ "config.json model.safetensors", "pytorch_model-00001-of-00002.bin", "directory", NULL },
+	{ "config.json pytorch_model.bin", "optimizer.safetensors", "nowhere", NULL },
+	{ "config.json model.safetensors", "odd.gguf", "pipe", NULL },
+};
+enum { ODD = sizeof(odd) / sizeof(odd[0]) };
+
+static void put_odd(const char *name, const char *what)
+{
+	if (!strcmp(what, "loop"))
+		ck_assert_int_eq(symlink(name, in(name)), 0);
+	else if (!strcmp(what, "nowhere"))
+		ck_assert_int_eq(symlink("../blobs/0123", in(name)), 0);
+	else if (!strcmp(what, "pipe"))
+		ck_assert_int_eq(mkfifo(in(name), 0600), 0);
+	else
+		ck_assert_int_eq(mkdir(in(name), 0700), 0);
+}
+
+START_TEST(what_is_no_file_is_named)
+{
+	struct sk_weights *w;
+
+	make_files(odd[_i].files);
+	put_odd(odd[_i].name, odd[_i].what);
+	if (odd[_i].words) {
+		refused(strstr(odd[_i].words, "levels") ? SK_EIO : SK_EFORMAT, odd[_i].words);
+	} else {
+		w = open_path(dir);
+		sk_weights_close(&w);
+	}
+}
+END_TEST
+
+START_TEST(a_shard_that_is_no_file_is_named)
+{
+	make_files("config.json");
+	put_text("model.safetensors.index.json", "{\"weight_map\": {\"a\": \"a.safetensors\"}}");
+	put_odd("a.safetensors", "nowhere");
+	refused(SK_EFORMAT, "a.safetensors: a link to what is not there, not a file");
+}
+END_TEST
+
 START_TEST(a_git_lfs_pointer_is_called_one)
 {
 	static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n";
@@ -635,7 +695,10 @@ static const struct sk_tensor *put_large(struct sk_weights **ret_w)
 	return sk_weights_find(*ret_w, "t");
 }
 
-/* Which pages of [p, p + bytes) this process has: from /proc/self/pagemap. Their number, or -1 where it cannot be told. */
+/*
+ * Which pages of [p, p + bytes) this process has: their number, or -1 where /proc/self/pagemap does not tell. mincore() would not do
+ * in its place: of a file it tells what the kernel has, and that has all of a file that was written a moment ago.
+ */
 static long pages_there(const void *p, size_t bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)p / page, last = ((uintptr_t)p + bytes - 1) / page;
@@ -756,6 +819,8 @@ int main(void)
 	tcase_add_test(t, slashes_at_the_end_are_not_part_of_the_name);
 	tcase_add_test(t, what_cannot_be_written_can_be_read);
 	tcase_add_test(t, links_are_followed);
+	tcase_add_loop_test(t, what_is_no_file_is_named, 0, ODD);
+	tcase_add_test(t, a_shard_that_is_no_file_is_named);
 	tcase_add_test(t, a_git_lfs_pointer_is_called_one);
 	tcase_add_test(t, an_index_says_which_files_and_which_tensors);
 	tcase_add_test(t, a_tensor_in_two_files_is_refused_by_name);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/arch/config.h"
+#include "engine/base/buf.h"
 #include "engine/inside.h"
 
 struct fit {
@@ -68,9 +70,12 @@ static sk_status read_types(struct fit *f, const struct sk_weights *w, const str
 
 	f->weights = SK_F32;
 	if (sk_is_auto(s)) {
-		s = sk_meta_str(w, "torch_dtype", &len);
-		if (!s)
-			s = sk_meta_str(w, "dtype", &len);
+		sk_status st;
+
+		s = NULL;
+		st = sk_config_str(w, "torch_dtype dtype", &s, &len, err);
+		if (st < 0)
+			return st;
 	}
 	if (s && !find_type(s, len, &f->weights))
 		return unknown_type(s, len, err);
@@ -92,7 +97,7 @@ static sk_status shares(struct fit *f, uint32_t context, struct sk_model_share l
 	sk_status st = SK_OK;
 
 	f->model.context_max = (int32_t)context;
-	f->model.encode_max = f->dims.encoder_layers ? (int32_t)context : 0;
+	f->model.encode_max = f->dims.encoder_layers ? (int32_t)context : 0;    /* over SK_ENCODE_MAX: refused by name */
 	for (int r = 0; r < f->out->ranks && st >= 0; r++)
 		st = sk_model_share(f->arch, &f->dims, &f->model, f->weights, f->out->ranks, r, &list[r], err);
 	return st;
@@ -157,20 +162,29 @@ static sk_status longest(struct fit *f, uint32_t most, uint32_t *ret_context, st
 static void say_why(struct sk_fit *out, int rank, uint32_t asked)
 {
 	const struct sk_fit_rank *r = &out->rank[rank];
-	double gib = 1.0 / (1 << 30);
+	char weights[SK_BYTES_SHOWN], scratch[SK_BYTES_SHOWN], memory[SK_BYTES_SHOWN];
 
+	sk_bytes_show(weights, r->weights_bytes);
+	sk_bytes_show(scratch, r->scratch_bytes);
+	sk_bytes_show(memory, out->memory_bytes);
 	if (r->weights_bytes + r->scratch_bytes > out->memory_bytes)
-		snprintf(out->why, sizeof(out->why), "rank %d needs %.2f GiB for weights and %.2f GiB for scratch, %.2f GiB are there", rank,
-			 (double)r->weights_bytes * gib, (double)r->scratch_bytes * gib, (double)out->memory_bytes * gib);
+		snprintf(out->why, sizeof(out->why), "rank %d needs %s for weights and %s for scratch, %s are there", rank, weights,
+			 scratch, memory);
 	else
-		snprintf(out->why, sizeof(out->why), "rank %d has no room for the KV cache of a request of %u tokens beside %.2f GiB of "
-			 "weights and %.2f GiB of scratch", rank, asked, (double)r->weights_bytes * gib, (double)r->scratch_bytes * gib);
+		snprintf(out->why, sizeof(out->why), "rank %d has no room for the KV cache of a request of %u tokens beside %s of "
+			 "weights and %s of scratch: %s are there", rank, asked, weights, scratch, memory);
+}
+
+/* What a request may have at most, where nobody asks for a length: behind an encoder the input is as long as the answer. */
+static uint32_t context_of(const struct fit *f)
+{
+	return f->dims.encoder_layers && f->out->context_max > SK_ENCODE_MAX ? SK_ENCODE_MAX : f->out->context_max;
 }
 
 static sk_status fit_memory(struct fit *f, const struct sk_fit_opts *o, struct sk_err *err)
 {
 	struct sk_fit *out = f->out;
-	uint32_t most = o->total_tokens_max ? o->total_tokens_max : out->context_max, least = o->total_tokens_max ? most : 1;
+	uint32_t most = o->total_tokens_max ? o->total_tokens_max : context_of(f), least = o->total_tokens_max ? most : 1;
 	struct sk_model_share list[SK_RANKS_MAX];
 	uint64_t blocks;
 	sk_status st = SK_OK;

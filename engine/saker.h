@@ -93,7 +93,7 @@ struct sk_fit {
 	uint32_t context;               /* the longest request: prompt and answer; behind an encoder so much of each */
 	uint32_t pool_tokens;           /* that all ranks have room for */
 	uint32_t batch;                 /* requests of that length at once, at most sequences_max */
-	char why[160];                  /* one sentence where it does not fit */
+	char why[240];                  /* one sentence where it does not fit */
 };
 
 /* SK_EINVAL: more ranks than slices and the like; SK_ENOTSUP: an architecture (all known ones are named), a type; and errors of files. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/arch/config.h"
 #include "engine/base/log.h"
 #include "engine/inside.h"
 
@@ -132,6 +133,8 @@ static void setup_lengths(struct sk_setup *s, const struct sk_engine_opts *o, ui
 
 	i->total_tokens_max = (uint32_t)total;
 	i->input_tokens_max = o->input_tokens_max ? o->input_tokens_max : (uint32_t)total - 1;
+	if (s->start_id >= 0 && !o->input_tokens_max && i->input_tokens_max > SK_ENCODE_MAX)
+		i->input_tokens_max = SK_ENCODE_MAX;
 	if (s->start_id >= 0)
 		i->encode_tokens_max = i->input_tokens_max > i->batch_prefill_tokens ? i->input_tokens_max : i->batch_prefill_tokens;
 	s->model.context_max = s->sched.context_max = (int32_t)total;
@@ -220,14 +223,19 @@ static int32_t token_id(const struct sk_weights *w, const char *name)
 	return id;
 }
 
-static void info_model(struct sk_setup *s, const char *id, const struct sk_arch *arch, const struct sk_dims *d)
+static sk_status info_model(struct sk_setup *s, const char *id, const struct sk_arch *arch, const struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_info *i = &s->info;
-	const char *path = sk_weights_path(s->weights), *base = strrchr(path, '/'), *name;
-	size_t len;
+	const char *path = sk_weights_path(s->weights), *base = strrchr(path, '/'), *name = NULL, *chat = NULL;
+	size_t len = 0, chat_len;
+	sk_status st = sk_config_str(s->weights, "general.name", &name, &len, err);
+
+	if (st >= 0)
+		st = sk_config_str(s->weights, "tokenizer.chat_template", &chat, &chat_len, err);
+	if (st < 0)
+		return st;
 
 	snprintf(i->model_id, sizeof(i->model_id), "%s", id ? id : base && base[1] ? base + 1 : path);
-	name = sk_meta_str(s->weights, "general.name", &len);
 	if (name)
 		snprintf(i->model_name, sizeof(i->model_name), "%.*s", (int)(len < 127 ? len : 127), name);
 	snprintf(i->arch, sizeof(i->arch), "%s", arch->name);
@@ -246,7 +254,8 @@ static void info_model(struct sk_setup *s, const char *id, const struct sk_arch 
 	/* Until the tokenizer is loaded and knows better. */
 	i->bos_id = token_id(s->weights, "bos_token_id");
 	i->eos_id = token_id(s->weights, "eos_token_id");
-	i->has_chat_template = sk_meta_str(s->weights, "tokenizer.chat_template", &len) != NULL;
+	i->has_chat_template = chat != NULL;
+	return SK_OK;
 }
 
 /* Whether a backend has room for every weight's format; a module may know fewer of them. */
@@ -350,8 +359,9 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 		st = setup_counts(s, o, err);
 	if (st >= 0)
 		st = setup_pool(s, o, &dims, err);
+	if (st >= 0)
+		st = info_model(s, o->model_id, arch, &dims, err);
 	if (st >= 0) {
-		info_model(s, o->model_id, arch, &dims);
 		info_backends(s);
 		st = info_room(s, err);
 	}

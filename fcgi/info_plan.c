@@ -72,23 +72,23 @@ static uint64_t share_at(const struct sk_fit_rank *r, size_t i)
 
 static void add_share(struct sk_buf *b, uint64_t v, bool bytes)
 {
-	if (!bytes)
-		sk_buf_addf(b, " %11" PRIu64, v);
-	else if (v < 1 << 20)
-		sk_buf_addf(b, " %9" PRIu64 " B", v);
-	else if (v < 1 << 30)
-		sk_buf_addf(b, " %7.1f MiB", (double)v / (1 << 20));
+	char s[SK_BYTES_SHOWN];
+
+	if (bytes)
+		sk_buf_addf(b, " %11s", sk_bytes_show(s, v));
 	else
-		sk_buf_addf(b, " %7.2f GiB", (double)v / (1 << 30));
+		sk_buf_addf(b, " %11" PRIu64, v);
 }
 
 static void write_fit(struct sk_buf *b, const struct sk_fit *fit)
 {
+	char memory[SK_BYTES_SHOWN];
+
 	if (!fit->memory_bytes) {
 		sk_buf_adds(b, "\nwhat fits: say --memory, of each rank\n");
 		return;
 	}
-	sk_buf_addf(b, "\nwith %.2f GiB for each rank", (double)fit->memory_bytes / (1 << 30));
+	sk_buf_addf(b, "\nwith %s for each rank", sk_bytes_show(memory, fit->memory_bytes));
 	if (!fit->fits) {
 		sk_buf_addf(b, " it does not fit\n  %s\n", fit->why);
 		return;
@@ -102,14 +102,16 @@ static void write_fit(struct sk_buf *b, const struct sk_fit *fit)
 
 static void write_text(struct sk_buf *b, const struct sk_fit *fit)
 {
+	char weights[SK_BYTES_SHOWN];
+
 	sk_buf_adds(b, "model\n");
 	for (size_t i = 0; i < LEN(words); i++)
 		sk_buf_addf(b, "  %-24s %s\n", words[i].key, (const char *)fit + words[i].offset);
 	sk_buf_addf(b, "  %-24s %.2f billion\n", "parameters", (double)fit->params * 1e-9);
 	for (size_t i = 0; i < LEN(counts); i++)
 		sk_buf_addf(b, "  %-24s %u\n", counts[i].key, count_at(fit, counts[i].offset));
-	sk_buf_addf(b, "\n%d of at most %d ranks; weights %.2f GiB together\n  %-24s", fit->ranks, fit->ranks_max,
-		    (double)fit->weights_bytes / (1 << 30), "");
+	sk_buf_addf(b, "\n%d of at most %d ranks; weights %s together\n  %-24s", fit->ranks, fit->ranks_max,
+		    sk_bytes_show(weights, fit->weights_bytes), "");
 	for (int r = 0; r < fit->ranks; r++)
 		sk_buf_addf(b, "      rank %d", r);
 	for (size_t i = 0; i < LEN(shares); i++) {

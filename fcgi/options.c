@@ -102,10 +102,10 @@ static sk_status bool_read(const char *text, bool *ret)
 	return SK_EINVAL;
 }
 
-/* Digits, then K, M or G (of 1024) where `suffixes`. SK_ETOOBIG: over UINT64_MAX. */
+/* Digits, then K, M, G or T (of 1024) where `suffixes`. SK_ETOOBIG: over UINT64_MAX. */
 static sk_status u64_read(const char *text, bool suffixes, uint64_t *ret)
 {
-	static const struct { char letter; int shift; } units[] = { { 'K', 10 }, { 'M', 20 }, { 'G', 30 } };
+	static const struct { char letter; int shift; } units[] = { { 'K', 10 }, { 'M', 20 }, { 'G', 30 }, { 'T', 40 } };
 	uint64_t value = 0;
 	int shift = 0;
 
@@ -264,7 +264,7 @@ static sk_status value_set(struct target *t, const struct row *row, const char *
 	st = u64_read(digits, row->type == TYPE_U64, &u);
 	if (st == SK_EINVAL)
 		return sk_fail(err, SK_EINVAL, "%s: \"%s\" is no number%s", where, text,
-			       row->type == TYPE_U64 ? " (digits, then K, M or G if you like)" : "");
+			       row->type == TYPE_U64 ? " (digits, then K, M, G or T if you like)" : "");
 	if (st == SK_ETOOBIG || (row->type == TYPE_INT && u > INT64_MAX))
 		return sk_fail(err, SK_EINVAL, "%s: %s is too large, the limit is %" PRIu64, where, text,
 			       row->max != 0 ? (uint64_t)row->max : UINT64_MAX);

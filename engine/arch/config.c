@@ -34,6 +34,44 @@ static const struct sk_meta_value *find(const struct sk_weights *w, const char *
 	}
 }
 
+/* A value, fit for a message. */
+enum { SHOWN = 48 };
+static const char *show(char s[SHOWN], const struct sk_meta_value *v)
+{
+	int n = 0;
+
+	switch (v->type) {
+	case SK_META_INT:
+		snprintf(s, SHOWN, "%" PRId64, v->i);
+		break;
+	case SK_META_FLOAT:
+		snprintf(s, SHOWN, "%g", v->f);
+		break;
+	case SK_META_STRING:
+		while ((size_t)n < v->len && n < 40 && v->s[n] >= 32 && v->s[n] < 127)
+			n++;
+		snprintf(s, SHOWN, "\"%.*s\"", n, v->s);
+		break;
+	case SK_META_BOOL:
+	case SK_META_ARRAY:
+	case SK_META_OBJECT:
+	case SK_META_NONE:
+		snprintf(s, SHOWN, "%s", v->type == SK_META_BOOL ? v->i ? "true" : "false" : v->type == SK_META_ARRAY ? "a list" : "an object");
+		break;
+	}
+	return s;
+}
+
+sk_status sk_config_wrong(const struct sk_weights *w, const char *key, const char *due, struct sk_err *err)
+{
+	const struct sk_meta_value *v = sk_meta_find(w, key);
+	char s[SHOWN];
+
+	if (SK_BUG_IF(!v))
+		return SK_EBUG;
+	return sk_fail(err, SK_EFORMAT, "%s: key %s is %s, it must be %s", sk_weights_path(w), key, show(s, v), due);
+}
+
 static sk_status missing(const struct sk_weights *w, const char *key, struct sk_err *err)
 {
 	return sk_fail(err, SK_EFORMAT, "%s: key %s is missing", sk_weights_path(w), key);
@@ -51,7 +89,7 @@ static sk_status read_int(const struct sk_weights *w, const char *keys, int64_t 
 		return sk_fail(err, SK_ENOTSUP, "%s: key %s has a value for each layer, only one for all is supported",
 			       sk_weights_path(w), key);
 	if (v->type != SK_META_INT)
-		return sk_fail(err, SK_EFORMAT, "%s: key %s is no whole number", sk_weights_path(w), key);
+		return sk_config_wrong(w, key, "a whole number", err);
 	if (v->i < min || v->i > max)
 		return sk_fail(err, SK_EFORMAT, "%s: key %s is %" PRId64 ", it must be from %" PRId64 " to %" PRId64,
 			       sk_weights_path(w), key, v->i, min, max);
@@ -83,10 +121,13 @@ sk_status sk_config_ints(const struct sk_weights *w, const struct sk_config_key 
 sk_status sk_config_float(const struct sk_weights *w, const char *keys, double max, float *ret_v, struct sk_err *err)
 {
 	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
 	double f;
 
-	if (!find(w, keys, key))
+	if (!v)
 		return SK_OK;
+	if (v->type != SK_META_INT && v->type != SK_META_FLOAT)
+		return sk_config_wrong(w, key, "a number", err);
 	f = sk_meta_float(w, key, NAN);
 	if (!(f > 0 && f <= max))
 		return sk_fail(err, SK_EFORMAT, "%s: key %s is %g, it must be above 0 and at most %g", sk_weights_path(w), key, f,
@@ -103,7 +144,7 @@ sk_status sk_config_bool(const struct sk_weights *w, const char *keys, bool *ret
 	if (!v)
 		return SK_OK;
 	if (v->type != SK_META_BOOL)
-		return sk_fail(err, SK_EFORMAT, "%s: key %s is neither true nor false", sk_weights_path(w), key);
+		return sk_config_wrong(w, key, "true or false", err);
 	*ret_v = v->i != 0;
 	return SK_OK;
 }
@@ -121,36 +162,55 @@ bool sk_config_is(const struct sk_weights *w, const char *keys, const char *text
 	return v && is_text(v, text);
 }
 
-/* A text value, fit for a message. */
-static int shown_len(const struct sk_meta_value *v)
+sk_status sk_config_str(const struct sk_weights *w, const char *keys, const char **ret_s, size_t *ret_len, struct sk_err *err)
 {
-	int n = 0;
-
-	while (v->type == SK_META_STRING && (size_t)n < v->len && n < 40 && v->s[n] >= 32 && v->s[n] < 127)
-		n++;
-	return n;
-}
-
-sk_status sk_config_act(const struct sk_weights *w, const char *keys, enum sk_act *ret_act, struct sk_err *err)
-{
-	static const struct { const char *name; enum sk_act act; } names[] = {
-		{ "gelu", SK_ACT_GELU }, { "gelu_python", SK_ACT_GELU }, { "gelu_new", SK_ACT_GELU_TANH },
-		{ "gelu_fast", SK_ACT_GELU_TANH }, { "gelu_pytorch_tanh", SK_ACT_GELU_TANH }, { "relu", SK_ACT_RELU },
-		{ "silu", SK_ACT_SILU }, { "swish", SK_ACT_SILU },
-	};
 	char key[KEY_MAX];
 	const struct sk_meta_value *v = find(w, keys, key);
 
 	if (!v)
 		return SK_OK;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (is_text(v, names[i].name)) {
-			*ret_act = names[i].act;
+	if (v->type != SK_META_STRING)
+		return sk_config_wrong(w, key, "a text", err);
+	*ret_s = v->s;
+	*ret_len = v->len;
+	return SK_OK;
+}
+
+sk_status sk_config_word(const struct sk_weights *w, const char *keys, const char *what, const char *const words[], int *ret_i,
+			 struct sk_err *err)
+{
+	char key[KEY_MAX], shown[SHOWN], known[128] = "";
+	const struct sk_meta_value *v = find(w, keys, key);
+	size_t at = 0;
+
+	if (!v)
+		return SK_OK;
+	if (v->type != SK_META_STRING)
+		return sk_config_wrong(w, key, "a text", err);
+	for (int i = 0; words[i]; i++) {
+		if (is_text(v, words[i])) {
+			*ret_i = i;
 			return SK_OK;
 		}
-	return sk_fail(err, SK_ENOTSUP, "%s: key %s: activation \"%.*s\" is not supported (known: gelu, gelu_python, gelu_new, "
-		       "gelu_fast, gelu_pytorch_tanh, relu, silu, swish)", sk_weights_path(w), key, shown_len(v),
-		       v->type == SK_META_STRING ? v->s : "");
+		if (at < sizeof(known))
+			at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", words[i]);
+	}
+	return sk_fail(err, SK_ENOTSUP, "%s: key %s: %s %s is not supported (known: %s)", sk_weights_path(w), key, what, show(shown, v),
+		       known);
+}
+
+sk_status sk_config_act(const struct sk_weights *w, const char *keys, enum sk_act *ret_act, struct sk_err *err)
+{
+	static const char *const names[] = { "gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish",
+					     NULL };
+	static const enum sk_act acts[] = { SK_ACT_GELU, SK_ACT_GELU, SK_ACT_GELU_TANH, SK_ACT_GELU_TANH, SK_ACT_GELU_TANH, SK_ACT_RELU,
+					    SK_ACT_SILU, SK_ACT_SILU };
+	int i = -1;
+	sk_status st = sk_config_word(w, keys, "activation", names, &i, err);
+
+	if (i >= 0)
+		*ret_act = acts[i];
+	return st;
 }
 
 sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const char *what, struct sk_err *err)
@@ -168,25 +228,34 @@ sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const c
 /* Where scaling's keys are: "rope_scaling." of old configurations, "rope_parameters." of new ones. */
 #define SCALING(key) "rope_scaling." key " rope_parameters." key
 
+/* Scaling that is no object, or has a factor and no name, would be none: a library of that day may have done something else. */
+static sk_status check_scaling(const struct sk_weights *w, bool named, struct sk_err *err)
+{
+	static const char *const keys[] = { "rope_scaling", "rope_parameters" };
+	char key[KEY_MAX], shown[SHOWN];
+	const struct sk_meta_value *v;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		v = sk_meta_find(w, keys[i]);
+		if (v && v->type != SK_META_OBJECT)
+			return sk_config_wrong(w, keys[i], "an object", err);
+	}
+	v = named ? NULL : find(w, SCALING("factor"), key);
+	return v ? sk_fail(err, SK_EFORMAT, "%s: key %s is %s, but no rope_type beside it says which scaling it is of", sk_weights_path(w),
+			   key, show(shown, v)) : SK_OK;
+}
+
 static sk_status rope_kind(const struct sk_weights *w, struct sk_rope *r, struct sk_err *err)
 {
-	static const struct { const char *name; enum sk_rope_scaling scaling; } kinds[] = {
-		{ "default", SK_ROPE_PLAIN }, { "linear", SK_ROPE_LINEAR }, { "dynamic", SK_ROPE_DYNAMIC },
-		{ "llama3", SK_ROPE_LLAMA3 }, { "yarn", SK_ROPE_YARN },
-	};
-	char key[KEY_MAX];
-	const struct sk_meta_value *v = find(w, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type "
-						"rope_parameters.type", key);
+	static const char *const names[] = { "default", "linear", "dynamic", "llama3", "yarn", NULL };
+	static const enum sk_rope_scaling kinds[] = { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN };
+	int i = -1;
+	sk_status st = sk_config_word(w, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type rope_parameters.type",
+				      "rotary scaling", names, &i, err);
 
-	if (!v)
-		return SK_OK;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (is_text(v, kinds[i].name)) {
-			r->scaling = kinds[i].scaling;
-			return SK_OK;
-		}
-	return sk_fail(err, SK_ENOTSUP, "%s: key %s: rotary scaling \"%.*s\" is not supported (known: default, linear, dynamic, "
-		       "llama3, yarn)", sk_weights_path(w), key, shown_len(v), v->type == SK_META_STRING ? v->s : "");
+	if (i >= 0)
+		r->scaling = kinds[i];
+	return st < 0 ? st : check_scaling(w, i >= 0, err);
 }
 
 sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)

@@ -37,10 +37,17 @@ sk_status sk_config_float(const struct sk_weights *w, const char *keys, double m
 sk_status sk_config_bool(const struct sk_weights *w, const char *keys, bool *ret_v, struct sk_err *err);
 /* A whole number from min to max. */
 sk_status sk_config_int(const struct sk_weights *w, const char *keys, int64_t min, int64_t max, int32_t *ret_v, struct sk_err *err);
+/* A text, lent, not NUL-terminated. */
+sk_status sk_config_str(const struct sk_weights *w, const char *keys, const char **ret_s, size_t *ret_len, struct sk_err *err);
+/* Which of `words` (a list that NULL ends) a text is; another one is refused as a `what` ("activation") that is not supported. */
+sk_status sk_config_word(const struct sk_weights *w, const char *keys, const char *what, const char *const words[], int *ret_i,
+			 struct sk_err *err);
 /* A name of an activation as the Hugging Face library has them. */
 sk_status sk_config_act(const struct sk_weights *w, const char *keys, enum sk_act *ret_act, struct sk_err *err);
-/* Whether the key is there and is this text. */
+/* Whether the key is there and is this text: only where a value of another type was refused before (model_type). */
 bool sk_config_is(const struct sk_weights *w, const char *keys, const char *text);
+/* The refusal of a value, which is there, whose type is not the one that is `due` ("a text"). */
+sk_status sk_config_wrong(const struct sk_weights *w, const char *key, const char *due, struct sk_err *err);
 /* Whether the configuration asks for something that is not built: then a refusal that names it. */
 sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const char *what, struct sk_err *err);
 

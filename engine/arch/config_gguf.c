@@ -107,8 +107,8 @@ static sk_status read_yarn(const struct sk_weights *w, struct sk_dims *d, struct
 static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_rope *r = &d->rope;
-	const struct sk_meta_value *type;
-	char key[96];
+	static const char *const types[] = { "linear", "none", "yarn", NULL };
+	int type = 0;                           /* a factor alone means linear, as in llama.cpp */
 	size_t len = 0;
 	const char *arch = sk_meta_str(w, "general.architecture", &len);
 	sk_status st;
@@ -123,19 +123,14 @@ static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct
 	st = sk_config_float(w, ".rope.freq_base", 1e15, &r->base, err);
 	if (st >= 0)
 		st = sk_config_float(w, ".rope.scaling.factor .rope.scale_linear", 1e6, &r->factor, err);
+	if (st >= 0)
+		st = sk_config_word(w, ".rope.scaling.type", "rotary scaling", types, &type, err);
 	if (st < 0)
 		return st;
-	snprintf(key, sizeof(key), "%.*s.rope.scaling.type", (int)len, arch);
-	type = sk_meta_find(w, key);
-	if (type && sk_config_is(w, ".rope.scaling.type", "yarn"))
+	if (type == 2)
 		return read_yarn(w, d, err);
-	if (type && sk_config_is(w, ".rope.scaling.type", "none"))
+	if (type == 1)
 		r->factor = 1.0f;
-	else if (type && !sk_config_is(w, ".rope.scaling.type", "linear"))
-		return sk_fail(err, SK_ENOTSUP, "%s: %s \"%.*s\" is not supported (none, linear and yarn are)", sk_weights_path(w), key,
-			       type->type == SK_META_STRING && type->len < 40 ? (int)type->len : 1,
-			       type->type == SK_META_STRING && type->len ? type->s : "?");
-	/* A factor alone means linear, as in llama.cpp. */
 	r->scaling = r->factor != 1.0f ? SK_ROPE_LINEAR : SK_ROPE_PLAIN;
 	return SK_OK;
 }

@@ -58,8 +58,12 @@ static sk_status bigcode_gguf(struct sk_dims *d, const struct sk_weights *w, str
 
 static sk_status santacoder_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
-	sk_status st = read_config(d, w, !sk_config_is(w, "attention_head_type", "multihead"), err);
+	static const char *const names[] = { "multiquery", "multihead", NULL };
+	int heads = 0;
+	sk_status st = sk_config_word(w, "attention_head_type", "attention", names, &heads, err);
 
+	if (st >= 0)
+		st = read_config(d, w, heads == 0, err);
 	d->qkv = SK_QKV_PARTS;          /* also of as many heads: as GPT-2 has them */
 	d->keep_special = true;
 	return st;

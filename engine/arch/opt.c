@@ -24,14 +24,10 @@ static const struct sk_config_key opt_keys[] = {
  * Galactica's configuration says "opt" like any other. What tells it: its name, or a key that only Meta's converter of it wrote
  * beside its vocabulary of 50000.
  */
-static bool is_galactica(const struct sk_weights *w, const struct sk_dims *d)
+static bool is_galactica(const struct sk_weights *w, const struct sk_dims *d, const char *name, size_t len)
 {
-	const char *path = sk_weights_path(w), *name;
-	size_t len = 0;
-
-	if (strcasestr(path, "galactica"))
+	if (strcasestr(sk_weights_path(w), "galactica"))
 		return true;
-	name = sk_meta_str(w, "_name_or_path", &len);
 	for (size_t i = 0; name && i + 9 <= len; i++)
 		if (!strncasecmp(name + i, "galactica", 9))
 			return true;
@@ -41,6 +37,8 @@ static bool is_galactica(const struct sk_weights *w, const struct sk_dims *d)
 static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
 	bool before = true, affine = true, no_final = false;
+	const char *name = NULL;
+	size_t len = 0;
 	sk_status st = SK_CONFIG_INTS(w, opt_keys, d, err);
 
 	d->tied_head = d->attention_bias = true;
@@ -58,6 +56,8 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 		st = sk_config_bool(w, "_remove_final_layer_norm", &no_final, err);
 	if (st >= 0)
 		st = sk_config_bool(w, "tie_word_embeddings", &d->tied_head, err);
+	if (st >= 0)
+		st = sk_config_str(w, "_name_or_path", &name, &len, err);
 	if (st < 0)
 		return st;
 	d->positions = d->context_max + OPT_OFFSET;
@@ -67,7 +67,7 @@ static sk_status opt_config(struct sk_dims *d, const struct sk_weights *w, struc
 	if (!before)
 		d->residual = SK_RESIDUAL_POST;
 	d->no_out_norm = !before || no_final;
-	d->keep_special = d->sequences = is_galactica(w, d);
+	d->keep_special = d->sequences = is_galactica(w, d, name, len);
 	return SK_OK;
 }
 

@@ -9,7 +9,6 @@
 #include "engine/arch/config.h"
 
 #include <math.h>
-#include <string.h>
 
 static const struct sk_config_key t5_keys[] = {
 	{ "d_model",                       offsetof(struct sk_dims, width),          SK_WIDTH_MAX },
@@ -27,22 +26,16 @@ static const struct sk_config_key t5_keys[] = {
 /* "relu", "gated-gelu": the second means the tanh form, whatever "gelu" is elsewhere. */
 static sk_status read_act(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
-	size_t len = 0;
-	const char *s = sk_meta_str(w, "feed_forward_proj", &len);
+	static const char *const names[] = { "relu", "gelu", "gated-relu", "gated-gelu", "gated-silu", NULL };
+	static const struct { enum sk_act act; bool glu; } kinds[] = {
+		{ SK_ACT_RELU, false }, { SK_ACT_GELU, false }, { SK_ACT_RELU, true }, { SK_ACT_GELU_TANH, true }, { SK_ACT_SILU, true },
+	};
+	int i = 0;
+	sk_status st = sk_config_word(w, "feed_forward_proj", "a layer of the kind", names, &i, err);
 
-	if (!s || (len == 4 && !memcmp(s, "relu", 4)))
-		return SK_OK;
-	d->glu = len > 6 && !memcmp(s, "gated-", 6);
-	if (d->glu && len == 10 && !memcmp(s, "gated-gelu", 10))
-		d->act = SK_ACT_GELU_TANH;
-	else if (d->glu && len == 10 && !memcmp(s, "gated-silu", 10))
-		d->act = SK_ACT_SILU;
-	else if (len == 4 && !memcmp(s, "gelu", 4))
-		d->act = SK_ACT_GELU;
-	else if (!(d->glu && len == 10 && !memcmp(s, "gated-relu", 10)))
-		return sk_fail(err, SK_ENOTSUP, "%s: key feed_forward_proj: \"%.*s\" is not supported (known: relu, gelu, gated-relu, "
-			       "gated-gelu, gated-silu)", sk_weights_path(w), len < 40 ? (int)len : 40, s);
-	return SK_OK;
+	d->act = kinds[i].act;
+	d->glu = kinds[i].glu;
+	return st;
 }
 
 /* What depends on others' values, in both forms. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growing byte buffer with a ceiling, and the escaping of JSON strings into one. */
+/* A growing byte buffer with a ceiling, the escaping of JSON strings into one, and numbers of bytes in words. */
 #include "engine/base/buf.h"
 
 #include <stdint.h>
@@ -167,4 +167,15 @@ sk_status sk_buf_add_json(struct sk_buf *b, const char *s, size_t len)
 		done = i;
 	}
 	return sk_buf_add(b, s + done, i - done);
+}
+
+const char *sk_bytes_show(char s[SK_BYTES_SHOWN], uint64_t bytes)
+{
+	if (bytes < 1 << 20)
+		snprintf(s, SK_BYTES_SHOWN, "%d B", (int)bytes);
+	else if (bytes < 1 << 30)
+		snprintf(s, SK_BYTES_SHOWN, "%.1f MiB", (double)bytes / (1 << 20));
+	else
+		snprintf(s, SK_BYTES_SHOWN, "%.2f GiB", (double)bytes / (1 << 30));
+	return s;
 }

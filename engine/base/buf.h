@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "engine/base/err.h"
 
@@ -33,6 +34,10 @@ sk_status sk_buf_addf(struct sk_buf *b, const char *fmt, ...) __attribute__((for
 sk_status sk_buf_vaddf(struct sk_buf *b, const char *fmt, va_list ap);
 void sk_buf_drop_front(struct sk_buf *b, size_t len);
 const char *sk_buf_str(struct sk_buf *b);                       /* adds a NUL after the data; "" on failure */
+
+/* A number of bytes as people read it, "24 B", "1.5 MiB", "19.20 GiB"; returns s. */
+#define SK_BYTES_SHOWN 24
+const char *sk_bytes_show(char s[SK_BYTES_SHOWN], uint64_t bytes);
 
 /* JSON string escaping of s (invalid UTF-8 becomes U+FFFD), without the quotes. */
 sk_status sk_buf_add_json(struct sk_buf *b, const char *s, size_t len);

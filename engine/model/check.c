@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/arch/config.h"
+
 /* ---- tensors against rules ------------------------------------------------------------------------------------ */
 
 int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum sk_slot *slots, int len, int32_t layer)
@@ -103,18 +105,22 @@ static sk_status find_named(const struct sk_weights *w, const char *key, const c
 static sk_status find_hf(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_err *err)
 {
 	const struct sk_meta_value *list = sk_meta_find(w, "architectures");
-	struct sk_meta_value item;
+	struct sk_meta_value item = { .type = SK_META_NONE };
 	const void *cursor = NULL;
 	size_t at = 0, len = 0;
-	const char *s;
+	const char *s = NULL;
+	sk_status st = sk_config_str(w, "model_type", &s, &len, err);
 
-	if (list && list->type == SK_META_ARRAY && list->item == SK_META_STRING && sk_meta_next(list, &cursor, &at, &item) &&
-	    find_named(w, "architectures", item.s, item.len, ret_arch, NULL) >= 0)
+	if (st < 0)
+		return st;
+	if (list && (list->type != SK_META_ARRAY || (list->len && list->item != SK_META_STRING)))
+		return sk_config_wrong(w, "architectures", "a list of names", err);
+	if (!list || !sk_meta_next(list, &cursor, &at, &item))
+		return find_named(w, "model_type", s, len, ret_arch, err);
+	if (find_named(w, "architectures", item.s, item.len, ret_arch, NULL) >= 0)
 		return SK_OK;
-	s = sk_meta_str(w, "model_type", &len);
-	if (!s && list && list->type == SK_META_ARRAY && list->item == SK_META_STRING && list->len)
-		return find_named(w, "architectures", item.s, item.len, ret_arch, err);
-	return find_named(w, "model_type", s, len, ret_arch, err);
+	return s ? find_named(w, "model_type", s, len, ret_arch, err) :
+		   find_named(w, "architectures", item.s, item.len, ret_arch, err);
 }
 
 static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **ret_arch, struct sk_err *err)
@@ -122,8 +128,12 @@ static sk_status find_arch(const struct sk_weights *w, const struct sk_arch **re
 	bool gguf = sk_weights_form(w) == SK_FORM_GGUF;
 	const struct sk_arch *a = NULL;
 	size_t len = 0;
-	const char *s = sk_meta_str(w, "general.architecture", &len);
-	sk_status st = gguf ? find_named(w, "general.architecture", s, len, &a, err) : find_hf(w, &a, err);
+	const char *s = NULL;
+	sk_status st = sk_config_str(w, "general.architecture", &s, &len, err);
+
+	if (st < 0)
+		return st;
+	st = gguf ? find_named(w, "general.architecture", s, len, &a, err) : find_hf(w, &a, err);
 
 	if (st < 0)
 		return st;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/arch/config.h"
+
 /* Elements of the array `key`, all of one type. *ret_len 0 and no failure when the key is missing. */
 static sk_status array_find(const struct sk_weights *w, const char *key, enum sk_meta_type item, size_t max,
 			    const struct sk_meta_value **ret_v, struct sk_err *err)
@@ -78,6 +80,19 @@ static sk_status types_take(const struct sk_weights *w, size_t vocab, uint8_t **
 	}
 	*ret_types = types;
 	return SK_OK;
+}
+
+/* Those that str_find() looks for: one of another type would be taken for none. */
+static sk_status strs_check(const struct sk_weights *w, struct sk_err *err)
+{
+	static const char *const keys[] = { "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.chat_template" };
+	const char *s;
+	size_t len;
+	sk_status st = SK_OK;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && st >= 0; i++)
+		st = sk_config_str(w, keys[i], &s, &len, err);
+	return st;
 }
 
 static struct sk_str str_find(const struct sk_weights *w, const char *key)
@@ -204,8 +219,10 @@ sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, 
 	struct sk_str *tokens = NULL, *merges = NULL;
 	uint8_t *types = NULL;
 	struct sk_text_src src = { 0 };
-	sk_status st;
+	sk_status st = strs_check(w, err);
 
+	if (st < 0)
+		return st;
 	src.kind = str_find(w, "tokenizer.ggml.model");
 	if (!src.kind.s)
 		return sk_fail(err, SK_EFORMAT, "the file has no tokenizer (no key tokenizer.ggml.model)");

@@ -160,7 +160,7 @@ static void take_list(struct sk_weights *w, struct sk_jpull *r, const struct key
 					 .raw_type = SK_META_RAW_VALUES };
 }
 
-/* An object's members become keys of their own, it itself is NONE. */
+/* An object's members become keys of their own; of it itself is known that it is there, and in a list not even that. */
 static void take_object(struct sk_weights *w, struct sk_jpull *r, const struct key *k)
 {
 	struct sk_str name;
@@ -170,10 +170,13 @@ static void take_object(struct sk_weights *w, struct sk_jpull *r, const struct k
 	while (sk_jpull_key(r, &name)) {
 		struct sk_meta_value v = { .type = SK_META_NONE };
 		struct key sub = *k;
+		bool object = sk_jpull_peek(r) == SK_JPULL_OBJECT;
 
 		if (add_key(r, &sub, name.s, name.len) < 0)
 			return;
 		take_value(w, r, &sub, &v);
+		if (object)
+			v.type = SK_META_OBJECT;
 		if (r->status == SK_OK)
 			put(w, r, &sub, &v);
 	}

@@ -23,12 +23,16 @@
 
 #include "engine/base/log.h"
 
+/* A name that promises weights, and what it is instead of a file; NULL: there is none such. */
+struct odd { char name[SK_SHOWN]; const char *is; };
+
 /* One kind of weights in a directory. */
 struct kind {
 	const struct sk_weights_format *format;
 	const char *end, *single, *index;       /* names */
 	bool has_single, has_index;
 	const char **names;                     /* candidates, sorted */
+	struct odd odd;
 	size_t len, cap;
 };
 
@@ -38,6 +42,7 @@ struct listing {
 	int ggufs;
 	char *gguf;                             /* the first one's path */
 	char shown[2][SK_SHOWN];                /* names of two */
+	struct odd odd;                         /* a .gguf */
 };
 
 /* Files with the right end that hold no weights of the model, by a part of their names. */
@@ -61,11 +66,45 @@ static bool is_other(const char *name)
 	return false;
 }
 
-static bool is_file(const char *path)
+/* A link without an end is there too. */
+static bool is_there(const char *path)
 {
 	struct stat sb;
 
-	return stat(path, &sb) == 0 && S_ISREG(sb.st_mode);
+	return lstat(path, &sb) == 0;
+}
+
+/* What a name leads to, where that is not a file; NULL: a file. */
+static const char *no_file(const char *path)
+{
+	struct stat sb;
+
+	if (stat(path, &sb) < 0)
+		return errno == ELOOP ? "a link that leads round in a circle" : errno == ENOENT ? "a link to what is not there" :
+		       strerror(errno);
+	if (S_ISREG(sb.st_mode))
+		return NULL;
+	return S_ISDIR(sb.st_mode) ? "a directory" : S_ISFIFO(sb.st_mode) ? "a pipe" : "a device or socket";
+}
+
+/* config.json, the weights by their usual name and their index must be files; other names count where such are not there. */
+static sk_status list_odd(struct listing *l, const char *dir, const char *name, const char *what, struct sk_err *err)
+{
+	struct odd *odd = ends_with(name, ".gguf") ? &l->odd : NULL;
+	bool must = !strcmp(name, "config.json");
+
+	for (int i = 0; i < 2; i++) {
+		must = must || !strcmp(name, l->kinds[i].single) || !strcmp(name, l->kinds[i].index);
+		if (ends_with(name, l->kinds[i].end) && !is_other(name))
+			odd = &l->kinds[i].odd;
+	}
+	if (must)
+		return sk_fail(err, SK_EFORMAT, "%s/%s: %s, not a file", dir, name, what);
+	if (odd && !odd->is) {
+		sk_weights_show(odd->name, name, strlen(name));
+		odd->is = what;
+	}
+	return SK_OK;
 }
 
 static sk_status list_weights(struct sk_weights *w, struct kind *k, const char *name)
@@ -87,6 +126,7 @@ static sk_status list_weights(struct sk_weights *w, struct kind *k, const char *
 static sk_status list_name(struct sk_weights *w, struct listing *l, const char *dir, const char *name, struct sk_err *err)
 {
 	bool gguf = ends_with(name, ".gguf");
+	const char *what;
 	char *path;
 
 	if (name[0] == '.')
@@ -97,8 +137,9 @@ static sk_status list_name(struct sk_weights *w, struct listing *l, const char *
 	path = sk_weights_join(w, dir, name);
 	if (!path)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", dir);
-	if (!is_file(path))
-		return SK_OK;
+	what = no_file(path);
+	if (what)
+		return list_odd(l, dir, name, what, err);
 	if (gguf) {
 		if (l->ggufs < 2)
 			sk_weights_show(l->shown[l->ggufs], name, strlen(name));
@@ -149,7 +190,7 @@ static sk_status list_dir(struct sk_weights *w, struct listing *l, const char *d
 
 static bool has_weights(const struct kind *k)
 {
-	return k->has_index || k->has_single || k->len;
+	return k->has_index || k->has_single || k->len || k->odd.is;
 }
 
 /* "model-00002-of-00003.safetensors": the number of files of such a set; 0: no such name. *ret_at: where the 00002 is. */
@@ -206,6 +247,8 @@ static sk_status choose_files(struct sk_weights *w, struct kind *k, const char *
 			return sk_fail(err, SK_ENOMEM, "%s: out of memory", dir);
 		return sk_weights_read_index(w, path, k->format, ret_names, ret_len, err);
 	}
+	if (!k->has_single && k->odd.is)
+		return sk_fail(err, SK_EFORMAT, "%s/%s: %s, not a file", dir, k->odd.name, k->odd.is);
 	if (!k->has_single) {
 		sk_status st = check_parts(k, dir, err);
 
@@ -235,8 +278,10 @@ static sk_status read_file(struct sk_weights *w, const struct kind *k, const cha
 
 	if (!path)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", w->dir);
-	if (k->has_index && !is_file(path))
+	if (k->has_index && !is_there(path))
 		return sk_fail(err, SK_ENOENT, "%s: %s names %s, which is not there", w->dir, k->index, name);
+	if (no_file(path))
+		return sk_fail(err, SK_EFORMAT, "%s: %s, not a file", path, no_file(path));
 	st = sk_weights_map(f, path, err);
 	if (st < 0)
 		return st;
@@ -289,7 +334,7 @@ static sk_status read_hf(struct sk_weights *w, struct kind *k, const char *file,
 	if (!config || !generation)
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", w->dir);
 	st = sk_weights_read_config(w, config, NULL, err);
-	if (st >= 0 && is_file(generation))
+	if (st >= 0 && is_there(generation))
 		st = sk_weights_read_config(w, generation, "generation_config", err);
 	if (st >= 0)
 		st = choose_files(w, k, w->dir, &names, &len, err);
@@ -326,6 +371,8 @@ static sk_status refuse_dir(const struct listing *l, const char *dir, const stru
 {
 	const struct kind *st = &l->kinds[0], *bin = &l->kinds[1];
 
+	if (l->odd.is && !l->ggufs && !kind)
+		return sk_fail(err, SK_EFORMAT, "%s/%s: %s, not a file", dir, l->odd.name, l->odd.is);
 	if (l->ggufs > 1)
 		return sk_fail(err, SK_EINVAL, "%s: %d .gguf files in this directory (%s, %s%s), name one of them", dir, l->ggufs,
 			       l->shown[0], l->shown[1], l->ggufs > 2 ? ", ..." : "");

@@ -312,7 +312,7 @@ static sk_status read_configs(struct sk_weights *w, const char *path, bool is_di
 		return sk_fail(err, SK_ENOMEM, "%s: out of memory", path);
 	w->path = w->dir;
 	st = sk_weights_read_config(w, config, NULL, err);
-	if (st >= 0 && stat(generation, &sb) == 0 && S_ISREG(sb.st_mode))
+	if (st >= 0 && lstat(generation, &sb) == 0)
 		st = sk_weights_read_config(w, generation, "generation_config", err);
 	return st;
 }

@@ -3,8 +3,8 @@
  * An opened checkpoint: named tensors, metadata, and where the tokenizer is. One file a format, listed in formats.def.
  *
  * Two forms: a GGUF file, whose keys are the metadata; and a Hugging Face directory, where the keys of config.json are:
- * "hidden_size", nested ones joined with a dot ("rope_scaling.factor"), those of generation_config.json behind
- * "generation_config.", null as if it were not there.
+ * "hidden_size", nested ones joined with a dot ("rope_scaling.factor"; "rope_scaling" itself is an OBJECT without a value), those of
+ * generation_config.json behind "generation_config.", null as if it were not there.
  *
  * Everything in a file is hostile: each header field is checked against the file's size before it is used.
  * Immutable after open; any thread may read. The mappings live until close.
@@ -35,7 +35,7 @@ struct sk_tensor {
 };
 
 /* Metadata: typed values by key. */
-enum sk_meta_type { SK_META_NONE, SK_META_INT, SK_META_FLOAT, SK_META_BOOL, SK_META_STRING, SK_META_ARRAY };
+enum sk_meta_type { SK_META_NONE, SK_META_INT, SK_META_FLOAT, SK_META_BOOL, SK_META_STRING, SK_META_ARRAY, SK_META_OBJECT };
 struct sk_meta_value {
 	enum sk_meta_type type;
 	int64_t i;                      /* INT, BOOL; ARRAY: bytes at raw */

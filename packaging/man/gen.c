@@ -197,8 +197,8 @@ static void saker_conf_5(void)
 	page_begin("saker.conf", "5", "settings of saker");
 	printf(".SH DESCRIPTION\nLines of\n.IP\n\\fIkey\\fR = \\fIvalue\\fR\n.PP\n"
 	       "A # at the beginning of a line or after white space begins a comment. A value with blanks at its ends, or a #\n"
-	       "after a blank, stands in double quotes; inside, \\e\" and \\e\\e are a quote and a backslash. Sizes take K, M or\n"
-	       "G. A key comes once; an unknown one is an error that names the line. Environment and command line win over\n"
+	       "after a blank, stands in double quotes; inside, \\e\" and \\e\\e are a quote and a backslash. Sizes take K, M, G\n"
+	       "or T. A key comes once; an unknown one is an error that names the line. Environment and command line win over\n"
 	       "the file.\n.SH KEYS\n");
 	for (const struct setting *s = settings; s->flag; s++) {
 		if (strcmp(s->flag, "conf") == 0)

@@ -120,6 +120,19 @@ END_TEST
 
 /* ---- UTF-8 -------------------------------------------------------------------------------------------------- */
 
+START_TEST(a_number_of_bytes_is_shown_in_the_unit_that_fits)
+{
+	static const struct { uint64_t bytes; const char *want; } cases[] = {
+		{ 0, "0 B" }, { 24, "24 B" }, { (1 << 20) - 1, "1048575 B" }, { 1 << 20, "1.0 MiB" }, { 3 << 19, "1.5 MiB" },
+		{ 1 << 30, "1.00 GiB" }, { (uint64_t)1 << 40, "1024.00 GiB" }, { UINT64_MAX, "17179869184.00 GiB" },
+	};
+	char s[SK_BYTES_SHOWN];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_str_eq(sk_bytes_show(s, cases[i].bytes), cases[i].want);
+}
+END_TEST
+
 static const struct { const char *in; size_t len; int want; uint32_t cp; } utf8_cases[] = {
 	{ "", 0, 0, 0 },
 	{ "A", 1, 1, 'A' },
@@ -665,6 +678,7 @@ int main(void)
 	tcase_add_test(t, a_buffer_refuses_the_byte_too_many_and_remembers);
 	tcase_add_test(t, a_buffer_formats_short_and_long_text);
 	tcase_add_loop_test(t, json_strings_are_escaped, 0, LEN(json_cases));
+	tcase_add_test(t, a_number_of_bytes_is_shown_in_the_unit_that_fits);
 	tcase_add_test(t, an_arena_gives_zeroed_aligned_pieces_up_to_its_limit);
 	tcase_add_loop_test(t, utf8_follows_table_3_7, 0, LEN(utf8_cases));
 	tcase_add_test(t, every_scalar_value_makes_a_round_trip);

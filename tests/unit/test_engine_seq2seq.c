@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/buf.h"
 #include "engine/model/model.h"
@@ -19,6 +20,7 @@
 #include "tests/golden/family.h"
 #include "tests/golden/golden.h"
 #include "tests/golden/runs.h"
+#include "tests/lib/scratch.h"
 
 #define LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
 #define MODEL(name) GOLDEN_SRCDIR "/tests/golden/families/" name
@@ -478,6 +480,45 @@ START_TEST(test_the_plan_has_the_encoder_in_it)
 }
 END_TEST
 
+/* Nobody asked for inputs of four million tokens: the configuration merely allows them. */
+START_TEST(test_an_input_is_as_long_as_a_step_of_the_encoder_where_none_is_asked_for)
+{
+	struct sk_engine_opts o = { .backend = "ref", .threads = 1, .kv_bytes = (uint64_t)4 << 30 };
+	static const char *const links[] = { "model.safetensors", "tokenizer.json" };
+	struct sk_info plan;
+	struct sk_err err = { .text = "" };
+	char dir[64], path[128], *text, *at;
+	size_t len;
+	FILE *f;
+
+	scratch_make(dir, "seq2seq");
+	for (int i = 0; i < LEN(links); i++) {
+		char target[4096];
+
+		snprintf(target, sizeof(target), MODEL("t5/%s"), links[i]);
+		snprintf(path, sizeof(path), "%s/%s", dir, links[i]);
+		ck_assert_int_eq(symlink(target, path), 0);
+	}
+	text = golden_file("families/t5/config.json", &len);
+	at = strchr(text, '{');
+	snprintf(path, sizeof(path), "%s/config.json", dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "{\"n_positions\": 1000000,%s", at + 1);
+	ck_assert_int_eq(fclose(f), 0);
+	free(text);
+	o.model = dir;
+	ck_assert_msg(sk_engine_plan(&o, &plan, &err) == SK_OK, "%s", err.text);
+	ck_assert_uint_gt(plan.total_tokens_max, SK_ENCODE_MAX);
+	ck_assert_uint_eq(plan.input_tokens_max, SK_ENCODE_MAX);
+	ck_assert_uint_eq(plan.encode_tokens_max, SK_ENCODE_MAX);
+	o.input_tokens_max = SK_ENCODE_MAX + 1;
+	ck_assert_int_eq(sk_engine_plan(&o, &plan, &err), SK_EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "encoder's input"));
+	scratch_remove(dir);
+}
+END_TEST
+
 /* ---- coming and going ---- */
 
 START_TEST(test_short_inputs_share_a_step_of_the_encoder)
@@ -566,6 +607,7 @@ int main(void)
 	tcase_add_test(c, test_a_stop_string_ends_the_answer_right_behind_itself);
 	tcase_add_test(c, test_what_does_not_fit_is_refused_by_name_and_all_else_ends);
 	tcase_add_test(c, test_the_plan_has_the_encoder_in_it);
+	tcase_add_test(c, test_an_input_is_as_long_as_a_step_of_the_encoder_where_none_is_asked_for);
 	tcase_add_test(c, test_short_inputs_share_a_step_of_the_encoder);
 	tcase_add_test(c, test_a_request_that_is_cancelled_while_it_is_encoded_gives_its_blocks_back);
 	tcase_add_test(c, test_a_failed_step_of_the_encoder_fails_its_requests_and_no_others);

@@ -181,6 +181,16 @@ static const struct { const char *name, *config, *dtype; int ranks; uint64_t mem
 	{ "T5-11B fits two times 48 GiB",              "t5-11b.json", NULL, 2, 48 * GIB, true, 2048 },
 };
 
+/* path: a template for mkstemp(). */
+static void config_write(char *path, const char *text)
+{
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
 START_TEST(what_fits_is_said)
 {
 	char path[512];
@@ -191,6 +201,21 @@ START_TEST(what_fits_is_said)
 	ck_assert_msg(fit.fits == fits[_i].fits, "%s: %s", fits[_i].name, fit.why);
 	ck_assert_uint_eq(fit.context, fits[_i].context);
 	ck_assert_int_eq(fit.why[0] == '\0', fit.fits);
+}
+END_TEST
+
+START_TEST(what_is_short_is_said_in_units_that_show_it)
+{
+	struct sk_fit_opts o = { .config = FAMILIES "/llama-gqa-bf16", .memory_bytes = 24 };
+	struct sk_fit fit = fit_of(o);
+
+	ck_assert_ptr_nonnull(strstr(fit.why, ", 24 B are there"));
+	o.memory_bytes = fit.rank[0].weights_bytes + fit.rank[0].scratch_bytes;
+	fit = fit_of(o);
+	ck_assert(!fit.fits);
+	ck_assert_ptr_nonnull(strstr(fit.why, "no room for the KV cache of a request of 1 tokens"));
+	ck_assert_ptr_nonnull(strstr(fit.why, " are there"));
+	ck_assert_msg(!strstr(fit.why, "0.00"), "%s", fit.why);
 }
 END_TEST
 
@@ -234,6 +259,25 @@ START_TEST(the_longest_request_is_the_longest)
 }
 END_TEST
 
+/* A T5's distances have no end, an encoder's input has: a configuration that promises more is planned as far as that. */
+START_TEST(an_encoder_without_an_end_is_planned_up_to_the_longest_input)
+{
+	struct sk_fit_opts o = { .memory_bytes = 64 * GIB };
+	char path[] = "/tmp/sk-fit-XXXXXX";
+	struct sk_fit fit;
+
+	config_write(path, "{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"d_ff\": 32, \"num_heads\": 4, \"num_layers\": 1, "
+		     "\"vocab_size\": 99, \"n_positions\": 1000000}");
+	o.config = path;
+	fit = fit_of(o);
+	ck_assert_uint_eq(fit.context_max, 4000000);
+	ck_assert_uint_eq(fit.context, SK_ENCODE_MAX);
+	o.memory_bytes = 0;
+	ck_assert_uint_eq(fit_of(o).encoder_layers, 1);
+	unlink(path);
+}
+END_TEST
+
 /* ---- refused -------------------------------------------------------------------------------------------------- */
 
 static const struct { const char *name, *text; struct sk_fit_opts o; sk_status status; const char *words; } refused[] = {
@@ -249,9 +293,55 @@ static const struct { const char *name, *text; struct sk_fit_opts o; sk_status s
 	  { .dtype = "q8_0" }, SK_ENOTSUP, "at least 32 columns" },
 	{ "a longer request than the context", "{\"model_type\": \"bloom\", \"n_layer\": 1, \"hidden_size\": 32, \"n_head\": 2, \"vocab_size\": 9}",
 	  { .total_tokens_max = 2049 }, SK_EINVAL, "context of 2048" },
+#define T5 "{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"d_ff\": 32, \"num_heads\": 4, \"num_layers\": 1, \"vocab_size\": 99, "
+#define LLAMA "{\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 32, \"num_attention_heads\": 4, " \
+	"\"num_hidden_layers\": 1, \"vocab_size\": 99, \"max_position_embeddings\": 64, "
+	{ "a number for an activation", T5 "\"feed_forward_proj\": 7}", { 0 }, SK_EFORMAT, "key feed_forward_proj is 7, it must be a text" },
+	{ "an object for an activation", T5 "\"feed_forward_proj\": {}}", { 0 }, SK_EFORMAT, "key feed_forward_proj is an object, it must be a text" },
+	{ "an activation that is not known", T5 "\"feed_forward_proj\": \"gated-tanh\"}", { 0 }, SK_ENOTSUP,
+	  "\"gated-tanh\" is not supported (known: relu, gelu, gated-relu, gated-gelu, gated-silu)" },
+	{ "a truth for an activation", LLAMA "\"hidden_act\": true}", { 0 }, SK_EFORMAT, "key hidden_act is true, it must be a text" },
+	{ "a number for a type", LLAMA "\"dtype\": 5}", { 0 }, SK_EFORMAT, "key dtype is 5, it must be a text" },
+	{ "a list for a type", LLAMA "\"torch_dtype\": [\"float16\"]}", { 0 }, SK_EFORMAT, "key torch_dtype is a list, it must be a text" },
+	{ "a text for a number", LLAMA "\"rope_theta\": \"1e4\"}", { 0 }, SK_EFORMAT, "key rope_theta is \"1e4\", it must be a number" },
+	{ "a text for a truth", LLAMA "\"tie_word_embeddings\": \"yes\"}", { 0 }, SK_EFORMAT, "is \"yes\", it must be true or false" },
+	{ "half a head", LLAMA "\"num_key_value_heads\": 1.5}", { 0 }, SK_EFORMAT, "is 1.5, it must be a whole number" },
+	{ "scaling that is a word", LLAMA "\"rope_parameters\": \"linear\"}", { 0 }, SK_EFORMAT, "key rope_parameters is \"linear\", it must be an object" },
+	{ "scaling that is a list", LLAMA "\"rope_scaling\": [1, 2]}", { 0 }, SK_EFORMAT, "key rope_scaling is a list, it must be an object" },
+	{ "a factor of nothing", LLAMA "\"rope_scaling\": {\"factor\": 2}}", { 0 }, SK_EFORMAT,
+	  "key rope_scaling.factor is 2, but no rope_type beside it" },
+	{ "a factor of null", LLAMA "\"rope_parameters\": {\"factor\": 2.5, \"rope_type\": null}}", { 0 }, SK_EFORMAT,
+	  "key rope_parameters.factor is 2.5, but no rope_type beside it" },
+	{ "scaling by number", LLAMA "\"rope_scaling\": {\"type\": 3, \"factor\": 2}}", { 0 }, SK_EFORMAT, "key rope_scaling.type is 3, it must be a text" },
+	{ "a class that is no list", LLAMA "\"architectures\": \"LlamaForCausalLM\"}", { 0 }, SK_EFORMAT,
+	  "key architectures is \"LlamaForCausalLM\", it must be a list of names" },
+	{ "a class that is a number", LLAMA "\"architectures\": [1]}", { 0 }, SK_EFORMAT, "key architectures is a list, it must be a list of names" },
+	{ "a family that is a number", "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": 1}", { 0 }, SK_EFORMAT,
+	  "key model_type is 1, it must be a text" },
 	{ "a cache type that does not exist", "{\"model_type\": \"bloom\", \"n_layer\": 1, \"hidden_size\": 32, \"n_head\": 2, \"vocab_size\": 9}",
 	  { .kv_dtype = "int3" }, SK_ENOTSUP, "KV type int3" },
 };
+
+/* What the library takes for a rope that is not scaled, or for one that is, by either name. */
+static const struct { const char *text; uint32_t context; } ropes[] = {
+	{ LLAMA "\"rope_scaling\": null, \"architectures\": null}", 64 },
+	{ LLAMA "\"rope_parameters\": {}, \"architectures\": []}", 64 },
+	{ LLAMA "\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 500000.0}}", 64 },
+	{ LLAMA "\"rope_scaling\": {\"type\": \"default\", \"factor\": 2}}", 64 },
+	{ LLAMA "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}", 128 },
+	{ LLAMA "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2.0}}", 128 },
+	{ LLAMA "\"rope_scaling\": null, \"rope_parameters\": {\"rope_type\": \"dynamic\", \"type\": \"dynamic\", \"factor\": 4.0}}", 256 },
+};
+
+START_TEST(a_rope_is_written_in_several_ways)
+{
+	char path[] = "/tmp/sk-fit-XXXXXX";
+
+	config_write(path, ropes[_i].text);
+	ck_assert_uint_eq(fit_of((struct sk_fit_opts){ .config = path }).context_max, ropes[_i].context);
+	unlink(path);
+}
+END_TEST
 
 START_TEST(what_cannot_be_planned_is_refused)
 {
@@ -259,14 +349,10 @@ START_TEST(what_cannot_be_planned_is_refused)
 	struct sk_fit_opts o = refused[_i].o;
 	struct sk_fit fit;
 	struct sk_err err = { 0 };
-	int fd = mkstemp(path);
 
-	ck_assert_int_ge(fd, 0);
-	if (refused[_i].text) {
-		ck_assert_int_eq(write(fd, refused[_i].text, strlen(refused[_i].text)), (ssize_t)strlen(refused[_i].text));
+	config_write(path, refused[_i].text ? refused[_i].text : "");
+	if (refused[_i].text)
 		o.config = path;
-	}
-	close(fd);
 	o.backend = "ref";
 	ck_assert_msg(sk_engine_fit(&o, &fit, &err) == refused[_i].status, "%s: %s", refused[_i].name, err.text);
 	ck_assert_msg(strstr(err.text, refused[_i].words) != NULL, "%s: %s", refused[_i].name, err.text);
@@ -288,7 +374,10 @@ int main(void)
 	tcase_add_test(t, three_ranks_share_eight_slices_as_three_three_and_two);
 	tcase_add_test(t, a_key_value_head_is_on_every_rank_whose_heads_look_at_it);
 	tcase_add_loop_test(t, what_fits_is_said, 0, LEN(fits));
+	tcase_add_test(t, what_is_short_is_said_in_units_that_show_it);
 	tcase_add_test(t, the_longest_request_is_the_longest);
+	tcase_add_test(t, an_encoder_without_an_end_is_planned_up_to_the_longest_input);
+	tcase_add_loop_test(t, a_rope_is_written_in_several_ways, 0, LEN(ropes));
 	tcase_add_loop_test(t, what_cannot_be_planned_is_refused, 0, LEN(refused));
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -546,7 +546,7 @@ static const struct { const char *find, *put; size_t len; sk_status want; const 
 	{ SWAP("llama.block_count\x04\0\0\0\x02", "llama.block_count\x04\0\0\0\x03"), SK_EFORMAT, "tensor blk.2.attn_norm.weight is missing" },
 	{ SWAP("llama.block_count\x04\0\0\0\x02", "llama.block_count\x04\0\0\0\x01"), SK_ENOTSUP, "tensor blk.1.attn_norm.weight is not known" },
 	{ SWAP("llama.block_count\x04\0\0\0\x02", "llama.block_count\x04\0\0\0\x00"), SK_EFORMAT, "llama.block_count is 0, it must be from 1 to 1024" },
-	{ SWAP("llama.block_count\x04\0\0\0\x02", "llama.block_count\x06\0\0\0\x02"), SK_EFORMAT, "llama.block_count is no whole number" },
+	{ SWAP("llama.block_count\x04\0\0\0\x02", "llama.block_count\x06\0\0\0\x02"), SK_EFORMAT, "it must be a whole number" },
 	{ SWAP("llama.embedding_length\x04\0\0\0\x40", "llama.embedding_length\x04\0\0\0\x41"), SK_EFORMAT, "tensor token_embd.weight has shape [302, 64], the configuration wants [302, 65] (V,D)" },
 	{ SWAP("head_count_kv\x04\0\0\0\x02", "head_count_kv\x04\0\0\0\x03"), SK_EFORMAT, "4 attention heads are no multiple of 3" },
 	{ SWAP("key_length\x04\0\0\0\x10", "key_length\x04\0\0\0\x12"), SK_EFORMAT, "tensor blk.0.attn_q.weight has shape [64, 64], the configuration wants [72, 64] (Q,D)" },
@@ -557,7 +557,7 @@ static const struct { const char *find, *put; size_t len; sk_status want; const 
 	{ SWAP("blk.1.ffn_up.weight", "blk.1.ffn_ub.weight"), SK_EFORMAT, "tensor blk.1.ffn_up.weight is missing" },
 	{ SWAP("llama.vocab_size\x04\0\0\0\x2e", "llama.vocab_size\x04\0\0\0\x2f"), SK_EFORMAT, "wants [303, 64]" },
 	{ SWAP("general.name\x08\0\0\0\x04\0\0\0\0\0\0\0Tiny", "llama.x.coun\x08\0\0\0\x04\0\0\0\0\0\0\0Tiny"), SK_OK, "" },
-	{ SWAP("\x06\0\0\0\0\0\0\0linear", "\x06\0\0\0\0\0\0\0dynami"), SK_ENOTSUP, "llama.rope.scaling.type \"dynami\" is not supported" },
+	{ SWAP("\x06\0\0\0\0\0\0\0linear", "\x06\0\0\0\0\0\0\0dynami"), SK_ENOTSUP, "key llama.rope.scaling.type: rotary scaling \"dynami\" is not supported (known: linear, none, yarn)" },
 #undef SWAP
 };
 

@@ -213,6 +213,7 @@ CASES = [
          files=santacoder_tokenizer, **dict(BIGCODE, vocab_size=261)),
     Case("bigcode-many-positions", "GPTBigCode", multi_query=True, dtype=torch.float16, tie_word_embeddings=False, vocab_size=43,
          n_embd=18, n_inner=33, n_layer=1, n_head=3, n_positions=96),
+    Case("t5-odd-heads", "T5", spread=0.8, dtype=torch.float16, **dict(T5, d_model=18, d_kv=7, d_ff=20, num_layers=1, num_heads=3)),
 ]
 
 

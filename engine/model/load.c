@@ -280,27 +280,36 @@ static sk_status source(struct loader *ld, const struct rows *r, int32_t layer, 
 	return SK_OK;
 }
 
+/* Whether a slot of the list has a bias. Embeddings and positions have none, and may have more rows than any vector. */
+static bool any_bias(const struct loader *ld, const struct rows *list, int32_t len, int32_t layer)
+{
+	for (int32_t i = 0; i < len; i++)
+		if (find(ld, list[i].slot + 1, layer))
+			return true;
+	return false;
+}
+
 /* The biases of the rows, one after the other, zeros where a slot has none; nothing where none has one. */
 static sk_status load_biases(struct loader *ld, const struct rows *list, int32_t len, int32_t layer, const float **ret_bias)
 {
 	uint64_t at = 0;
-	bool any = false;
 
+	if (!any_bias(ld, list, len, layer))
+		return SK_OK;
 	for (int32_t i = 0; i < len; at += (uint64_t)list[i++].rows) {
 		const struct sk_tensor *t = find(ld, list[i].slot + 1, layer);
 		const struct sk_quant *q = t ? sk_quant_get(t->dtype) : NULL;
 
 		if (SK_BUG_IF(at + (uint64_t)list[i].rows > ld->row_len))
-			return SK_EBUG;
-		any |= t != NULL;
+			return sk_fail(ld->err, SK_EBUG, "%s: a bias of %" PRIu64 " numbers in layer %d, room was made for %" PRIu64,
+				       sk_weights_path(ld->w), at + (uint64_t)list[i].rows, layer, ld->row_len);
 		if (t)                          /* vectors are plain numbers: sk_rule_check() saw to it */
 			q->dequantise((const unsigned char *)t->data + (size_t)list[i].first * q->block_bytes, ld->row + at,
 				      (size_t)list[i].rows);
 		else
 			memset(ld->row + at, 0, sizeof(float) * (size_t)list[i].rows);
 	}
-	if (any)
-		*ret_bias = put_vector(ld, at);
+	*ret_bias = put_vector(ld, at);
 	return SK_OK;
 }
 

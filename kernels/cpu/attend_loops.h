@@ -35,7 +35,7 @@ INLINE void scores_tile(const struct sk_cpu_tile *t, const int32_t *blocks, int 
 {
 	const unsigned char *k[V_TILE_VECS], *v[V_TILE_VECS];
 	vf acc[V_TILE_ROWS][V_TILE_VECS];
-	int32_t pairs = t->kv->spec.head_width / 2;
+	int32_t d = t->kv->spec.head_width, pairs = d / 2;
 
 	UNROLL for (int j = 0; j < vecs; j++) {
 		const unsigned char *at = sk_cpu_kv_at(t->kv, t->layer, blocks[(first + j) / VECS_A_BLOCK], t->kv_head);
@@ -69,6 +69,14 @@ INLINE void scores_tile(const struct sk_cpu_tile *t, const int32_t *blocks, int 
 				acc[r][j] = v_fma(odd[j], b, acc[r][j]);
 		}
 	}
+	if (d % 2)                      /* the last dim, without its neighbour */
+		UNROLL for (int j = 0; j < vecs; j++) {
+			const unsigned char *at = k[j] + (size_t)pairs * (f32 ? 128 : 64);
+			vf last = f32 ? v_load((const float *)at) : v_bf16_lo(at);
+
+			UNROLL for (int r = 0; r < rows; r++)
+				acc[r][j] = v_fma(last, v_set1(q[r][d - 1]), acc[r][j]);
+		}
 	UNROLL for (int r = 0; r < rows; r++)
 		UNROLL for (int j = 0; j < vecs; j++)
 			v_store(out + r * SK_ATTEND_CHUNK + (first + j) * VW, v_mul(acc[r][j], v_set1(t->scale)));
@@ -435,6 +443,8 @@ static void write_k(const struct sk_kv *kv, unsigned char *at, int32_t slot, con
 	bf16_dwords(x, d, bits);
 	for (int32_t i = 0; i < d / 2; i++)
 		((uint32_t *)at)[i * SK_KV_BLOCK + slot] = bits[2 * i] | bits[2 * i + 1] << 16;
+	if (d % 2)
+		((uint32_t *)at)[d / 2 * SK_KV_BLOCK + slot] = bits[d - 1];
 }
 
 /* Two tokens, or one: next NULL. Where one of a pair is missing the other half of the dwords stays. */

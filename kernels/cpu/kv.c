@@ -10,10 +10,10 @@
 static bool kv_measure(struct sk_kv *kv)
 {
 	const struct sk_kv_spec *s = &kv->spec;
-	size_t wide = ((size_t)s->head_width + 15) & ~(size_t)15, element = s->dtype == SK_F32 ? 4 : 2;
+	size_t d = (size_t)s->head_width, wide = (d + 15) & ~(size_t)15, element = s->dtype == SK_F32 ? 4 : 2;
 
 	kv->wide = (int32_t)wide;
-	kv->k_bytes = (size_t)s->head_width * SK_KV_BLOCK * element;
+	kv->k_bytes = (s->dtype == SK_F32 ? d : (d + 1) & ~(size_t)1) * SK_KV_BLOCK * element;
 	kv->head_bytes = kv->k_bytes + wide * SK_KV_BLOCK * element;
 	kv->layer_bytes = kv->head_bytes * (size_t)s->kv_heads;
 	return !__builtin_mul_overflow(kv->layer_bytes, (size_t)s->layers, &kv->block_bytes) &&
@@ -23,7 +23,7 @@ static bool kv_measure(struct sk_kv *kv)
 static bool kv_allowed(const struct sk_kv_spec *s)
 {
 	return (s->dtype == SK_F32 || s->dtype == SK_BF16) && s->layers > 0 && s->blocks > 0 && s->kv_heads > 0 &&
-	       s->kv_heads <= 4096 && s->head_width > 0 && s->head_width <= SK_CPU_HEAD_WIDTH_MAX && s->head_width % 2 == 0;
+	       s->kv_heads <= 4096 && s->head_width > 0 && s->head_width <= SK_CPU_HEAD_WIDTH_MAX;
 }
 
 size_t sk_cpu_kv_bytes(const struct sk_kv_spec *spec)
@@ -43,7 +43,7 @@ sk_status sk_cpu_kv_open(struct sk_dev *dev, const struct sk_kv_spec *spec, stru
 	if (!kv_allowed(spec))
 		return sk_fail(err, SK_ENOTSUP,
 			       "KV pool of type %d, %d layers, %d heads of %d, %d blocks: float32 or bfloat16, each count "
-			       "positive, an even head width up to %d",
+			       "positive, a head width up to %d",
 			       (int)spec->dtype, spec->layers, spec->kv_heads, spec->head_width, spec->blocks,
 			       SK_CPU_HEAD_WIDTH_MAX);
 	kv = calloc(1, sizeof *kv);

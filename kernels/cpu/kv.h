@@ -6,7 +6,7 @@
  *
  * A block's layers are neighbours, so that a short conversation touches few (huge) pages and a copied block is one piece.
  *
- *	bfloat16        K: [d / 2 pairs of dims][16 tokens] dwords, the even dim in the low half
+ *	bfloat16        K: [d / 2 pairs of dims][16 tokens] dwords, the even dim in the low half; an odd d's last pair has zeros in the high
  *	                V: [8 pairs of tokens][wide] dwords, the even token in the low half
  *	float32         K: [d][16 tokens]
  *	                V: [16 tokens][wide]

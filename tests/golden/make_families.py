@@ -211,6 +211,9 @@ CASES = [
     Case("galactica", "OPT", dtype=torch.float16, edit=galactica, activation_function="gelu", **dict(OPT, vocab_size=484)),
     Case("santacoder-fim", "GPTBigCode", multi_query=True, dtype=torch.float16, edit=santacoder, tensors=santacoder_tensors(False),
          files=santacoder_tokenizer, **dict(BIGCODE, vocab_size=261)),
+    Case("bigcode-many-positions", "GPTBigCode", multi_query=True, dtype=torch.float16, tie_word_embeddings=False, vocab_size=43,
+         n_embd=18, n_inner=33, n_layer=1, n_head=3, n_positions=96),
+    Case("t5-odd-heads", "T5", spread=0.8, dtype=torch.float16, **dict(T5, d_model=18, d_kv=7, d_ff=20, num_layers=1, num_heads=3)),
 ]
 
 

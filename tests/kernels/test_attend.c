@@ -24,6 +24,8 @@ static const struct lab_heads heads[] = {
 	{ 14, 2, 18, SK_F32 },
 	/* Falcon-7B, StarCoder, and widths that are no power of two */
 	{ 71, 1, 64, SK_BF16 }, { 48, 1, 128, SK_BF16 }, { 4, 2, 20, SK_F32 }, { 3, 1, 112, SK_BF16 },
+	/* odd widths: a model whose heads do not turn may have them */
+	{ 3, 3, 7, SK_BF16 }, { 6, 2, 7, SK_F32 }, { 5, 1, 1, SK_BF16 }, { 4, 4, 33, SK_BF16 }, { 2, 1, 17, SK_F32 },
 };
 
 /* Past and new tokens of each sequence of a step; ends with { 0, 0 }. */
@@ -143,7 +145,7 @@ static const struct {
 	{ { 71, 1, 64, SK_BF16 }, SK_BIAS_ALIBI_BF16, 0 }, { { 3, 3, 112, SK_F32 }, SK_BIAS_ALIBI_BF16, 0 },
 	{ { 6, 2, 20, SK_F32 }, SK_BIAS_TABLE, 7 }, { { 4, 4, 80, SK_BF16 }, SK_BIAS_TABLE, 300 },
 	{ { 7, 1, 16, SK_F32 }, SK_BIAS_TABLE, 0 }, { { 2, 2, 64, SK_F32 }, SK_BIAS_TABLE, 5000 },
-	{ { 9, 3, 64, SK_BF16 }, SK_BIAS_NONE, 0 },
+	{ { 9, 3, 64, SK_BF16 }, SK_BIAS_NONE, 0 }, { { 3, 3, 7, SK_BF16 }, SK_BIAS_TABLE, 7 }, { { 6, 2, 9, SK_F32 }, SK_BIAS_ALIBI, 0 },
 };
 
 START_TEST(attention_adds_a_bias_to_its_scores)

@@ -231,7 +231,7 @@ END_TEST
 
 static const struct lab_heads heads[] = {
 	{ 9, 3, 64, SK_BF16 }, { 9, 3, 64, SK_F32 }, { 3, 3, 6, SK_BF16 }, { 4, 1, 80, SK_BF16 }, { 20, 1, 24, SK_F32 },
-	{ 2, 2, 34, SK_BF16 },
+	{ 2, 2, 34, SK_BF16 }, { 3, 3, 7, SK_BF16 }, { 4, 2, 33, SK_F32 },
 };
 
 #define PROMPT 540              /* crosses two merges */

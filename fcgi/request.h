@@ -103,6 +103,7 @@ struct sk_request {
 	struct sk_buf headers;                  /* further header lines, "Name: value\r\n" each */
 	const char *reply_type;                 /* Content-Type, or NULL */
 	struct sk_buf out;                      /* body bytes not yet written */
+	size_t framed;                          /* of them, those that are in SageMaker's messages already; the loop's */
 	int permits;                            /* held until the end */
 	struct sk_gen *gen;
 	const struct sk_render *render;

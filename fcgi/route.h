@@ -16,6 +16,8 @@ enum sk_route_flags {
 	SK_ROUTE_QUICK = 2,     /* answered on the loop: no I/O, no lock, a few milliseconds at most */
 	SK_ROUTE_GENERATE = 4,  /* may generate: counted as such, listed by /requests */
 	SK_ROUTE_OPEN = 8,      /* needs no API key */
+	SK_ROUTE_RUNTIME = 16,  /* one of SageMaker's runtime API: headers and errors are its own (runtime.h) */
+	SK_ROUTE_PARTS = 32,    /* of those: the body travels in an AWS event stream */
 };
 
 /* Answers r. body: the parsed JSON of a SK_ROUTE_JSON route, lent until the handler returns; else NULL. */

@@ -25,13 +25,16 @@ typedef void (*sk_route_fn)(struct sk_request *r, struct json_object *body);
 
 struct sk_route {
 	const char *method;     /* a GET row serves HEAD too */
-	const char *path;       /* a '*' stands for one segment that is not empty */
+	const char *path;       /* a {name} stands for one segment that is not empty */
 	sk_route_fn run;
 	unsigned flags;
+	/* for openapi.c */
+	const char *asks;       /* schema of the body; NULL: none */
+	const char *answers;    /* rows of answers.def */
 	const char *doc;
 };
 
-#define SK_ROUTE(method, path, handler, flags, doc) void handler(struct sk_request *r, struct json_object *body);
+#define SK_ROUTE(method, path, handler, flags, asks, answers, doc) void handler(struct sk_request *r, struct json_object *body);
 #include "fcgi/routes.def"
 #undef SK_ROUTE
 

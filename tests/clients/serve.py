@@ -55,6 +55,6 @@ def all_of(*args, only=""):
     return failed
 
 
-def done(name, failed):
-    print(f"{name}: {len(cases) - failed} passed, {failed} failed")
+def done(name, failed, times=1):
+    print(f"{name}: {len(cases) * times - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "fcgi/api_info.h"
 #include "fcgi/json.h"
 #include "fcgi/metrics.h"
 #include "fcgi/request.h"
@@ -107,21 +108,23 @@ void sk_api_metrics(struct sk_request *r, struct json_object *body)
 #define TGI_3 (SK_KNOWS_SAKER | SK_KNOWS_TGI_3)
 #define ALL (TGI_0_9 | TGI_3)
 
-/* The object being written, and the bit of the dialect that it is written for. */
-struct info { struct sk_buf *b; unsigned dialect; };
+/* The object being written, and the bit of the dialect that it is written for; or, of the same members, the schema. */
+struct info { struct sk_buf *b; unsigned dialect; bool schema; size_t members; };
 
-/* False where the dialect has no such member. */
-static bool add_key(const struct info *i, unsigned knows, const char *key)
+/* False where the dialect has no such member, or its type was all that was wanted. */
+static bool add_key(struct info *i, unsigned knows, const char *key, const char *type)
 {
 	if (!(knows & i->dialect))
 		return false;
-	sk_buf_addf(i->b, "%s\"%s\":", i->b->len > 1 ? "," : "", key);
-	return true;
+	sk_buf_addf(i->b, "%s\"%s\":", i->members++ ? "," : "", key);
+	if (i->schema)
+		sk_buf_addf(i->b, "{\"type\":%s}", type);
+	return !i->schema;
 }
 
-static void add_text(const struct info *i, unsigned knows, const char *key, const char *value)
+static void add_text(struct info *i, unsigned knows, const char *key, const char *value)
 {
-	if (!add_key(i, knows, key))
+	if (!add_key(i, knows, key, "[\"string\",\"null\"]"))
 		return;
 	if (value && *value)
 		sk_json_add_str(i->b, value, strlen(value));
@@ -129,24 +132,23 @@ static void add_text(const struct info *i, unsigned knows, const char *key, cons
 		sk_buf_adds(i->b, "null");
 }
 
-static void add_number(const struct info *i, unsigned knows, const char *key, uint64_t value)
+static void add_number(struct info *i, unsigned knows, const char *key, uint64_t value)
 {
-	if (add_key(i, knows, key))
+	if (add_key(i, knows, key, "\"integer\""))
 		sk_buf_addf(i->b, "%" PRIu64, value);
 }
 
 /* What TGI 0.9.3 or 3.3.7 tells; in our own dialect the union of both, then what is ours. */
-void sk_api_info(struct sk_request *r, struct json_object *body)
+static void add_members(struct sk_request *r, bool schema)
 {
 	const struct sk_options *o = r->front->options;
-	const struct info i = { &r->out, sk_request_dialect(r)->knows };
+	struct info i = { &r->out, sk_request_dialect(r)->knows, schema, 0 };
 	char torch_dtype[32];
 	struct sk_info info;
 	struct sk_stats stats;
 
 	sk_engine_info(r->front->engine, &info);
 	snprintf(torch_dtype, sizeof torch_dtype, "torch.%s", info.model_dtype);
-	sk_buf_addc(&r->out, '{');
 	add_text(&i, ALL, "model_id", info.model_id);
 	add_text(&i, ALL, "model_sha", NULL);
 	add_text(&i, TGI_0_9, "model_dtype", i.dialect & SK_KNOWS_TGI_0_9 ? torch_dtype : info.model_dtype);
@@ -158,7 +160,7 @@ void sk_api_info(struct sk_request *r, struct json_object *body)
 	add_number(&i, TGI_0_9, "max_input_length", info.input_tokens_max);
 	add_number(&i, TGI_3, "max_input_tokens", info.input_tokens_max);
 	add_number(&i, ALL, "max_total_tokens", info.total_tokens_max);
-	if (add_key(&i, TGI_0_9, "waiting_served_ratio"))
+	if (add_key(&i, TGI_0_9, "waiting_served_ratio", "\"number\""))
 		sk_buf_adds(&r->out, "0.3");
 	add_number(&i, TGI_0_9, "max_batch_total_tokens", (uint64_t)info.blocks * info.block_tokens);
 	add_number(&i, OURS, "max_batch_prefill_tokens", info.batch_prefill_tokens);
@@ -188,6 +190,17 @@ void sk_api_info(struct sk_request *r, struct json_object *body)
 	add_number(&i, OURS, "weights_bytes", info.weights_bytes);
 	add_number(&i, OURS, "kv_cache_bytes", info.kv_bytes);
 	add_number(&i, OURS, "scratch_bytes", info.scratch_bytes);
+}
+
+void sk_api_info(struct sk_request *r, struct json_object *body)
+{
+	sk_buf_addc(&r->out, '{');
+	add_members(r, false);
 	sk_buf_addc(&r->out, '}');
 	sk_reply_out(r, 200, "application/json");
+}
+
+void sk_info_schema(struct sk_request *r)
+{
+	add_members(r, true);
 }

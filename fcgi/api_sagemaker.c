@@ -2,8 +2,9 @@
 /*
  * Amazon SageMaker's container contract: POST /invocations answers, GET /ping (api_info.c) says whether it can.
  *
- * The body is the native one, the reply a list, as text-generation-inference does it. A client that signs for
- * /endpoints/NAME/invocations and talks to saker directly is served as well: there is one model, so NAME is not looked at.
+ * The body is the native one, the reply a list, as text-generation-inference does it. A client of SageMaker's runtime API
+ * that talks to saker directly (boto3 with endpoint_url) is served as well: there is one model, so the endpoint's name is not
+ * looked at, and runtime.c gives the answer the form that the service gives it.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "fcgi/dialect.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
+#include "fcgi/runtime.h"
 
 /* TGI 3 tells bodies apart by their first member of these; what it takes for chat and completions is not there yet. */
 static const char *other_shape(const struct json_object *body)
@@ -33,4 +35,14 @@ void sk_api_invocations(struct sk_request *r, struct json_object *body)
 		return;
 	}
 	sk_tgi_generate(r, body, SK_TGI_COMPAT);
+}
+
+void sk_api_runtime(struct sk_request *r, struct json_object *body)
+{
+	const char *bad = sk_runtime_headers(r);
+
+	if (bad)
+		sk_reply_error(r, 400, "invalid_header", bad);
+	else
+		sk_api_invocations(r, body);
 }

@@ -26,6 +26,12 @@ static const struct sk_field fields[] = {
 
 #define FIELDS_LEN (sizeof fields / sizeof *fields)
 
+const struct sk_field *sk_watermark_fields(size_t *ret_len)
+{
+	*ret_len = FIELDS_LEN;
+	return fields;
+}
+
 const char *sk_watermark_scheme(const struct sk_detection *d)
 {
 	return d->keyed ? "keyed" : "public";

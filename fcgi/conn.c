@@ -19,6 +19,7 @@
 #include "engine/base/log.h"
 #include "fcgi/keys.h"
 #include "fcgi/metrics.h"
+#include "fcgi/runtime.h"
 #include "fcgi/share.h"
 #include "fcgi/watch.h"
 
@@ -225,6 +226,33 @@ static sk_status write_counted(struct sk_conn *c, struct sk_buf *b)
 	return st;
 }
 
+/* The head, as bytes that wait; from then on status and headers are fixed. */
+static sk_status write_head(struct sk_conn *c)
+{
+	struct sk_request *r = &c->req;
+	size_t greeting;
+
+	if (r->out.failed == SK_ENOMEM && !r->stream)
+		sk_reply_status(r, SK_ENOMEM, NULL);
+	else if (r->out.failed && !r->stream)
+		sk_reply_error(r, 500, "internal", "the answer is too large");
+	if (r->status == 429 || r->status == 503)
+		sk_watch_retry(r);
+	if (sk_runtime_serves(r))
+		sk_runtime_head(r);
+	sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
+	greeting = c->head.len;
+	if (r->stream)
+		sk_buf_adds(&c->head, ": ok\n\n");
+	if (r->stream && sk_runtime_parts(r))
+		sk_runtime_frames(r, &c->head, greeting);
+	/* A head without one of its lines says something else, and so does a body with a hole in it. */
+	if (c->head.failed || r->headers.failed || (r->out.failed && !r->stream))
+		return SK_ENOMEM;
+	c->writer.begun = true;
+	return SK_OK;
+}
+
 static sk_status write_reply(struct sk_conn *c)
 {
 	struct sk_request *r = &c->req;
@@ -233,25 +261,22 @@ static sk_status write_reply(struct sk_conn *c)
 	if (!r->status)
 		return SK_OK;
 	if (!c->writer.begun) {
-		if (r->out.failed == SK_ENOMEM && !r->stream)
-			sk_reply_status(r, SK_ENOMEM, NULL);
-		else if (r->out.failed && !r->stream)
-			sk_reply_error(r, 500, "internal", "the answer is too large");
-		if (r->status == 429 || r->status == 503)
-			sk_watch_retry(r);
-		sk_reply_head(&c->head, r->status, r->reply_type, r->stream ? -1 : (int64_t)r->out.len, &r->headers);
-		if (r->stream)
-			sk_buf_adds(&c->head, ": ok\n\n");
-		/* A head without one of its lines says something else. */
-		if (c->head.failed || r->headers.failed)
-			return SK_ENOMEM;
-		c->writer.begun = true;
+		st = write_head(c);
+		if (st < 0)
+			return st;
 	}
 	if (r->head_only)
 		sk_buf_clear(&r->out);
+	if (r->stream && sk_runtime_parts(r)) {
+		sk_runtime_frames(r, &r->out, r->framed);
+		r->framed = r->out.len;
+		if (r->out.failed)
+			return SK_ENOMEM;
+	}
 	st = write_counted(c, &c->head);
 	if (st == SK_OK && r->out.len) {
 		st = write_counted(c, &r->out);
+		r->framed = r->framed ? r->out.len : 0;
 		c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
 	}
 	return st;

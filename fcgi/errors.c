@@ -32,6 +32,15 @@ static const struct {
 	{ SK_EENGINE,     424, "generation",            "Request failed during generation: ", NULL },
 };
 
+bool sk_error_row(size_t i, int *ret_http, const char **ret_type)
+{
+	if (i >= sizeof rows / sizeof *rows)
+		return false;
+	*ret_http = rows[i].http;
+	*ret_type = rows[i].type;
+	return true;
+}
+
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text)
 {
 	bool begun = r->stream && r->status, event = begun || r->late_errors;

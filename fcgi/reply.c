@@ -134,7 +134,7 @@ static const char *reason(int status)
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 410, "Gone" }, { 413, "Content Too Large" },
 		{ 415, "Unsupported Media Type" }, { 422, "Unprocessable Entity" }, { 424, "Failed Dependency" },
 		{ 429, "Too Many Requests" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 503, "Service Unavailable" },
+		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -103,6 +103,7 @@ struct sk_request {
 	struct sk_buf headers;                  /* further header lines, "Name: value\r\n" each */
 	const char *reply_type;                 /* Content-Type, or NULL */
 	struct sk_buf out;                      /* body bytes not yet written */
+	size_t framed;                          /* of them, those that are in SageMaker's messages already; the loop's */
 	int permits;                            /* held until the end */
 	struct sk_gen *gen;
 	const struct sk_render *render;
@@ -177,6 +178,8 @@ void sk_reply_hopeless(struct sk_request *r);
 void sk_reply_deadline(struct sk_request *r);
 /* From an engine's status, by the one table in errors.c. */
 void sk_reply_status(struct sk_request *r, sk_status st, const struct sk_err *err);
+/* The rows of that table, for the OpenAPI document; false behind the last one. */
+bool sk_error_row(size_t i, int *ret_http, const char **ret_type);
 /* From sk_schema_read()'s: a body of JSON with a member of a wrong type. */
 void sk_reply_types(struct sk_request *r, sk_status st, const struct sk_err *err);
 

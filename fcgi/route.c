@@ -16,7 +16,7 @@
 #include "fcgi/request.h"
 
 static const struct sk_route routes[] = {
-#define SK_ROUTE(method, path, handler, flags, doc) { method, path, handler, flags, doc },
+#define SK_ROUTE(method, path, handler, flags, asks, answers, doc) { method, path, handler, flags, asks, answers, doc },
 #include "fcgi/routes.def"
 #undef SK_ROUTE
 };
@@ -32,13 +32,13 @@ const struct sk_route *sk_route_list(size_t *ret_len)
 static bool path_matches(const char *pattern, const char *path)
 {
 	while (*pattern) {
-		if (*pattern == '*') {
+		if (*pattern == '{') {
 			size_t segment = strcspn(path, "/");
 
 			if (!segment)
 				return false;
 			path += segment;
-			pattern++;
+			pattern += strcspn(pattern, "}") + 1;
 		} else if (*pattern++ != *path++) {
 			return false;
 		}

@@ -16,6 +16,8 @@ enum sk_route_flags {
 	SK_ROUTE_QUICK = 2,     /* answered on the loop: no I/O, no lock, a few milliseconds at most */
 	SK_ROUTE_GENERATE = 4,  /* may generate: counted as such, listed by /requests */
 	SK_ROUTE_OPEN = 8,      /* needs no API key */
+	SK_ROUTE_RUNTIME = 16,  /* one of SageMaker's runtime API: headers and errors are its own (runtime.h) */
+	SK_ROUTE_PARTS = 32,    /* of those: the body travels in an AWS event stream */
 };
 
 /* Answers r. body: the parsed JSON of a SK_ROUTE_JSON route, lent until the handler returns; else NULL. */
@@ -23,13 +25,16 @@ typedef void (*sk_route_fn)(struct sk_request *r, struct json_object *body);
 
 struct sk_route {
 	const char *method;     /* a GET row serves HEAD too */
-	const char *path;       /* a '*' stands for one segment that is not empty */
+	const char *path;       /* a {name} stands for one segment that is not empty */
 	sk_route_fn run;
 	unsigned flags;
+	/* for openapi.c */
+	const char *asks;       /* schema of the body; NULL: none */
+	const char *answers;    /* rows of answers.def */
 	const char *doc;
 };
 
-#define SK_ROUTE(method, path, handler, flags, doc) void handler(struct sk_request *r, struct json_object *body);
+#define SK_ROUTE(method, path, handler, flags, asks, answers, doc) void handler(struct sk_request *r, struct json_object *body);
 #include "fcgi/routes.def"
 #undef SK_ROUTE
 

@@ -64,6 +64,9 @@ enum sk_range_flags {
 	SK_RANGE_EARLY = 8,     /* checked before permits are taken */
 };
 
+/* In place of a default: the dialect's `new_tokens`. */
+#define SK_FALLBACK_NEW_TOKENS "{new_tokens}"
+
 struct sk_field {
 	const char *group;      /* the member of the body that holds it, or NULL: the body itself */
 	const char *name;
@@ -74,7 +77,7 @@ struct sk_field {
 	double min, max;
 	enum sk_limit limit;    /* takes the place of max */
 	const char *message;    /* out of range; "{max}" and "{n}" are replaced */
-	const char *fallback;   /* default, in words: for the manual; the reader of the values applies it */
+	const char *fallback;   /* default, as JSON or in words: for the manual; the reader of the values applies it */
 	const char *doc;
 	unsigned knows;         /* bits of the dialects that have it; 0: all. Where one has it not, it is an unknown member */
 };

@@ -48,7 +48,7 @@ static const struct sk_field fields[] = {
 	{ PARAMETER(top_k), SK_FIELD_I32, false, AT(top_k), SK_RANGE_OPEN_MIN, 0, HUGE_VAL, SK_LIMIT_NONE,
 	  "`top_k` must be strictly positive", "off", "keep the k likeliest tokens" },
 	{ PARAMETER(max_new_tokens), SK_FIELD_U32, false, AT(max_new_tokens), SK_RANGE_OPEN_MIN, 0, HUGE_VAL,
-	  SK_LIMIT_NONE, "`max_new_tokens` must be strictly positive", "20", "generate at most this many tokens" },
+	  SK_LIMIT_NONE, "`max_new_tokens` must be strictly positive", SK_FALLBACK_NEW_TOKENS, "generate at most this many tokens" },
 	{ PARAMETER(stop), SK_FIELD_STRS, false, AT(stop), 0, 0, 0, SK_LIMIT_STOP,
 	  "`stop` supports up to {max} stop sequences. Given: {n}", "[]",
 	  "end when the text holds one of these strings; the string stays in the text" },

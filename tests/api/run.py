@@ -185,6 +185,8 @@ def check(case, r):
         return f"want exactly {case['raw']!r}\n     got {r.raw.decode()!r:.500}"
     if "re" in case and not re.search(case["re"], r.raw.decode(), re.S):
         return f"{case['re']!r} is not in {r.raw.decode()!r:.500}"
+    if "latin" in case and not re.search(case["latin"], r.raw.decode("latin-1"), re.S):
+        return f"{case['latin']!r} is not in {r.raw!r:.900}"
     if "error" in case:                     # [error_type, text] of an error object
         bad = match({"$exact": {"error": case["error"][1], "error_type": case["error"][0]}}, r.json())
         if bad:

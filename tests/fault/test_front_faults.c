@@ -63,7 +63,7 @@ static bool has(const struct wire_answer *a, const char *words)
 static bool is_error(const struct wire_answer *a)
 {
 	return a->whole && (a->status == 503 || a->status == 500 || a->status == 424 || a->status == 429) &&
-	       (!*a->body || has(a, "\"error_type\":"));
+	       (!*a->body || has(a, "error_type") || has(a, "{\"Message\":\"Out of memory"));
 }
 
 /* A part of the answer wanted, then nothing or an error event. */
@@ -92,6 +92,9 @@ static struct single {
 	  "\"decoder_input_details\":false,\"return_full_text\":true}}", KEY, NULL, 200, true, NULL, 0 },
 	{ "a list", "POST", "/", WIRE_GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
 	{ "SageMaker's path", "POST", "/endpoints/a%2Fb/invocations", WIRE_GEN(3, "hello"), KEY, NULL, 200, false, NULL, 0 },
+	{ "SageMaker's stream", "POST", "/endpoints/a/invocations-response-stream", "{\"inputs\":\"hello\",\"stream\":true,"
+	  "\"parameters\":{\"max_new_tokens\":5}}", KEY, NULL, 200, true, NULL, 0 },
+	{ "SageMaker's error", "POST", "/endpoints/a/invocations", WIRE_GEN(0, "hello"), KEY, NULL, 424, false, NULL, 0 },
 	{ "a stream", "POST", "/generate_stream", WIRE_GEN(20, "hello"), KEY, NULL, 200, true, NULL, 0 },
 	{ "a wide stream", "POST", "/generate_stream", WIRE_GEN(40, "@wide"), KEY, NULL, 200, true, NULL, 0 },
 	{ "a wide object", "POST", "/generate", WIRE_GEN(60, "@wide"), KEY, NULL, 200, false, NULL, 0 },

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-#define SK_BACKEND_ABI 4
+#define SK_BACKEND_ABI 5
 
 struct sk_dev;
 

@@ -43,7 +43,7 @@ struct sk_view {
 	int64_t stride;                         /* elements from row to row */
 };
 
-/* A weight as it lies in the file: [N rows][K], each row `row_bytes` apart. */
+/* A weight as it lies in the file: [N rows][K], each row `row_bytes` apart: more than a row takes where some are left out. */
 struct sk_weight_src {
 	const void *data;
 	enum sk_dtype dtype;
@@ -148,7 +148,7 @@ struct sk_op_linear {
  * Rotary position embedding (Su et al. 2021) in place on float32 heads [T][heads * d], row stride x.stride.
  * The first rotary_width dims of each head turn by pos * inv_freq[i]; cos and sin in float32, times `factor`. With freq_rows
  * each token has frequencies of its own: row freq_rows[t] of a table that stays as it is as long as the device.
- * Pairs: (i, i + rotary_width/2), or (2i, 2i+1) with `interleaved` (GGUF's llama).
+ * Pairs: (i, i + rotary_width/2). Where a file has them as (2i, 2i+1) the rows of its weights are put so when they are loaded.
  */
 struct sk_op_rope {
 	struct sk_view x;                       /* [T, heads * d] */
@@ -158,7 +158,6 @@ struct sk_op_rope {
 	const int32_t *freq_rows;               /* [T]; NULL: one row for all */
 	int32_t freq_stride;                    /* floats from row to row */
 	float factor;
-	bool interleaved;
 };
 
 /* Write k and v (float32 [T, K*d]) of the step's tokens into the pool, in the pool's type. */

@@ -3,7 +3,8 @@
  * Llama 1, 2 and 3 (Touvron et al. 2023): RMSNorm before each half of a layer, grouped-query attention with rotary positions,
  * SiLU GLU. As GGUF also SmolLM, TinyLlama and others that are converted to the same form.
  *
- * The rows of q and k are permuted in a GGUF, so that the pairs that turn together lie side by side: rope.interleaved.
+ * The rows of q and k are permuted in a GGUF, so that the pairs that turn together lie side by side: rope.interleaved. Loading puts them
+ * back, so that both forms of file give the same bits.
  */
 #include "engine/arch/config.h"
 

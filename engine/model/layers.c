@@ -91,8 +91,7 @@ static void attend(struct sk_model *m, const struct sk_attention *a, const struc
 		m->backend->ops->rope(m->dev, &(struct sk_op_rope){     /* q and k are neighbours: their heads turn in one call */
 			.x = sk_rows_view(m->qkv, T, row, 0, q + kv), .pos = step->pos, .heads = d->heads + d->kv_heads,
 			.head_width = d->head_width, .rotary_width = d->rope.width, .inv_freq = m->inv_freq,
-			.factor = m->rope_factor, .interleaved = d->rope.interleaved, .freq_rows = step->freq_rows,
-			.freq_stride = m->rope_stride });
+			.factor = m->rope_factor, .freq_rows = step->freq_rows, .freq_stride = m->rope_stride });
 	write_kv(m, at->layer, step, row, q);
 	look(m, at->layer, step, row, at->bias, at->encoder);
 }

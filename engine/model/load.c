@@ -2,7 +2,8 @@
 /*
  * Loading: norms, biases and tables become float32 vectors; linears are repacked, one after the other, and the file's pages
  * given back behind them. However a checkpoint stores q, k and v (three tensors, one after the other in one, group by group,
- * transposed), the device gets one weight with rows q | k | v.
+ * transposed, the two dims that rope turns together side by side), the device gets one weight with rows q | k | v, and of
+ * each head of q and k first the one dims of the pairs, then the other ones: the same model has the same bits from every form of file.
  */
 #include "engine/model/inside.h"
 
@@ -231,8 +232,8 @@ static sk_status load_vectors(struct loader *ld)
 
 /* ---- linears: rows of tensors --------------------------------------------------------------------------------- */
 
-/* Rows [first, first + rows) of the weight and bias of a slot. */
-struct rows { enum sk_slot slot; int32_t first, rows; };
+/* Of the weight and bias of a slot: `rows` rows from `first` on, each `step` behind the one before. */
+struct rows { enum sk_slot slot; int32_t first, rows, step; };
 
 /* The rows of a transposed tensor as they are needed: copied once, kept until the tensor is done. */
 static sk_status turn(struct loader *ld, const struct sk_tensor *t, const void **ret_rows)
@@ -276,7 +277,7 @@ static sk_status source(struct loader *ld, const struct rows *r, int32_t layer, 
 		return st;
 	*ret_src = (struct sk_weight_src){
 		.data = (const unsigned char *)data + (size_t)r->first * row_bytes,
-		.dtype = t->dtype, .N = r->rows, .K = K, .row_bytes = row_bytes };
+		.dtype = t->dtype, .N = r->rows, .K = K, .row_bytes = row_bytes * (size_t)r->step };
 	return SK_OK;
 }
 
@@ -289,6 +290,18 @@ static bool any_bias(const struct loader *ld, const struct rows *list, int32_t l
 	return false;
 }
 
+/* Vectors are plain numbers: sk_rule_check() saw to it. */
+static void read_bias(const struct sk_tensor *t, const struct rows *r, float *to)
+{
+	const struct sk_quant *q = sk_quant_get(t->dtype);
+	const unsigned char *from = (const unsigned char *)t->data + (size_t)r->first * q->block_bytes;
+
+	if (r->step == 1)
+		q->dequantise(from, to, (size_t)r->rows);
+	for (int32_t i = 0; i < r->rows && r->step != 1; i++, from += (size_t)r->step * q->block_bytes)
+		q->dequantise(from, to + i, 1);
+}
+
 /* The biases of the rows, one after the other, zeros where a slot has none; nothing where none has one. */
 static sk_status load_biases(struct loader *ld, const struct rows *list, int32_t len, int32_t layer, const float **ret_bias)
 {
@@ -298,14 +311,12 @@ static sk_status load_biases(struct loader *ld, const struct rows *list, int32_t
 		return SK_OK;
 	for (int32_t i = 0; i < len; at += (uint64_t)list[i++].rows) {
 		const struct sk_tensor *t = find(ld, list[i].slot + 1, layer);
-		const struct sk_quant *q = t ? sk_quant_get(t->dtype) : NULL;
 
 		if (SK_BUG_IF(at + (uint64_t)list[i].rows > ld->row_len))
 			return sk_fail(ld->err, SK_EBUG, "%s: a bias of %" PRIu64 " numbers in layer %d, room was made for %" PRIu64,
 				       sk_weights_path(ld->w), at + (uint64_t)list[i].rows, layer, ld->row_len);
-		if (t)                          /* vectors are plain numbers: sk_rule_check() saw to it */
-			q->dequantise((const unsigned char *)t->data + (size_t)list[i].first * q->block_bytes, ld->row + at,
-				      (size_t)list[i].rows);
+		if (t)
+			read_bias(t, &list[i], ld->row + at);
 		else
 			memset(ld->row + at, 0, sizeof(float) * (size_t)list[i].rows);
 	}
@@ -351,15 +362,18 @@ static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t l
 	return st;
 }
 
+/* How many rows the tensor of a slot has; it is there. */
+static int32_t slot_rows(const struct loader *ld, enum sk_slot slot, int32_t layer)
+{
+	return (int32_t)find(ld, slot, layer)->dim[sk_slot_transposed(ld->w, ld->m->arch, slot, layer)];
+}
+
 /* All rows of one slot; nothing where the file has none. */
 static sk_status load_linear(struct loader *ld, enum sk_slot slot, int32_t layer, struct sk_linear *lin)
 {
-	const struct sk_tensor *t = find(ld, slot, layer);
-	bool turned = t && sk_slot_transposed(ld->w, ld->m->arch, slot, layer);
-
-	if (!t)
+	if (!find(ld, slot, layer))
 		return SK_OK;
-	return load_rows(ld, &(struct rows){ slot, 0, (int32_t)t->dim[turned] }, 1, layer, SK_JOIN_STACK, lin);
+	return load_rows(ld, &(struct rows){ slot, 0, slot_rows(ld, slot, layer), 1 }, 1, layer, SK_JOIN_STACK, lin);
 }
 
 /* ---- a layer -------------------------------------------------------------------------------------------------- */
@@ -369,31 +383,82 @@ static void cut_slices(struct sk_linear *lin, int32_t piece)
 	lin->slices = sk_slices_cut(lin->w->K, piece, lin->w->dtype, lin->slice_end);
 }
 
+/* Room for the rows of one layer's q, k and v: each head of them in three pieces at most. */
+static struct rows *rows_list(struct loader *ld)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	struct rows *list = calloc(3 * ((size_t)d->heads + 2 * (size_t)d->kv_heads), sizeof(*list));
+
+	if (!list)
+		sk_fail(ld->err, SK_ENOMEM, "out of memory");
+	return list;
+}
+
+/*
+ * Adds rows of q or k, whole heads, to the list. A head whose pairs lie side by side gives its even rows, its odd rows and
+ * those that do not turn: what was (2i, 2i + 1) is (i, i + width / 2) then, as rope wants it.
+ */
+static int32_t add_heads(const struct sk_dims *d, enum sk_slot slot, int32_t first, int32_t rows, struct rows *list)
+{
+	int32_t width = d->rope.width, n = 0;
+
+	if (!d->rope.interleaved) {
+		list[0] = (struct rows){ slot, first, rows, 1 };
+		return 1;
+	}
+	for (int32_t end = first + rows; first < end; first += d->head_width) {
+		list[n++] = (struct rows){ slot, first, width / 2, 2 };
+		list[n++] = (struct rows){ slot, first + 1, width / 2, 2 };
+		if (d->head_width > width)
+			list[n++] = (struct rows){ slot, first + width, d->head_width - width, 1 };
+	}
+	return n;
+}
+
+/* All rows of a slot; q comes before k, k before v. */
+static int32_t add_slot(const struct loader *ld, enum sk_slot slot, int32_t l, struct rows *list)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	int32_t rows = slot_rows(ld, slot, l), turn = 0, n = 0;
+
+	if (slot == SK_W_Q || slot == SK_W_K)
+		turn = rows;
+	else if (slot == SK_W_QKV)
+		turn = (d->heads + d->kv_heads) * d->head_width;
+	else if (slot == SK_W_KV)
+		turn = d->kv_heads * d->head_width;
+	if (turn > 0)
+		n = add_heads(d, slot, 0, turn, list);
+	if (turn < rows)
+		list[n++] = (struct rows){ slot, turn, rows - turn, 1 };
+	return n;
+}
+
 /* Rows q | k | v of a fused weight that lies group by group: see SK_QKV_GROUPS. */
-static int32_t group_rows(const struct sk_dims *d, struct rows *list)
+static int32_t add_groups(const struct sk_dims *d, struct rows *list)
 {
 	int32_t q = d->heads / d->kv_heads * d->head_width, group = q + 2 * d->head_width, n = 0;
 
-	for (int32_t part = 0; part < SK_PARTS_MAX; part++)
-		for (int32_t g = 0; g < d->kv_heads; g++)
-			list[n++] = (struct rows){ SK_W_QKV, g * group + (part == 0 ? 0 : q + (part - 1) * d->head_width),
-						   part == 0 ? q : d->head_width };
+	for (int32_t g = 0; g < d->kv_heads; g++)
+		n += add_heads(d, SK_W_QKV, g * group, q, list + n);
+	for (int32_t g = 0; g < d->kv_heads; g++)
+		n += add_heads(d, SK_W_QKV, g * group + q, d->head_width, list + n);
+	for (int32_t g = 0; g < d->kv_heads; g++)
+		list[n++] = (struct rows){ SK_W_QKV, g * group + q + d->head_width, d->head_width, 1 };
 	return n;
 }
 
 static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a)
 {
-	const struct sk_dims *d = &ld->m->dims;
-	struct rows *list;
+	struct rows *list = rows_list(ld);
+	int32_t len;
 	sk_status st;
 
-	a->qkv_len = 1;
-	if (d->qkv == SK_QKV_PARTS)
-		return load_linear(ld, SK_W_QKV, l, &a->qkv[0]);
-	list = calloc((size_t)d->kv_heads * SK_PARTS_MAX, sizeof(*list));
 	if (!list)
-		return sk_fail(ld->err, SK_ENOMEM, "out of memory");
-	st = load_rows(ld, list, group_rows(d, list), l, SK_JOIN_STACK, &a->qkv[0]);
+		return SK_ENOMEM;
+	len = ld->m->dims.qkv == SK_QKV_PARTS ? add_slot(ld, SK_W_QKV, l, list) : add_groups(&ld->m->dims, list);
+	a->qkv_len = 1;
+	st = load_rows(ld, list, len, l, SK_JOIN_STACK, &a->qkv[0]);
 	free(list);
 	return st;
 }
@@ -401,26 +466,25 @@ static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a
 /* All rows of several slots: one weight for each run of equal types, side by side in the same output. */
 static sk_status load_runs(struct loader *ld, const enum sk_slot *slots, int len, int32_t l, struct sk_attention *a)
 {
+	struct rows *list = rows_list(ld);
 	int32_t column = 0;
-	sk_status st = SK_OK;
+	sk_status st = list ? SK_OK : SK_ENOMEM;
 
 	for (int i = 0; i < len && st >= 0; ) {
 		int run = sk_slots_run(ld->w, ld->m->arch, slots + i, len - i, l);
 		struct sk_linear *lin = &a->qkv[a->qkv_len++];
-		struct rows list[SK_PARTS_MAX];
+		int32_t n = 0;
 
-		for (int k = 0; k < run; k++) {
-			bool turned = sk_slot_transposed(ld->w, ld->m->arch, slots[i + k], l);
-
-			list[k] = (struct rows){ slots[i + k], 0, (int32_t)find(ld, slots[i + k], l)->dim[turned] };
-		}
-		st = load_rows(ld, list, run, l, SK_JOIN_STACK, lin);
+		for (int k = 0; k < run; k++)
+			n += add_slot(ld, slots[i + k], l, list + n);
+		st = load_rows(ld, list, n, l, SK_JOIN_STACK, lin);
 		if (st < 0)
 			break;
 		lin->column = column;
 		column += lin->columns;
 		i += run;
 	}
+	free(list);
 	return st;
 }
 
@@ -449,7 +513,7 @@ static sk_status load_attention(struct loader *ld, int32_t l, struct sk_attentio
 /* slots: gate, up, down */
 static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_t l, struct sk_mlp *p)
 {
-	const struct rows both[2] = { { slots[0], 0, ld->m->dims.ffn_width }, { slots[1], 0, ld->m->dims.ffn_width } };
+	const struct rows both[2] = { { slots[0], 0, ld->m->dims.ffn_width, 1 }, { slots[1], 0, ld->m->dims.ffn_width, 1 } };
 	sk_status st;
 
 	if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
@@ -503,7 +567,7 @@ static sk_status load_ends(struct loader *ld)
 	m->embed = embed.w;
 	if (st >= 0 && find(ld, SK_W_POSITIONS, 0))     /* from the row of position 0 on */
 		st = load_rows(ld, &(struct rows){ SK_W_POSITIONS, m->dims.position_offset,
-						   m->dims.positions - m->dims.position_offset }, 1, 0, SK_JOIN_STACK, &positions);
+						   m->dims.positions - m->dims.position_offset, 1 }, 1, 0, SK_JOIN_STACK, &positions);
 	m->positions = positions.w;
 	if (st >= 0)
 		st = load_linear(ld, SK_W_PROJ_IN, 0, &m->proj_in);

@@ -7,8 +7,7 @@
  * The angle is float32, as float32 models have it; its cos and sin are libm's, correct to the last bit or nearly
  * for any angle. The table holds them as the rotation uses them, y = x C + partner(x) S, with
  *
- *	halves          C = c0 c1 .. c0 c1 ..           S = -s0 -s1 .. s0 s1 ..
- *	interleaved     C = c0 c0 c1 c1 ..              S = -s0 s0 -s1 s1 ..
+ *	C = c0 c1 .. c0 c1 ..           S = -s0 -s1 .. s0 s1 ..
  */
 #include "kernels/cpu/attend.h"
 
@@ -17,7 +16,6 @@
 
 struct rope_table {
 	int32_t T, rotary_width;
-	bool interleaved;
 	float factor;
 	const float *rows_of;   /* inv_freq where each token has its own row of it; else NULL */
 	/* then: float inv_freq[head_width / 2], int32_t pos[tokens_max], freq_rows[tokens_max], float table[tokens_max][2 * head_width] */
@@ -46,11 +44,10 @@ static void fill_row(float *row, int32_t t, const struct sk_op_rope *a)
 	for (int32_t i = 0; i < half; i++) {
 		float angle = pos * inv_freq[i];
 		float c = cosf(angle) * a->factor, s = sinf(angle) * a->factor;
-		int32_t i0 = a->interleaved ? 2 * i : i, i1 = a->interleaved ? 2 * i + 1 : i + half;
 
-		row[i0] = row[i1] = c;
-		row[w + i0] = -s;
-		row[w + i1] = s;
+		row[i] = row[i + half] = c;
+		row[w + i] = -s;
+		row[w + i + half] = s;
 	}
 }
 
@@ -84,14 +81,13 @@ const float *sk_cpu_rope_table(struct sk_dev *dev, const struct sk_op_rope *a)
 	f.a = a;
 	rows = (int32_t *)((unsigned char *)pos + column);
 	f.table = (float *)((unsigned char *)rows + column);
-	if ((size_t)r->T >= T && r->rotary_width == a->rotary_width && r->interleaved == a->interleaved &&
+	if ((size_t)r->T >= T && r->rotary_width == a->rotary_width &&
 	    r->factor == a->factor && !memcmp(inv_freq, a->inv_freq, freqs * sizeof *inv_freq) &&
 	    !memcmp(pos, a->pos, T * sizeof *pos) && r->rows_of == (a->freq_rows ? a->inv_freq : NULL) &&
 	    (!a->freq_rows || !memcmp(rows, a->freq_rows, T * sizeof *rows)))
 		return f.table;
 	r->T = (int32_t)T;
 	r->rotary_width = a->rotary_width;
-	r->interleaved = a->interleaved;
 	r->factor = a->factor;
 	memcpy(inv_freq, a->inv_freq, freqs * sizeof *inv_freq);
 	memcpy(pos, a->pos, T * sizeof *pos);

@@ -166,16 +166,6 @@ static void rope_halves(float *restrict x, const float *restrict C, const float 
 	}
 }
 
-static void rope_pairs(float *restrict x, const float *restrict C, const float *restrict S, int32_t half)
-{
-	for (int32_t i = 0; i < half; i++) {
-		float x0 = x[2 * i], x1 = x[2 * i + 1];
-
-		x[2 * i] = x0 * C[2 * i] + x1 * S[2 * i];
-		x[2 * i + 1] = x1 * C[2 * i + 1] + x0 * S[2 * i + 1];
-	}
-}
-
 static void rope_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct rope *r = arg;
@@ -186,14 +176,8 @@ static void rope_rows(void *arg, int32_t from, int32_t to, int worker)
 	for (int32_t t = from; t < to; t++) {
 		const float *C = r->table + (size_t)t * 2 * (size_t)w;
 
-		for (int32_t h = 0; h < a->heads; h++) {
-			float *x = (float *)a->x.data + t * a->x.stride + (int64_t)h * a->head_width;
-
-			if (a->interleaved)
-				rope_pairs(x, C, C + w, w / 2);
-			else
-				rope_halves(x, C, C + w, w / 2);
-		}
+		for (int32_t h = 0; h < a->heads; h++)
+			rope_halves((float *)a->x.data + t * a->x.stride + (int64_t)h * a->head_width, C, C + w, w / 2);
 	}
 }
 

@@ -41,7 +41,7 @@ void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a);
 
 struct sk_gpu_rope {
 	float *x; int64_t stride; const int32_t *pos; int32_t T, heads, head_width, half; const float *inv_freq; float factor;
-	bool interleaved; const int32_t *freq_rows; int32_t freq_stride;
+	const int32_t *freq_rows; int32_t freq_stride;
 };
 void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
 

@@ -159,7 +159,7 @@ static void cuda_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 		.x = a->x.data, .stride = a->x.stride,
 		.pos = positions_of(dev, a->pos, a->x.dim[0]), .T = a->x.dim[0],
 		.heads = a->heads, .head_width = a->head_width, .half = a->rotary_width / 2, .inv_freq = a->inv_freq,
-		.factor = a->factor, .interleaved = a->interleaved, .freq_stride = a->freq_stride,
+		.factor = a->factor, .freq_stride = a->freq_stride,
 		.freq_rows = a->freq_rows ? freq_rows_of(dev, a->freq_rows, a->x.dim[0]) : NULL });
 	launched(dev, "rope");
 }

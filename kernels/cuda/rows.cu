@@ -90,14 +90,13 @@ void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a)
 /* ---- rope ---- */
 
 /*
- * (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a), a = pos * inv_freq[i], rounded to float32 as the definition says.
- * freq_rows: row of inv_freq of each token. grid T x parts of heads * half, a thread a pair.
+ * (x[i], x[i + half]) = (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a), a = pos * inv_freq[i], rounded to float32 as
+ * the definition says. freq_rows: row of inv_freq of each token. grid T x parts of heads * half, a thread a pair.
  */
 __global__ void sk_k_rope(struct sk_gpu_rope a)
 {
 	int32_t at = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x), h = at / a.half, i = at % a.half;
-	float *x = a.x + blockIdx.x * a.stride + (int64_t)h * a.head_width, c, s, x0, x1;
-	int32_t i0 = a.interleaved ? 2 * i : i, i1 = a.interleaved ? 2 * i + 1 : i + a.half;
+	float *x = a.x + blockIdx.x * a.stride + (int64_t)h * a.head_width + i, c, s, x0, x1;
 
 	if (h >= a.heads)
 		return;
@@ -106,10 +105,10 @@ __global__ void sk_k_rope(struct sk_gpu_rope a)
 	sk_sincos((float)a.pos[blockIdx.x] * a.inv_freq[i], &s, &c);
 	c *= a.factor;
 	s *= a.factor;
-	x0 = x[i0];
-	x1 = x[i1];
-	x[i0] = x0 * c - x1 * s;
-	x[i1] = x1 * c + x0 * s;
+	x0 = x[0];
+	x1 = x[a.half];
+	x[0] = x0 * c - x1 * s;
+	x[a.half] = x1 * c + x0 * s;
 }
 
 void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a)

@@ -29,7 +29,7 @@ void ref_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 
 /*
  * The angle is rounded to float32 (part of the definition: float32 models do so), its cos and sin times `factor` too:
- * a = pos * inv_freq[i]; (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a)
+ * a = pos * inv_freq[i]; (x[i], x[i + half]) = (x0, x1) -> (x0 cos a - x1 sin a, x1 cos a + x0 sin a)
  */
 void ref_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 {
@@ -44,11 +44,10 @@ void ref_rope(struct sk_dev *dev, const struct sk_op_rope *a)
 			for (int32_t i = 0; i < half; i++) {
 				float angle = (float)a->pos[t] * inv_freq[i];
 				double c = (float)cos((double)angle) * a->factor, s = (float)sin((double)angle) * a->factor;
-				int32_t i0 = a->interleaved ? 2 * i : i, i1 = a->interleaved ? 2 * i + 1 : i + half;
-				double x0 = x[i0], x1 = x[i1];
+				double x0 = x[i], x1 = x[i + half];
 
-				x[i0] = (float)(x0 * c - x1 * s);
-				x[i1] = (float)(x1 * c + x0 * s);
+				x[i] = (float)(x0 * c - x1 * s);
+				x[i + half] = (float)(x1 * c + x0 * s);
 			}
 		}
 }

@@ -79,7 +79,7 @@ static void run_rope(struct lab *lab, const float *x, int32_t first, int32_t T, 
 		lab_drop(lab, &v);
 		v = lab_put(lab, x, T, 3 * 66, 3 * 66);
 		lab->ops->rope(lab->dev, &(struct sk_op_rope){ .x = v, .pos = pos, .heads = 3, .head_width = 66, .rotary_width = 64,
-			       .inv_freq = freq.data, .factor = 1.0f, .interleaved = true });
+			       .inv_freq = freq.data, .factor = 1.0f });
 	}
 	lab_get(lab, &v, ret_y);
 	lab_drop(lab, &v);

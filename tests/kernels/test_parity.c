@@ -463,11 +463,10 @@ END_TEST
 
 static const struct {
 	int32_t heads, head_width, rotary_width;
-	bool interleaved;
 	float factor;
 } ropes[] = {
-	{ 3, 64, 64, true, 1.0f }, { 3, 64, 64, false, 1.0f }, { 2, 80, 32, false, 1.0f }, { 1, 96, 20, true, 1.2f },
-	{ 5, 2, 2, true, 1.0f }, { 1, 6, 6, false, 0.5f }, { 4, 6, 4, true, 1.0f }, { 1, 128, 128, false, 1.0f },
+	{ 3, 64, 64, 1.0f }, { 2, 80, 32, 1.0f }, { 1, 96, 20, 1.2f }, { 5, 2, 2, 1.0f }, { 1, 6, 6, 0.5f }, { 4, 6, 4, 1.0f },
+	{ 1, 128, 128, 1.0f },
 };
 
 START_TEST(rope_turns_pairs_by_the_position)
@@ -496,8 +495,7 @@ START_TEST(rope_turns_pairs_by_the_position)
 			struct sk_view v = lab_put(&lab, x, T, wide, wide + 2), freq = lab_put(&lab, inv_freq, 3, half, half);
 			struct sk_op_rope a = { .x = v, .pos = pos, .heads = ropes[_i].heads, .head_width = ropes[_i].head_width,
 						.rotary_width = ropes[_i].rotary_width, .inv_freq = freq.data,
-						.factor = ropes[_i].factor, .interleaved = ropes[_i].interleaved,
-						.freq_rows = i % 2 ? rows : NULL, .freq_stride = half };
+						.factor = ropes[_i].factor, .freq_rows = i % 2 ? rows : NULL, .freq_stride = half };
 
 			if (i % 2 && T > 1) {   /* what is remembered of other rows of frequencies must not show */
 				struct sk_view other = lab_put(&lab, x, T, wide, wide + 2);

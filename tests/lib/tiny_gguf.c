@@ -323,7 +323,7 @@ static uint64_t put_config(struct tiny_buf *b, const struct tiny_gguf *o)
 	tiny_kv_f32(b, "llama.rope.freq_base", o->rope_base);
 	tiny_kv_f32(b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
 	tiny_kv_u32(b, "llama.vocab_size", (uint32_t)tiny_gguf_vocab(o));
-	tiny_kv_u32(b, "llama.rope.dimension_count", (uint32_t)o->head_width);
+	tiny_kv_u32(b, "llama.rope.dimension_count", (uint32_t)(o->rope_width ? o->rope_width : o->head_width));
 	if (o->rope_scale > 0) {
 		tiny_kv_str(b, "llama.rope.scaling.type", "linear");
 		tiny_kv_f32(b, "llama.rope.scaling.factor", o->rope_scale);
@@ -380,6 +380,17 @@ static void linear(struct writer *w, int layer, const char *name, enum sk_dtype 
 	tensor(w, full, t, rows, columns, 0.0f, sqrtf(6.0f / (float)columns));
 }
 
+/* q, k or v, or all of them. */
+static void looker(struct writer *w, int layer, const char *name, enum sk_dtype t, int rows)
+{
+	char full[64];
+
+	linear(w, layer, name, t, rows, w->o->width);
+	snprintf(full, sizeof(full), "blk.%d.%s.bias", layer, name);
+	if (w->o->qkv_bias)
+		tensor(w, full, SK_F32, 0, rows, 0.0f, 0.5f);
+}
+
 static void layer(struct writer *w, int l)
 {
 	const struct tiny_gguf *o = w->o;
@@ -393,10 +404,14 @@ static void layer(struct writer *w, int l)
 	linear(w, l, "ffn_up", o->odd_up ? o->ffn_up : o->linear, o->ffn, o->width);
 	snprintf(name, sizeof(name), "blk.%d.ffn_norm.weight", l);
 	tensor(w, name, SK_F32, 0, o->width, 1.0f, 0.2f);
-	linear(w, l, "attn_k", o->linear, k, o->width);
 	linear(w, l, "attn_output", o->linear, o->width, q);
-	linear(w, l, "attn_q", o->linear, q, o->width);
-	linear(w, l, "attn_v", o->odd_v ? o->attn_v : o->linear, k, o->width);
+	if (o->fused_qkv) {
+		looker(w, l, "attn_qkv", o->linear, q + 2 * k);
+		return;
+	}
+	looker(w, l, "attn_k", o->linear, k);
+	looker(w, l, "attn_q", o->linear, q);
+	looker(w, l, "attn_v", o->odd_v ? o->attn_v : o->linear, k);
 }
 
 unsigned char *tiny_gguf_make(const struct tiny_gguf *o, size_t *ret_len)

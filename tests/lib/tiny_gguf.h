@@ -31,6 +31,8 @@ struct tiny_gguf {
 	enum sk_dtype ffn_up;           /* ... and for up */
 	bool odd_v, odd_up;             /* use attn_v, ffn_up: q, k, v (gate, up) can then not be joined */
 	bool untied;                    /* output.weight is there */
+	bool fused_qkv, qkv_bias;       /* q, k and v in one tensor (of `linear`); with biases, F32 */
+	int rope_width;                 /* how much of a head turns; 0: all of it */
 	bool rope_freqs;                /* rope_freqs.weight is there (frequency factors) */
 	bool no_tokenizer;
 	int vocab_pad;                  /* unused tokens after the merges: makes the vocabulary larger */

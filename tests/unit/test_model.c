@@ -647,6 +647,76 @@ START_TEST(dimensions_come_from_the_keys)
 }
 END_TEST
 
+/* ---- q, k and v as the device has them ------------------------------------------------------------------------ */
+
+static const struct { const char *name; struct tiny_gguf o; } lookers[] = {
+#define LOOKER(title, ...) { title, { .layers = 2, .width = 64, .heads = 4, .kv_heads = 2, .head_width = 16, .ffn = 96, .context = 256, \
+	.rope_base = 10000.0f, .pre = "smollm", .version = 3, .alignment = 32, .seed = 1, __VA_ARGS__ } }
+	LOOKER("three tensors", .linear = SK_F32),
+	LOOKER("three tensors in blocks, v of another type", .linear = SK_Q4_1, .odd_v = true, .attn_v = SK_Q8_0),
+	LOOKER("part of a head turns", .linear = SK_Q8_0, .rope_width = 10),
+	LOOKER("biases", .linear = SK_BF16, .qkv_bias = true, .rope_width = 12),
+	LOOKER("in one tensor", .linear = SK_F16, .fused_qkv = true, .qkv_bias = true),
+#undef LOOKER
+};
+
+/* Row n of q | k | v in the file's order of dims, and its bias: of which tensor, which row of it. */
+static const struct sk_tensor *file_row(const struct sk_weights *w, const struct tiny_gguf *o, int32_t n, int32_t *ret_row,
+					const struct sk_tensor **ret_bias)
+{
+	int32_t q = o->heads * o->head_width, k = o->kv_heads * o->head_width;
+	const char *part = o->fused_qkv ? "qkv" : n < q ? "q" : n < q + k ? "k" : "v";
+	char name[64];
+
+	*ret_row = o->fused_qkv || n < q ? n : n < q + k ? n - q : n - q - k;
+	snprintf(name, sizeof(name), "blk.1.attn_%s.bias", part);
+	*ret_bias = sk_weights_find(w, name);
+	snprintf(name, sizeof(name), "blk.1.attn_%s.weight", part);
+	return sk_weights_find(w, name);
+}
+
+/* As Hugging Face directories have them: whatever a file's order, the same bits come out (golden/test_families has whole models). */
+START_TEST(what_turns_together_is_half_a_head_apart_whatever_the_file_has)
+{
+	const struct tiny_gguf *o = &lookers[_i].o;
+	int32_t d = o->head_width, turns = o->rope_width ? o->rope_width : d, looking = (o->heads + o->kv_heads) * d, n = 0;
+	struct sk_weights *w;
+	struct rig r;
+
+	ck_assert(rig_open(&r, o, (struct rig_opts){ .backend = "cpu" }));
+	ck_assert_int_eq(sk_weights_open(path, &w, NULL), SK_OK);
+	for (int32_t i = 0; i < r.m->layers[1].self.qkv_len; i++) {
+		const struct sk_linear *lin = &r.m->layers[1].self.qkv[i];
+
+		ck_assert_int_eq(lin->column, n);
+		ck_assert_int_eq(lin->bias != NULL, o->qkv_bias);
+		for (int32_t row = 0; row < lin->w->N; row++, n++) {
+			float have[64], want[64], bias;
+			int32_t at = n % d, from = n, in_tensor;
+			const struct sk_tensor *b, *t;
+
+			if (n < looking && at < turns)
+				from = n - at + (at < turns / 2 ? 2 * at : 2 * (at - turns / 2) + 1);
+			t = file_row(w, o, from, &in_tensor, &b);
+			sk_quant_get(t->dtype)->dequantise((const unsigned char *)t->data + t->bytes / (size_t)t->dim[0] * (size_t)in_tensor,
+							   want, 64);
+			r.m->backend->ops->embed(r.m->dev, &(struct sk_op_embed){ .ids = &row, .T = 1, .w = lin->w,
+				.y = { .data = have, .dtype = SK_F32, .dim = { 1, 64 }, .stride = 64 } });
+			ck_assert_msg(!memcmp(have, want, sizeof(have)), "%s: row %d of q | k | v is not the file's row %d",
+				      lookers[_i].name, n, from);
+			if (o->qkv_bias) {
+				memcpy(&bias, (const float *)b->data + in_tensor, sizeof(bias));
+				ck_assert_msg(lin->bias[row] == bias, "%s: bias %d is %g, the file's %g", lookers[_i].name, n,
+					      (double)lin->bias[row], (double)bias);
+			}
+		}
+	}
+	ck_assert_int_eq(n, (o->heads + 2 * o->kv_heads) * d);
+	sk_weights_close(&w);
+	rig_close(&r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("model");
@@ -670,6 +740,7 @@ int main(void)
 	tcase_add_loop_test(t, a_file_that_breaks_its_architecture_is_refused_by_name, 0, sizeof(broken) / sizeof(broken[0]));
 	tcase_add_test(t, a_rope_factor_without_a_type_is_linear);
 	tcase_add_test(t, dimensions_come_from_the_keys);
+	tcase_add_loop_test(t, what_turns_together_is_half_a_head_apart_whatever_the_file_has, 0, sizeof(lookers) / sizeof(lookers[0]));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

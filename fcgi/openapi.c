@@ -360,18 +360,18 @@ static void add_runtime_errors(struct sk_buf *b, bool keys)
 				    rows[i].status == 429 || rows[i].status == 503 ? retry_header : "");
 }
 
-static void add_content(struct sk_buf *b, const struct answer *a, const struct sk_dialect *d)
+/* Of a stream the schema is that of one event, whose data is JSON: an error may be the last one. */
+static void add_content(struct sk_buf *b, const struct answer *a)
 {
+	bool events = !strcmp(a->type, "text/event-stream");
+
 	add_str(b, a->type);
 	sk_buf_adds(b, ":{\"schema\":");
-	if (strcmp(a->type, "text/event-stream") || !d->late_errors) {
-		add_type(b, a->schema);
-	} else {
-		sk_buf_adds(b, "{\"anyOf\":[");
-		add_type(b, a->schema);
-		sk_buf_adds(b, ",{\"$ref\":\"#/components/schemas/Error\"}]}");
-	}
-	sk_buf_addc(b, '}');
+	if (events)
+		sk_buf_adds(b, "{\"type\":\"object\",\"required\":[\"data\"],\"properties\":{\"data\":{\"type\":\"string\","
+			    "\"contentMediaType\":\"application/json\",\"contentSchema\":{\"anyOf\":[");
+	add_type(b, a->schema);
+	sk_buf_adds(b, events ? ",{\"$ref\":\"#/components/schemas/Error\"}]}}}}}" : "}");
 }
 
 static bool may_answer(const struct sk_route *route, size_t error, bool keys)
@@ -396,10 +396,10 @@ static void add_responses(struct sk_buf *b, const struct sk_route *route, const 
 		add_str(b, a->doc);
 		if (a->type) {
 			sk_buf_adds(b, ",\"content\":{");
-			add_content(b, a, d);
+			add_content(b, a);
 			if (more) {
 				sk_buf_addc(b, ',');
-				add_content(b, &answers[++i], d);
+				add_content(b, &answers[++i]);
 			}
 			sk_buf_addc(b, '}');
 		}

@@ -62,7 +62,7 @@ class Api:
         elif kind == "text/event-stream":
             for frame in text.split("\n\n"):
                 if frame and not frame.startswith(":"):
-                    self.fits(json.loads(frame[5:]), schema)
+                    self.fits(json.loads(frame[5:]), schema["properties"]["data"]["contentSchema"])
         return text
 
 

@@ -225,6 +225,9 @@ sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const c
 
 /* ---- rope ----------------------------------------------------------------------------------------------------- */
 
+/* The part of a head that turns. */
+#define ROPE_PART "partial_rotary_factor rotary_pct rope_parameters.partial_rotary_factor"
+
 /* Where scaling's keys are: "rope_scaling." of old configurations, "rope_parameters." of new ones. */
 #define SCALING(key) "rope_scaling." key " rope_parameters." key
 
@@ -258,6 +261,27 @@ static sk_status rope_kind(const struct sk_weights *w, struct sk_rope *r, struct
 	return st < 0 ? st : check_scaling(w, i >= 0, err);
 }
 
+/*
+ * How many dims of a head turn. Of an odd number the library makes a frequency for each begun pair, so one dim more turns; where
+ * there is none, or yarn has to mix a frequency for each whole pair, it stops with an error.
+ */
+static sk_status rope_width(const struct sk_weights *w, struct sk_dims *d, float part, struct sk_err *err)
+{
+	struct sk_rope *r = &d->rope;
+	int32_t named = r->width ? r->width : (int32_t)((double)d->head_width * (double)part);
+
+	r->odd = named % 2;
+	r->width = named + r->odd;
+	if (named < 1 || r->width > d->head_width || (r->odd && r->scaling == SK_ROPE_YARN)) {
+		char key[KEY_MAX];
+
+		find(w, ROPE_PART, key);
+		return sk_fail(err, SK_EFORMAT, "%s: key %s: %d of a head's %d dimensions turn, it must be from 1 to %d, and an even "
+			       "number where all do or with yarn", sk_weights_path(w), key, named, d->head_width, d->head_width);
+	}
+	return SK_OK;
+}
+
 sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
 {
 	struct sk_rope *r = &d->rope;
@@ -270,16 +294,13 @@ sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct s
 	r->round = true;
 	st = sk_config_float(w, "rope_theta rotary_emb_base rope_parameters.rope_theta", 1e15, &r->base, err);
 	if (st >= 0)
-		st = sk_config_float(w, "partial_rotary_factor rotary_pct rope_parameters.partial_rotary_factor", 1.0, &part, err);
+		st = sk_config_float(w, ROPE_PART, 1.0, &part, err);
 	if (st >= 0)
 		st = rope_kind(w, r, err);
+	if (st >= 0)
+		st = rope_width(w, d, part, err);
 	if (st < 0)
 		return st;
-	if (!r->width)
-		r->width = (int32_t)((double)d->head_width * (double)part);
-	if (r->width < 2 || r->width > d->head_width || r->width % 2)
-		return sk_fail(err, SK_EFORMAT, "%s: %d dimensions of a head turn, it must be an even number from 2 to the head's "
-			       "width %d", sk_weights_path(w), r->width, d->head_width);
 	if (r->scaling == SK_ROPE_PLAIN)
 		return SK_OK;
 	if (!find(w, SCALING("factor"), (char[KEY_MAX]){ 0 }))

@@ -42,6 +42,7 @@ enum sk_qkv_kind {
 enum sk_rope_scaling { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN };
 struct sk_rope {
 	int32_t width;                          /* rotated dims of a head, even */
+	bool odd;                               /* a configuration names one less: width - 1 is what the exponents are divided by */
 	bool interleaved;                       /* pairs in the file: (2i, 2i+1), else (i, i + width/2); loaded they are the latter */
 	enum sk_rope_scaling scaling;
 	float base;

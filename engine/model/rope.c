@@ -2,7 +2,7 @@
 /*
  * Rotary frequencies (Su et al. 2021) and how they are stretched, in float32 where the Hugging Face library has float32:
  *
- *	f[i]     = base^(-2i / width)
+ *	f[i]     = base^(-2i / width), of an odd number of dims, where one more turns than was named, base^(-2i / (width - 1))
  *	LINEAR   f / factor                                                             (Chen et al. 2023)
  *	DYNAMIC  with base' = base ((factor n / original) - (factor - 1))^(width / (width - 2)), n = max(length, original),
  *	         length = that of the prompt for its tokens, position + 1 for those after it
@@ -16,17 +16,23 @@
 
 static const double pi = 3.14159265358979323846;
 
-static void plain(double base, int32_t width, float *f)
+/* The dims that the configuration names. */
+static int32_t named(const struct sk_rope *r)
 {
-	for (int32_t i = 0; i < width / 2; i++)
-		f[i] = 1.0f / powf((float)base, (float)(2 * i) / (float)width);
+	return r->odd ? r->width - 1 : r->width;
+}
+
+static void plain(const struct sk_rope *r, double base, float *f)
+{
+	for (int32_t i = 0; i < r->width / 2; i++)
+		f[i] = 1.0f / powf((float)base, (float)(2 * i) / (float)named(r));
 }
 
 static double dynamic_base(const struct sk_rope *r, int32_t length)
 {
-	double n = length > r->original ? length : r->original, w = r->width, factor = (double)r->factor;
+	double n = length > r->original ? length : r->original, w = named(r), factor = (double)r->factor;
 
-	if (r->width <= 2)
+	if (named(r) <= 2)
 		return (double)r->base;
 	return (double)r->base * pow(factor * n / r->original - (factor - 1.0), w / (w - 2.0));
 }
@@ -82,7 +88,7 @@ static void yarn(const struct sk_rope *r, float *f)
 
 float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f)
 {
-	plain(r->scaling == SK_ROPE_DYNAMIC ? dynamic_base(r, length) : (double)r->base, r->width, ret_f);
+	plain(r, r->scaling == SK_ROPE_DYNAMIC ? dynamic_base(r, length) : (double)r->base, ret_f);
 	switch (r->scaling) {
 	case SK_ROPE_PLAIN:
 	case SK_ROPE_DYNAMIC:

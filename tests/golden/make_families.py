@@ -214,6 +214,8 @@ CASES = [
     Case("bigcode-many-positions", "GPTBigCode", multi_query=True, dtype=torch.float16, tie_word_embeddings=False, vocab_size=43,
          n_embd=18, n_inner=33, n_layer=1, n_head=3, n_positions=96),
     Case("t5-odd-heads", "T5", spread=0.8, dtype=torch.float16, **dict(T5, d_model=18, d_kv=7, d_ff=20, num_layers=1, num_heads=3)),
+    Case("neox-odd-rotary", "GPTNeoX", dtype=torch.float16, rotary_pct=0.5, vocab_size=43, hidden_size=42, intermediate_size=30,
+         num_hidden_layers=1, num_attention_heads=3, max_position_embeddings=64),
 ]
 
 

@@ -363,6 +363,7 @@ static const struct { const char *model, *from, *to, *words; } unfit[] = {
 	{ "opt", "\"word_embed_proj_dim\": 40", "\"word_embed_proj_dim\": 41", "[133, 40], the configuration wants [133, 41]" },
 	{ "neox", "\"num_attention_heads\": 3", "\"num_attention_heads\": 5", "width 48 is no multiple of 5 heads" },
 	{ "falcon-7b", "\"multi_query\": true", "\"multi_query\": false", "the configuration wants [144, 48]" },
+	{ "llama-llama3", "\"head_dim\": 12", "\"head_dim\": 7", "key partial_rotary_factor: 7 of a head's 7 dimensions turn, it must be" },
 };
 
 static void copy_file(const char *from, const char *to, const char *find, const char *put)

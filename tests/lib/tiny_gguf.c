@@ -404,12 +404,13 @@ static void layer(struct writer *w, int l)
 	linear(w, l, "ffn_up", o->odd_up ? o->ffn_up : o->linear, o->ffn, o->width);
 	snprintf(name, sizeof(name), "blk.%d.ffn_norm.weight", l);
 	tensor(w, name, SK_F32, 0, o->width, 1.0f, 0.2f);
-	linear(w, l, "attn_output", o->linear, o->width, q);
-	if (o->fused_qkv) {
+	if (o->fused_qkv)
 		looker(w, l, "attn_qkv", o->linear, q + 2 * k);
+	else
+		looker(w, l, "attn_k", o->linear, k);
+	linear(w, l, "attn_output", o->linear, o->width, q);
+	if (o->fused_qkv)
 		return;
-	}
-	looker(w, l, "attn_k", o->linear, k);
 	looker(w, l, "attn_q", o->linear, q);
 	looker(w, l, "attn_v", o->odd_v ? o->attn_v : o->linear, k);
 }

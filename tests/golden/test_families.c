@@ -269,7 +269,7 @@ START_TEST(a_familys_bits_are_the_same_alone_and_in_a_batch)
 	again.done = other.done = 0;
 	again.table = second_table;
 	again.cross_table = second_cross;
-	other.len -= 7;
+	other.len -= other.len > 7 ? 7 : other.len - 1;  /* a decoder that is asked for few tokens has few rows */
 	other.prompt_len = other.len;
 	other.source_len -= r.encoder ? 5 : 0;
 	for (int32_t i = 0; i < other.len; i++)

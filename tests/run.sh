@@ -5,7 +5,7 @@
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
 #	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, real vocabularies,
-#	                           fuzzing by time, a clean root, systemd in a container
+#	                           requests generated from the OpenAPI document, fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -313,6 +313,20 @@ stage_front_slow() {
 	done
 }
 
+# Generated requests by the OpenAPI document.
+stage_fuzz_http() {
+	say "requests generated from the OpenAPI document"
+	(cd "$out/plain" && srcdir="$tree" sh "$tree/tests/clients/fuzz_http.sh") >"$out/fuzz-http.log" 2>&1
+	case $? in
+	0) count_pass "requests generated from the OpenAPI document" ;;
+	77) count_skip "requests generated from the OpenAPI document: $(tail -n 1 "$out/fuzz-http.log")" ;;
+	*)
+		tail -n 20 "$out/fuzz-http.log"
+		count_fail "requests generated from the OpenAPI document (see $out/fuzz-http.log)"
+		;;
+	esac
+}
+
 # Ten thousand requests at ten times what can be answered, through nginx.
 stage_overload() {
 	say "10,000 requests at ten times the capacity"
@@ -400,7 +414,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool mutate records fuzz_http overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -477,14 +477,33 @@ static int32_t cut_bucket(struct row *r, double target, double *ret_before)
 	return n;
 }
 
+/* Keep what is above the cut, and so many of those on it. */
+static void row_cut(struct row *r, double cut, int64_t ties)
+{
+	double mass = 0.0;
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < r->len; i++) {
+		float e = r->e[i];
+		bool keep = (double)e > cut || ((double)e == cut && ties-- > 0);
+
+		r->idx[kept] = r->idx[i];
+		r->e[kept] = e;
+		kept += keep;
+		mass += keep ? e : 0.0f;
+	}
+	r->len = kept;
+	r->mass = mass;
+}
+
 /*
  * TGI: ascending, dropped where the running sum, the token's own included, is not above 1 - p. The same from above: kept
  * while the sum of all larger ones is below p. Of equals at the cut the lower ids are kept.
  */
 static void warp_top_p(struct row *r)
 {
-	double target, floor, before = 0.0, mass = 0.0;
-	int32_t n, kept = 0;
+	double target, floor, before = 0.0;
+	int32_t n;
 	int64_t ties;
 	float cut;
 
@@ -512,17 +531,7 @@ static void warp_top_p(struct row *r)
 	cut = cut_find(r->pairs, n, before, target, &before);
 	ties = cut > 0.0f ? (int64_t)ceil((target - before) / cut) : 1;
 	ties = ties < 1 ? 1 : ties;
-	for (int32_t i = 0; i < r->len; i++) {
-		float e = r->e[i];
-		bool keep = e > cut || (e == cut && ties-- > 0);
-
-		r->idx[kept] = r->idx[i];
-		r->e[kept] = e;
-		kept += keep;
-		mass += keep ? e : 0.0f;
-	}
-	r->len = kept;
-	r->mass = mass;
+	row_cut(r, (double)cut, ties);
 }
 
 /* -log p - H of a token is mean - s, with s its scaled score and `mean` the expected one: the logarithms cancel. */
@@ -558,25 +567,12 @@ static void warp_typical_p(struct row *r)
 /* typical-p may have cut the likeliest of all: the measure is the likeliest that is left. */
 static void warp_min_p(struct row *r)
 {
-	double floor, mass = 0.0;
 	float most = 0.0f;
-	int32_t kept = 0;
 
 	row_list(r, 0.0f);
 	for (int32_t i = 0; i < r->len; i++)
 		most = r->e[i] > most ? r->e[i] : most;
-	floor = (double)r->in->p->min_p * (double)most;
-	for (int32_t i = 0; i < r->len; i++) {
-		float e = r->e[i];
-		bool keep = (double)e >= floor;
-
-		r->idx[kept] = r->idx[i];
-		r->e[kept] = e;
-		kept += keep;
-		mass += keep ? e : 0.0f;
-	}
-	r->len = kept;
-	r->mass = mass;
+	row_cut(r, (double)r->in->p->min_p * (double)most, INT64_MAX);
 }
 
 #define SK_WARP(name, on, words) \

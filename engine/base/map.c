@@ -125,3 +125,18 @@ void sk_map_drop(const struct sk_map *m, size_t offset, size_t len)
 	if (from < to)
 		madvise((void *)(uintptr_t)(m->data + from), to - from, MADV_DONTNEED);
 }
+
+/* Of one call the kernel reads as much as the device takes at once, and forgets the rest: Linux promises no more than this. */
+#define AHEAD_BYTES ((size_t)128 << 10)
+
+void sk_map_ahead(const struct sk_map *m, size_t offset, size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), from = offset / page * page;
+
+	if (!m->data || offset >= m->len || !len)
+		return;
+	if (len > m->len - offset)
+		len = m->len - offset;
+	for (size_t end = offset + len; from < end; from += AHEAD_BYTES)
+		madvise((void *)(uintptr_t)(m->data + from), end - from < AHEAD_BYTES ? end - from : AHEAD_BYTES, MADV_WILLNEED);
+}

@@ -26,4 +26,7 @@ const char *sk_map_name(const void *at);
 /* Tell the kernel that these bytes will not be read again; page-aligned inwards. */
 void sk_map_drop(const struct sk_map *m, size_t offset, size_t len);
 
+/* Tell the kernel that these bytes will be read soon: it starts reading and does not wait. Page-aligned outwards. */
+void sk_map_ahead(const struct sk_map *m, size_t offset, size_t len);
+
 #endif

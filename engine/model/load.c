@@ -555,6 +555,21 @@ static sk_status load_encoder_layer(struct loader *ld, int32_t l)
 	return st < 0 ? st : load_mlp(ld, (const enum sk_slot[]){ SK_W_ENC_GATE, SK_W_ENC_UP, SK_W_ENC_DOWN }, l, &y->mlp);
 }
 
+/* While a layer is repacked by all threads the disk reads the next one. */
+static void read_ahead(const struct loader *ld, int32_t l, unsigned encoder)
+{
+	const struct sk_arch *arch = ld->m->arch;
+
+	for (const struct sk_weight_rule *r = sk_rules(ld->w, arch); r->slot != SK_W_END; r++) {
+		const struct sk_tensor *t = NULL;
+
+		if (r->slot != SK_W_IGNORE && sk_rule_per_layer(r) && (r->flags & SK_RULE_ENCODER) == encoder)
+			t = sk_rule_find(ld->w, arch, r, l);
+		if (t)
+			sk_weights_ahead(ld->w, t);
+	}
+}
+
 /* ---- the ends ------------------------------------------------------------------------------------------------- */
 
 /* The embedding is a weight like the others; where the head is tied to it there is one copy. */
@@ -608,10 +623,14 @@ sk_status sk_model_load(struct sk_model *m, const struct sk_weights *w, _Atomic 
 	st = load_vectors(&ld);
 	if (st >= 0)
 		st = load_ends(&ld);
-	for (int32_t l = 0; l < m->dims.encoder_layers && st >= 0; l++)
+	for (int32_t l = 0; l < m->dims.encoder_layers && st >= 0; l++) {
+		read_ahead(&ld, l + 1, SK_RULE_ENCODER);
 		st = load_encoder_layer(&ld, l);
-	for (int32_t l = 0; l < m->dims.layers && st >= 0; l++)
+	}
+	for (int32_t l = 0; l < m->dims.layers && st >= 0; l++) {
+		read_ahead(&ld, l + 1, 0);
 		st = load_layer(&ld, l);
+	}
 	for (int i = 0; i < SK_PARTS_MAX; i++)
 		free(ld.turned[i].data);
 	free(ld.row);

@@ -431,6 +431,14 @@ void sk_weights_drop(const struct sk_weights *w, const struct sk_tensor *t)
 	drop(w, t, 0, t->bytes);
 }
 
+void sk_weights_ahead(const struct sk_weights *w, const struct sk_tensor *t)
+{
+	const struct sk_weights_file *f = t->data ? file_of(w, t) : NULL;
+
+	if (f)
+		sk_map_ahead(&f->map, (size_t)((const unsigned char *)t->data - f->map.data), t->bytes);
+}
+
 static size_t columns_bytes(const struct sk_tensor *t, int64_t columns)
 {
 	const struct sk_quant *q = sk_quant_get(t->dtype);

@@ -78,6 +78,8 @@ const struct sk_tensor *sk_weights_find(const struct sk_weights *w, const char *
 /* The bytes of this tensor (of these rows) will not be read soon: give the pages back. They can still be read. */
 void sk_weights_drop(const struct sk_weights *w, const struct sk_tensor *t);
 void sk_weights_drop_rows(const struct sk_weights *w, const struct sk_tensor *t, int64_t first, int64_t rows);
+/* The bytes of this tensor will be read soon: the disk may begin. Does not wait. */
+void sk_weights_ahead(const struct sk_weights *w, const struct sk_tensor *t);
 
 /*
  * What a rank holds of a tensor. Rows are the first dimension, columns the last. Both want 0 <= first, 0 < len, and an

@@ -9,7 +9,8 @@ transformers, sentencepiece; trained on text.txt. test_tokenizers.c compares.
 golden.txt: a line a string, of 32-bit hashes (FNV-1a over little endian 32-bit numbers, or bytes):
     ids with specials   ids without   byte offsets (start, stop ...; widened to whole characters)   decoded   decoded without specials
     what each id adds to a stream (beside.py), a byte 255 after each
-then "random" and lines of two hashes: decoded and decoded without specials of the ids that lcg() makes.
+then "random" and lines of two hashes: decoded and decoded without specials of the ids that lcg() makes. "-" is no answer; "=" is what
+the column before says, "^" what the line above says in this column.
 """
 import functools
 import itertools
@@ -592,14 +593,24 @@ def write(name, t):
         json.dump(j, f, ensure_ascii=False, separators=(",", ":"))
         f.write("\n")
     t = Tokenizer.from_file(OUT + "/" + name + "/tokenizer.json")
+    lines = []
+    for s in STRINGS:
+        r = results(t, s)
+        lines.append(["-"] if r is None else [numbers(r[0]), numbers(r[1]), "-" if no_offsets(name, s) else numbers(r[2]), text(r[3]), text(r[4]),
+                                              "-" if name in HELD or r[5] is None else fnv(b"".join(x + b"\xff" for x in r[5]))])
+    lines.append(["random"])
+    for ids in lcg(max(t.get_vocab().values()) + 1):
+        lines.append([text(tried(t.decode, ids, skip_special_tokens=k)) for k in (False, True)])
+    golden_write(name, lines)
+
+
+def golden_write(name, lines):
+    above = []
     with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
-        for s in STRINGS:
-            r = results(t, s)
-            f.write("-\n" if r is None else "%s %s %s %s %s %s\n" % (numbers(r[0]), numbers(r[1]), "-" if no_offsets(name, s) else numbers(r[2]), text(r[3]), text(r[4]),
-                                                                     "-" if name in HELD or r[5] is None else fnv(b"".join(x + b"\xff" for x in r[5]))))
-        f.write("random\n")
-        for ids in lcg(max(t.get_vocab().values()) + 1):
-            f.write("%s %s\n" % tuple(text(tried(t.decode, ids, skip_special_tokens=k)) for k in (False, True)))
+        for line in lines:
+            short = ["^" if i < len(above) and len(line) == len(above) and above[i] == x else "=" if i and line[i - 1] == x else x for i, x in enumerate(line)]
+            f.write(" ".join(short) + "\n")
+            above = line
 
 
 # ---- SentencePiece's own models, against its own library -----------------------------------------------------------------
@@ -629,12 +640,13 @@ def spm_models():
 
 
 def spm_write(name, p):
-    with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
-        for s in STRINGS:
-            if any(x in s for x in ("<s>", "</s>", "<unk>")) or "\0" in s:      # found in the text by us and by transformers, not by this library
-                f.write("-\n")
-            else:
-                f.write("- %s - - - -\n" % numbers(p.encode(s)))
+    lines = []
+    for s in STRINGS:
+        if any(x in s for x in ("<s>", "</s>", "<unk>")) or "\0" in s:      # found in the text by us and by transformers, not by this library
+            lines.append(["-"])
+        else:
+            lines.append(["-", numbers(p.encode(s)), "-", "-", "-", "-"])
+    golden_write(name, lines)
 
 
 def spm_user_scores():

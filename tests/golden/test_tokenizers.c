@@ -187,15 +187,22 @@ static void random_check(const char *name, const struct sk_text *t, size_t n, ui
 	compare(name, "random ids' text without specials", n, decoded_hash(name, t, ids, len, true), c[1]);
 }
 
-static int columns_of(char *line, char **c, int max)
+/* The columns of a line; "=" is what the column before says, "^" what the line above says there, which `above` keeps. */
+static int columns_of(char *line, char above[6][16], char **c)
 {
 	int n = 0;
 
-	for (; n < max && *line; n++) {
-		c[n] = line;
+	for (; n < 6 && *line; n++) {
+		char *word = line;
+
 		line += strcspn(line, " ");
 		if (*line)
 			*line++ = '\0';
+		if (n && !strcmp(word, "="))
+			word = above[n - 1];
+		if (strcmp(word, "^") != 0)
+			snprintf(above[n], sizeof(above[n]), "%s", word);
+		c[n] = above[n];
 	}
 	return n;
 }
@@ -225,7 +232,7 @@ static bool gguf_open(const char *name, struct sk_text **ret_t)
 
 static void tokenizer_check(const char *name, bool gguf)
 {
-	char path[512], *file, *line, *next, *c[6] = { NULL };
+	char path[512], above[6][16] = { "" }, *file, *line, *next, *c[6] = { NULL };
 	struct sk_text *t = NULL;
 	struct sk_err err = { .text = "" };
 	size_t len, n = 0;
@@ -254,7 +261,7 @@ static void tokenizer_check(const char *name, bool gguf)
 			n = (size_t)-1;
 			continue;
 		}
-		columns = columns_of(line, c, 6);
+		columns = columns_of(line, above, c);
 		if (random)
 			random_check(name, t, n, &x, c);
 		else if (n < strings_len)

@@ -819,6 +819,30 @@ START_TEST(a_ranks_rows_touch_their_pages_only)
 }
 END_TEST
 
+START_TEST(a_tensor_asked_for_ahead_comes_by_itself)
+{
+	struct sk_weights *w;
+	const struct sk_tensor *t = put_large(&w);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), first, last;
+
+	sk_weights_close(&w);
+	if (!go_cold(in("model.safetensors"))) {
+		printf("SKIP: what is read ahead: the file stays in memory\n");
+		return;
+	}
+	w = open_path(dir);
+	t = sk_weights_find(w, "t");
+	first = (uintptr_t)t->data / page;
+	last = ((uintptr_t)t->data + t->bytes - 1) / page;
+	ck_assert_int_lt(from_mincore(page, first, last), (long)(last - first + 1));
+	sk_weights_ahead(w, t);
+	for (int i = 0; i < 10000 && from_mincore(page, first, last) < (long)(last - first + 1); i++)
+		usleep(1000);
+	ck_assert_int_eq(from_mincore(page, first, last), (long)(last - first + 1));
+	sk_weights_close(&w);
+}
+END_TEST
+
 START_TEST(columns_are_copied_and_the_pages_given_back)
 {
 	struct sk_weights *w;
@@ -894,6 +918,7 @@ int main(void)
 	tcase_add_test(t, too_many_keys_are_refused);
 	tcase_add_test(t, a_config_that_is_not_there_is_named);
 	tcase_add_test(t, a_ranks_rows_touch_their_pages_only);
+	tcase_add_test(t, a_tensor_asked_for_ahead_comes_by_itself);
 	tcase_add_test(t, columns_are_copied_and_the_pages_given_back);
 	tcase_add_test(t, columns_of_blocks_are_copied_whole);
 	suite_add_tcase(s, t);

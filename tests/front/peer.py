@@ -798,6 +798,18 @@ def a_peer_that_leaves_with_the_whole_answer_is_no_hang_up(argv):
         assert "client left" not in srv.log(), "the peer had it all"
 
 
+def a_uri_with_a_host_is_its_path(argv):
+    """As Apache hands it over: `GET http://host/path`."""
+    with Server(argv, flags=["--path-prefix", "/llm"]) as srv:
+        for uri, want in (("http://h/livez", 200), ("HTTPS://h:8080/livez?x=1", 200), ("http://u@h/llm/livez", 200), ("http:///livez", 200),
+                          ("http://h", 200), ("http://h?x", 200), ("http://h/nothing", 404), ("http:/livez", 404), ("http://", 200),
+                          ("ftp://h/livez", 404), ("/http://h/livez", 404), ("http://h//livez", 404)):
+            a = fcgi(srv.path, "GET", uri)
+            assert a and a[0] == want, (uri, a)
+        wait_for("their lines", lambda: "path=//livez " in srv.log())
+        assert "//h" not in srv.log().replace("path=/http://h/livez", "").replace("path=ftp://h/livez", ""), srv.log()
+
+
 def a_log_that_nobody_reads_stops_nobody(argv):
     r, w = os.pipe()
     os.set_blocking(w, False)
@@ -861,7 +873,7 @@ TESTS = [a_peer_that_leaves_with_the_whole_answer_is_no_hang_up,
          an_end_leaves_the_socket_of_another, of_many_starts_on_a_stale_socket_one_wins,
          whoever_gets_in_before_the_end_is_answered, wrong_flags_have_exit_codes, strangers_are_refused,
          strangers_are_refused_across_pid_namespaces,
-         a_log_that_nobody_reads_stops_nobody]
+         a_uri_with_a_host_is_its_path, a_log_that_nobody_reads_stops_nobody]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS))

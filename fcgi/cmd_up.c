@@ -202,6 +202,8 @@ static sk_status address_find(const struct up *u, struct sockaddr_storage *ret_s
 
 	snprintf(port, sizeof(port), "%d", u->setup.port);
 	why = getaddrinfo(u->f.up_address, port, &hints, &list);
+	if (why != 0 && why != EAI_NONAME && why != EAI_FAMILY && why != EAI_ADDRFAMILY)
+		return sk_fail(err, SK_EIO, "--address: \"%s\": %s", u->f.up_address, gai_strerror(why));
 	if (why != 0)
 		return sk_fail(err, SK_EINVAL, "--address: \"%s\" is no IPv4 or IPv6 address", u->f.up_address);
 	memcpy(ret_sa, list->ai_addr, list->ai_addrlen);
@@ -310,6 +312,7 @@ static sk_status conf_write(struct up *u, struct sk_err *err)
 
 	if (st < 0)
 		goto out;
+	errno = ENOSPC;                         /* of a write that was cut short */
 	fd = open(u->conf_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, conf.data, conf.len) != (ssize_t)conf.len)
 		st = sk_fail(err, SK_EIO, "%s: %s", u->conf_path, strerror(errno));

@@ -468,6 +468,7 @@ static const struct { enum fault kind; int error; const char *name; } faults[] =
 	{ FAULT_WATCH, ENOSPC, "epoll_ctl (ENOSPC)" }, { FAULT_POLL, EINTR, "poll (EINTR)" },
 	{ FAULT_LOG, EIO, "log line (EIO)" }, { FAULT_LOG, ENOSPC, "log line (ENOSPC)" }, { FAULT_LOG, EAGAIN, "log line (EAGAIN)" },
 	{ FAULT_OPEN, EMFILE, "descriptor (EMFILE)" }, { FAULT_READ, EIO, "file (EIO)" }, { FAULT_THREAD, EAGAIN, "thread (EAGAIN)" },
+	{ FAULT_SYSTEM, EMFILE, "place (EMFILE)" },
 };
 #define FAULTS (sizeof faults / sizeof *faults)
 

@@ -454,7 +454,7 @@ static const struct act { const char *name; const char *(*run)(void); enum own o
 	{ "a crowd", crowd, OWN, IN(FAULT_MEMORY) | IN(FAULT_WATCH) },
 	{ "the drain", drain, OWN, IN(FAULT_MEMORY) | IN(FAULT_SEND) | IN(FAULT_RECV) | IN(FAULT_POLL) | IN(FAULT_LOG) | IN(FAULT_OPEN) },
 	{ "the start", start_up, OWN_START, IN(FAULT_MEMORY) | IN(FAULT_WATCH) | IN(FAULT_OPEN) | IN(FAULT_READ) | IN(FAULT_THREAD) |
-	  IN(FAULT_LOG) },
+	  IN(FAULT_LOG) | IN(FAULT_SYSTEM) },
 };
 #define ACTS (sizeof acts / sizeof *acts)
 

@@ -6,7 +6,8 @@
  *	this process:       the engine and the FastCGI loop on saker.sock
  *	its child:          the web server, on address:port
  *
- * The end: our answers first, then the web server (it still carries them to the clients), then the directory. After a
+ * The end: the last generation, then the web server (it still carries our answers to the clients, and those who ask meanwhile
+ * hear our 503; then its port is closed, and they are refused), then the socket, the engine, and the directory. After a
  * SIGKILL the directory stays; the next saker up of the same user removes it, as nobody holds its lock.
  */
 #include <dirent.h>
@@ -50,7 +51,7 @@ struct up {
 	struct sk_flags f;
 	const struct sk_web *web;
 	struct sk_listen listen;
-	const struct sk_serve *serve;
+	struct sk_serve *serve;
 	struct sk_web_setup setup;
 	struct sk_buf build;
 	char bin[512], dir[80], conf_path[96], socket_path[100];
@@ -201,6 +202,8 @@ static sk_status address_find(const struct up *u, struct sockaddr_storage *ret_s
 
 	snprintf(port, sizeof(port), "%d", u->setup.port);
 	why = getaddrinfo(u->f.up_address, port, &hints, &list);
+	if (why != 0 && why != EAI_NONAME && why != EAI_FAMILY && why != EAI_ADDRFAMILY)
+		return sk_fail(err, SK_EIO, "--address: \"%s\": %s", u->f.up_address, gai_strerror(why));
 	if (why != 0)
 		return sk_fail(err, SK_EINVAL, "--address: \"%s\" is no IPv4 or IPv6 address", u->f.up_address);
 	memcpy(ret_sa, list->ai_addr, list->ai_addrlen);
@@ -309,6 +312,7 @@ static sk_status conf_write(struct up *u, struct sk_err *err)
 
 	if (st < 0)
 		goto out;
+	errno = ENOSPC;                         /* of a write that was cut short */
 	fd = open(u->conf_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, conf.data, conf.len) != (ssize_t)conf.len)
 		st = sk_fail(err, SK_EIO, "%s: %s", u->conf_path, strerror(errno));
@@ -349,6 +353,24 @@ static void ready(void *arg)
 	const struct up *u = arg;
 
 	sk_log(SK_LOG_INFO, "ready: http://%s:%d", u->host, u->setup.port);
+}
+
+/* After its last answers; we go on answering until it is gone. */
+static void quit(void *arg)
+{
+	const struct up *u = arg;
+
+	kill(u->serve->child, u->web->quit_signal);
+}
+
+/* Before nobody answers on the socket: a web server that is there longer would say 502. */
+static void leave(void *arg)
+{
+	struct up *u = arg;
+
+	if (u->serve->child > 0)
+		sk_web_stop(u->web, u->serve->child, 0);
+	u->serve->child = 0;
 }
 
 /* At once: the web server still holds answers that nobody will finish, so it is not given time for them. */
@@ -398,8 +420,8 @@ static sk_status check(struct up *u, struct sk_err *err)
 
 static sk_status run(struct up *u, struct sk_err *err)
 {
-	struct sk_serve serve = { .own_socket = true, .child_name = u->web->name, .ready = ready, .end = end,
-				  .arg = u };
+	struct sk_serve serve = { .own_socket = true, .child_name = u->web->name, .ready = ready, .quit = quit,
+				  .quit_ms = WEB_QUIT_MS, .leave = leave, .end = end, .arg = u };
 	sk_status st = dir_make(u, err);
 
 	if (st < 0)

@@ -171,7 +171,12 @@ static void hang_up(struct sk_conn *c, enum sk_watch_how how)
 /* The answer is out. */
 static void request_end(struct sk_conn *c)
 {
-	bool keep = c->rec.keep_conn && !c->loop->draining;
+	const struct sk_loop *l = c->loop;
+	/*
+	 * An own socket's web server hears 503 while we drain, on this connection too: were it closed, a request already on its way
+	 * would become a 502. One of an inherited socket is better off with the successor.
+	 */
+	bool keep = c->rec.keep_conn && (!l->draining || (l->serve->own_socket && !l->left));
 
 	sk_watch_end(&c->req, SK_WATCH_WHOLE);
 	if (!keep) {

@@ -62,7 +62,7 @@ struct sk_loop {
 	int epoll, signal_fd, child_fd;
 	struct sk_source listen, doorbell, worked, signals, child;
 	struct sk_timers timers;
-	struct sk_timer tick, drain_timer, accept_timer, fresh_timer;
+	struct sk_timer tick, drain_timer, accept_timer, fresh_timer, quit_timer;
 	struct sk_settings *settings;   /* NULL: those of the start */
 	struct sk_conn *conns, *graves;
 	int conns_len;
@@ -73,6 +73,7 @@ struct sk_loop {
 	uint64_t bodies_left;           /* bytes that the bodies being read may still take */
 	bool fresh_over;                /* draining, and they were waited for */
 	bool paused;                    /* accept() found no descriptor: wait for accept_timer */
+	bool child_asked;               /* draining, and the child was told to end */
 	bool left;                      /* drained, and the own socket has lost its name: who waits in it is still answered */
 	bool accepting, ready, draining, cancelled, stop, at_once;
 	int64_t told_us;

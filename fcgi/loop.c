@@ -35,6 +35,7 @@
 #define IDLE_MIN_US 1000000             /* a younger idle connection may have its next request on the way */
 #define FRESH_GRACE_US 1000000          /* who connected before the drain, and has not spoken, is waited for */
 #define FILES_SPARE 8                   /* descriptors for the service manager, a reload, a model's files */
+#define FILES_LATER 32                  /* descriptors that are opened when the limit has been raised: a model's files */
 #define LOADING_TICK_US 10000
 #define READY_TICK_US 1000000
 #define BODIES_MAX 8                    /* full-size bodies that may be in memory at once */
@@ -157,6 +158,32 @@ static void begin_drain(struct sk_loop *l)
 		sk_timer_set(&l->timers, &l->fresh_timer, sk_now_us() + FRESH_GRACE_US);
 }
 
+/* Ends the child when no generation runs. Whoever asks now is refused, and under load some client always is: he is not waited for. */
+static void child_ask(struct sk_loop *l)
+{
+	struct sk_stats stats;
+
+	if (!l->draining || l->child_asked || !l->serve->quit || l->serve->child <= 0)
+		return;
+	sk_engine_stats(l->front->engine, &stats);
+	if (l->active && stats.running + stats.waiting)
+		return;
+	l->child_asked = true;
+	l->serve->quit(l->serve->arg);
+}
+
+/* The child was told to end, and carries our last answers to its clients: its end is ours. */
+static bool child_awaited(struct sk_loop *l)
+{
+	if (!l->child_asked || l->serve->child <= 0)
+		return false;
+	if (!l->quit_timer.place) {
+		sk_timer_clear(&l->timers, &l->drain_timer);
+		sk_timer_set(&l->timers, &l->quit_timer, sk_now_us() + (int64_t)l->serve->quit_ms * 1000);
+	}
+	return true;
+}
+
 /*
  * Nothing is left to do, but for who is coming. While accepting has a pause its timer says when to look again; who connected
  * and has not spoken gets his time.
@@ -164,6 +191,8 @@ static void begin_drain(struct sk_loop *l)
 static bool drained(struct sk_loop *l)
 {
 	if (!l->draining || l->active || (l->serve->listen_fd >= 0 && !l->accepting))
+		return false;
+	if (child_awaited(l))
 		return false;
 	if (l->fresh && !l->fresh_over && !l->fresh_timer.place)
 		sk_timer_set(&l->timers, &l->fresh_timer, sk_now_us() + FRESH_GRACE_US);
@@ -190,6 +219,39 @@ static void leave(struct sk_loop *l)
 		l->fresh_over = false;
 	}
 	accept_some(l);
+}
+
+/*
+ * For how many connections there are descriptors: a full table would refuse nobody, it would leave all of them waiting. A shell's
+ * soft limit of 1,024 files is less than we promise; the hard one is ours to use.
+ */
+static void connections_limit(struct sk_loop *l)
+{
+	int64_t asked = l->front->options->max_connections, others = FILES_SPARE - l->conns_len;
+	rlim_t want;
+	struct rlimit limit;
+	DIR *d = opendir("/proc/self/fd");
+
+	l->files_max = INT32_MAX;
+	if (!d || getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		if (d)
+			closedir(d);
+		return;
+	}
+	while (readdir(d))
+		others++;
+	closedir(d);
+	want = (rlim_t)(asked + others + FILES_LATER);
+	if (limit.rlim_cur < want) {
+		limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur < (rlim_t)INT32_MAX)
+		l->files_max = (int64_t)limit.rlim_cur > others ? (int)((int64_t)limit.rlim_cur - others) : 1;
+	if (l->files_max < asked)
+		sk_log(SK_LOG_WARN, "max-connections is %" PRId64 ", the limit of open files %llu (ulimit -n): %d connections at most", asked,
+		       (unsigned long long)limit.rlim_cur, l->files_max);
 }
 
 static void settings_free(struct sk_settings *s)
@@ -219,6 +281,8 @@ static void reload(struct sk_loop *l)
 		l->settings = s;
 		sk_permits_limit(&l->front->permits, s->o.max_concurrent_requests);
 		l->front->options = &s->o;
+		if (s->o.max_connections != old->max_connections)
+			connections_limit(l);
 		sk_log_level_set((enum sk_log_level)sk_log_level_find(s->o.log_level));
 		if (sk_keys_reload(l->front->keys, &err) < 0)   /* those that were there stay */
 			sk_log(SK_LOG_ERROR, "%s", err.text);
@@ -323,6 +387,8 @@ static void on_timers(struct sk_loop *l, struct sk_err *err)
 			on_drain_timeout(l, now);
 		else if (t == &l->accept_timer)
 			on_accept_timer(l);
+		else if (t == &l->quit_timer)
+			l->stop = true;
 		else if (t == &l->fresh_timer)
 			l->fresh_over = true;
 		else
@@ -360,13 +426,17 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 	struct epoll_event evs[256];
 
 	while (!l->stop) {
-		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
-		bool idle = drained(l);
-		struct sk_timer *t = sk_timers_find(&l->timers);
-		int64_t wait_us = t ? t->at_us - sk_now_us() : -1;
-		int n = epoll_wait(l->epoll, evs, 256, idle ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
-		bool signalled = false, child_ended = false;
+		bool idle, signalled = false, child_ended = false;
+		struct sk_timer *t;
+		int64_t wait_us;
+		int n;
 
+		child_ask(l);
+		/* Drained: one more look, as a request may have come with the signal on a connection already taken. */
+		idle = drained(l);
+		t = sk_timers_find(&l->timers);
+		wait_us = t ? t->at_us - sk_now_us() : -1;
+		n = epoll_wait(l->epoll, evs, 256, idle ? 0 : !t ? -1 : wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
 		if (n < 0 && errno != EINTR)
 			return sk_fail(err, SK_EIO, "epoll_wait: %s", strerror(errno));
 		if (idle && n == 0 && l->serve->listen_fd < 0)
@@ -408,25 +478,6 @@ sk_status sk_loop_run(struct sk_loop *l, struct sk_err *err)
 
 /* ---- open and close ----------------------------------------------------------------------------------------- */
 
-/* Connections that there are descriptors for: a full table would refuse nobody, it would leave all of them waiting. */
-static int files_max(void)
-{
-	struct rlimit limit;
-	DIR *d = opendir("/proc/self/fd");
-	int64_t used = 0;
-
-	if (!d || getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX) {
-		if (d)
-			closedir(d);
-		return INT32_MAX;
-	}
-	while (readdir(d))
-		used++;
-	closedir(d);
-	used += FILES_SPARE;
-	return (int64_t)limit.rlim_cur > used ? (int)((int64_t)limit.rlim_cur - used) : 1;
-}
-
 static sk_status setup(struct sk_loop *l, struct sk_err *err)
 {
 	sigset_t set;
@@ -452,10 +503,7 @@ static sk_status setup(struct sk_loop *l, struct sk_err *err)
 	if (!l->serve->own_socket)
 		sk_workers_hold(l->workers, true);
 	l->accepting = true;
-	l->files_max = files_max();
-	if (l->files_max < l->front->options->max_connections)
-		sk_log(SK_LOG_WARN, "%d connections at most: there are no descriptors for max-connections %" PRId64, l->files_max,
-		       l->front->options->max_connections);
+	connections_limit(l);
 	if (sk_timers_reserve(&l->timers, 16) < 0)
 		return sk_fail(err, SK_ENOMEM, "no memory for timers");
 	sk_timer_set(&l->timers, &l->tick, sk_now_us());

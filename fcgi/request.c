@@ -5,6 +5,7 @@
 #include "fcgi/request.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define ADDRESS_MAX 64
 
@@ -60,15 +61,23 @@ static const char *prefix_skip(const char *uri, const char *prefix)
 	return uri + len;
 }
 
+const char *sk_request_uri(const struct sk_request *r)
+{
+	const char *uri = sk_request_param(r, "REQUEST_URI");
+
+	if (uri && (!strncasecmp(uri, "http://", 7) || !strncasecmp(uri, "https://", 8))) {
+		uri = strchr(uri, ':') + 3;
+		return uri + strcspn(uri, "/?");
+	}
+	return uri ? uri : sk_request_param(r, "SCRIPT_NAME");
+}
+
 sk_status sk_request_begin(struct sk_request *r, struct sk_err *err)
 {
-	const char *uri = sk_request_param(r, "REQUEST_URI"), *type = sk_request_param(r, "CONTENT_TYPE");
+	const char *uri = sk_request_uri(r), *type = sk_request_param(r, "CONTENT_TYPE");
 	const char *method = sk_request_param(r, "REQUEST_METHOD"), *end;
 	const char *path;
 
-	/* REQUEST_URI is raw and the same behind nginx, Apache and lighttpd; the other path variables differ. */
-	if (!uri)
-		uri = sk_request_param(r, "SCRIPT_NAME");
 	if (!method || !uri)
 		return sk_fail(err, SK_EFORMAT, "FastCGI request without REQUEST_METHOD or REQUEST_URI");
 	uri = prefix_skip(uri, r->front->options->path_prefix);

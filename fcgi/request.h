@@ -142,6 +142,12 @@ struct sk_request {
 const char *sk_request_param(const struct sk_request *r, const char *name);
 
 /*
+ * REQUEST_URI as it came, path and query, still encoded: the same behind nginx, Apache and lighttpd, where the other path variables
+ * differ. Of a URI with a host (`GET http://host/path`, which Apache hands over whole) what follows the host. NULL: there is none.
+ */
+const char *sk_request_uri(const struct sk_request *r);
+
+/*
  * Fill method, path, query and content type from the parameters. Loop, before anything else.
  *   SK_EFORMAT  no method or no path;  SK_ENOMEM
  */

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,21 +16,6 @@
 #include "fcgi/metrics.h"
 
 #define WORKER_QUEUE_MAX 1024
-#define FILES_OWN 64                    /* descriptors that are no connections */
-
-/* A shell's soft limit of 1,024 files is less than the connections we promise; the hard one is ours to use. */
-static void files_raise(int64_t connections)
-{
-	rlim_t want = (rlim_t)connections + FILES_OWN;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
-		return;
-	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-		sk_log(SK_LOG_WARN, "the limit of open files is %llu, max-connections %lld wants %llu",
-		       (unsigned long long)limit.rlim_cur, (long long)connections, (unsigned long long)want);
-}
 
 void sk_serve_signals(sigset_t *ret_ends)
 {
@@ -76,7 +60,6 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 	st = sk_keys_open(o->api_key, o->api_key_file, &front.keys, err);
 	if (st < 0)
 		goto out;
-	files_raise((int64_t)o->max_connections);
 	sk_permits_init(&front.permits, o->max_concurrent_requests);
 	atomic_init(&front.draining, false);
 	/* Before the engine's threads exist: they inherit the mask, and the loop's signalfd gets what ends the daemon. */
@@ -105,6 +88,8 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 			sk_log(SK_LOG_ERROR, "%s", err->text);
 		_exit(st < 0 ? 1 : 0);
 	}
+	if (s->leave)
+		s->leave(s->arg);
 	/* Workers first: they may still submit; then the requests; then the engine they wait on. */
 	sk_workers_close(&workers);
 	sk_loop_close(&loop);

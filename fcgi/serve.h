@@ -31,8 +31,15 @@ struct sk_serve {
 	 */
 	sk_status (*reload)(void *arg, const struct sk_options *old, struct sk_arena *strings, struct sk_options *ret_o,
 			    struct sk_err *err);
+	/*
+	 * The child is a web server that shall end before us: its clients then hear our 503 or nobody, never its 502. Called once,
+	 * on the loop, when no generation runs any more: it tells the child to end after its last answers, and does not wait. The
+	 * loop goes on until the child has ended, and after its own last answer quit_ms at most. NULL: the child does not matter.
+	 */
+	void (*quit)(void *arg);
+	int quit_ms;
 	void (*ready)(void *arg);       /* called once, on the loop, when the model is ready; may be NULL */
-	/* Called before an own socket is closed, once or twice: remove its file. May be NULL. */
+	/* Called before an own socket or any connection is closed, once or more: remove its file, end the child. May be NULL. */
 	void (*leave)(void *arg);
 	/*
 	 * Called when the daemon ends at once, just before the process does: remove what outlives it (a socket's file, a

@@ -344,9 +344,9 @@ static void put_generation(struct line *l, const struct sk_request *r, int64_t n
 /* The path as it came, still encoded and without the query: a query may hold what is nobody's business. */
 static const char *path_of(const struct sk_request *r, size_t *ret_len)
 {
-	const char *uri = sk_request_param(r, "REQUEST_URI");
+	const char *uri = sk_request_uri(r);
 
-	if (!uri)
+	if (!uri || (*uri != '/' && r->path))
 		uri = r->path;
 	*ret_len = strcspn(uri, "?");
 	if (*ret_len > PATH_MAX_LOGGED)

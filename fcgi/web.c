@@ -152,7 +152,7 @@ sk_status sk_web_build_read(const struct sk_web *w, const char *bin, struct sk_b
 {
 	pid_t parent = getpid(), pid;
 	char part[1024];
-	int ends[2], status;
+	int ends[2], status, why = 0;
 	ssize_t got;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -175,6 +175,8 @@ sk_status sk_web_build_read(const struct sk_web *w, const char *bin, struct sk_b
 	while ((got = read(ends[0], part, sizeof(part))) != 0) {
 		if (got < 0 && errno == EINTR)
 			continue;
+		if (got < 0)
+			why = errno;
 		if (got < 0 || sk_buf_add(ret_build, part, (size_t)got) < 0)
 			break;
 	}
@@ -182,10 +184,14 @@ sk_status sk_web_build_read(const struct sk_web *w, const char *bin, struct sk_b
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	/* Apache's -V tells all it should and then ends with 1 where its own default configuration has a fault. */
-	if (WIFEXITED(status) && ret_build->failed == SK_OK &&
+	if (WIFEXITED(status) && ret_build->failed == SK_OK && !why &&
 	    (WEXITSTATUS(status) == 0 || strstr(sk_buf_str(ret_build), w->version_words)))
 		return SK_OK;
+	if (ret_build->failed == SK_ENOMEM)
+		why = ENOMEM;
 	sk_buf_fini(ret_build);
+	if (why)
+		return sk_fail(err, why == ENOMEM ? SK_ENOMEM : SK_EIO, "what %s %s says: %s", bin, w->version_arg, strerror(why));
 	return sk_fail(err, SK_EIO, "%s %s could not be run, or failed: is it %s?", bin, w->version_arg, w->name);
 }
 
@@ -219,8 +225,15 @@ sk_status sk_web_start(const struct sk_web *w, const struct sk_web_setup *s, pid
 		life = ends[1];
 	}
 	pid = fork();
-	if (pid < 0)
-		return sk_fail(err, SK_EIO, "fork: %s", strerror(errno));
+	if (pid < 0) {
+		sk_fail(err, SK_EIO, "fork: %s", strerror(errno));
+		if (ends[0] >= 0) {
+			close(ends[0]);
+			close(ends[1]);
+			life = -1;
+		}
+		return SK_EIO;
+	}
 	if (pid == 0) {
 		int null = open("/dev/null", O_RDONLY);
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <json-c/json.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +30,7 @@
 static struct shared {
 	_Atomic int kind, error, hit;
 	_Atomic long left;              /* -1: nothing fails any more */
+	struct faults_made made;        /* written by the child's first thread */
 } *shared;
 static bool serving;
 
@@ -71,6 +73,11 @@ static bool fails(enum fault kind)
 	return true;
 }
 
+struct faults_made *faults_made(void)
+{
+	return &shared->made;
+}
+
 bool refuse(void)
 {
 	return fails(FAULT_MEMORY);
@@ -109,6 +116,8 @@ ssize_t write(int fd, const void *p, size_t len)
 			return -1;
 		len = (len + 1) / 2;
 	}
+	if (serving && type_of(fd) == S_IFREG && fd != STDERR_FILENO && fails(FAULT_SYSTEM))
+		return -1;
 	return syscall(SYS_write, fd, p, len);
 }
 
@@ -119,7 +128,7 @@ ssize_t __wrap_recv(int fd, void *p, size_t len, int flags)
 
 ssize_t __wrap_read(int fd, void *p, size_t len)
 {
-	return serving && type_of(fd) == S_IFREG && fails(FAULT_READ) ? -1 : __real_read(fd, p, len);
+	return serving && (type_of(fd) == S_IFREG || type_of(fd) == S_IFIFO) && fails(FAULT_READ) ? -1 : __real_read(fd, p, len);
 }
 
 /* ---- descriptors and threads -------------------------------------------------------------------------------- */
@@ -213,6 +222,87 @@ int __wrap_epoll_create1(int flags)
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
 	return fails(FAULT_THREAD) ? EAGAIN : __real_pthread_create(t, attr, fn, arg);
+}
+
+/* ---- processes and places ----------------------------------------------------------------------------------- */
+
+pid_t __real_fork(void);
+int __real_pipe2(int ends[2], int flags);
+char *__real_mkdtemp(char *path);
+int __real_flock(int fd, int how);
+int __real_rename(const char *from, const char *to);
+int __real_chmod(const char *path, mode_t mode);
+int __real_chown(const char *path, uid_t uid, gid_t gid);
+int __real_bind(int fd, const struct sockaddr *a, socklen_t len);
+int __real_listen(int fd, int backlog);
+int __real_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list);
+pid_t __wrap_fork(void);
+int __wrap_pipe2(int ends[2], int flags);
+char *__wrap_mkdtemp(char *path);
+int __wrap_flock(int fd, int how);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_chmod(const char *path, mode_t mode);
+int __wrap_chown(const char *path, uid_t uid, gid_t gid);
+int __wrap_bind(int fd, const struct sockaddr *a, socklen_t len);
+int __wrap_listen(int fd, int backlog);
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list);
+
+pid_t __wrap_fork(void)
+{
+	pid_t pid = fails(FAULT_SYSTEM) ? -1 : __real_fork();
+
+	if (serving && pid > 0 && shared->made.pids < FAULTS_MADE_MAX)
+		shared->made.pid[shared->made.pids++] = pid;
+	return pid;
+}
+
+int __wrap_pipe2(int ends[2], int flags)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_pipe2(ends, flags);
+}
+
+char *__wrap_mkdtemp(char *path)
+{
+	char *made = fails(FAULT_SYSTEM) ? NULL : __real_mkdtemp(path);
+
+	if (serving && made && shared->made.dirs < FAULTS_MADE_MAX)
+		snprintf(shared->made.dir[shared->made.dirs++], sizeof shared->made.dir[0], "%s", made);
+	return made;
+}
+
+int __wrap_flock(int fd, int how)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_flock(fd, how);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_rename(from, to);
+}
+
+int __wrap_chmod(const char *path, mode_t mode)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_chmod(path, mode);
+}
+
+int __wrap_chown(const char *path, uid_t uid, gid_t gid)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_chown(path, uid, gid);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *a, socklen_t len)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_bind(fd, a, len);
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+	return fails(FAULT_SYSTEM) ? -1 : __real_listen(fd, backlog);
+}
+
+int __wrap_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+{
+	return fails(FAULT_SYSTEM) ? EAI_MEMORY : __real_getaddrinfo(node, service, hints, list);
 }
 
 /* ---- what makes objects of the libraries -------------------------------------------------------------------- */

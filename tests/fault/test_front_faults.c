@@ -454,7 +454,7 @@ static const struct act { const char *name; const char *(*run)(void); enum own o
 	{ "a crowd", crowd, OWN, IN(FAULT_MEMORY) | IN(FAULT_WATCH) },
 	{ "the drain", drain, OWN, IN(FAULT_MEMORY) | IN(FAULT_SEND) | IN(FAULT_RECV) | IN(FAULT_POLL) | IN(FAULT_LOG) | IN(FAULT_OPEN) },
 	{ "the start", start_up, OWN_START, IN(FAULT_MEMORY) | IN(FAULT_WATCH) | IN(FAULT_OPEN) | IN(FAULT_READ) | IN(FAULT_THREAD) |
-	  IN(FAULT_LOG) },
+	  IN(FAULT_LOG) | IN(FAULT_SYSTEM) },
 };
 #define ACTS (sizeof acts / sizeof *acts)
 
@@ -468,6 +468,7 @@ static const struct { enum fault kind; int error; const char *name; } faults[] =
 	{ FAULT_WATCH, ENOSPC, "epoll_ctl (ENOSPC)" }, { FAULT_POLL, EINTR, "poll (EINTR)" },
 	{ FAULT_LOG, EIO, "log line (EIO)" }, { FAULT_LOG, ENOSPC, "log line (ENOSPC)" }, { FAULT_LOG, EAGAIN, "log line (EAGAIN)" },
 	{ FAULT_OPEN, EMFILE, "descriptor (EMFILE)" }, { FAULT_READ, EIO, "file (EIO)" }, { FAULT_THREAD, EAGAIN, "thread (EAGAIN)" },
+	{ FAULT_SYSTEM, EMFILE, "place (EMFILE)" },
 };
 #define FAULTS (sizeof faults / sizeof *faults)
 

@@ -7,6 +7,7 @@
  *	SAKER_DOUBLE_RATE       tokens a second of each generation, default 50
  *	SAKER_DOUBLE_LOAD_MS    how long LOADING lasts, default 0
  *	SAKER_DOUBLE_LOAD_FAIL  loading ends in FAILED
+ *	SAKER_DOUBLE_CLOSE_MS   how long closing the engine takes
  *	SAKER_DOUBLE_SUBMIT_MS  how long submit takes (a worker is busy for so long)
  *	SAKER_DOUBLE_QUEUE      generations at once, default 100000; one more is SK_EOVERLOADED
  *	SAKER_DOUBLE_BATCH      so many of them, the oldest, get tokens; the others wait; default: all
@@ -20,6 +21,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +322,7 @@ void sk_engine_close(struct sk_engine **pe)
 	e->stop = true;
 	pthread_mutex_unlock(&e->lock);
 	pthread_join(e->thread, NULL);
+	poll(NULL, 0, (int)number_env("SAKER_DOUBLE_CLOSE_MS", 0));
 	for (struct sk_gen *g = e->gens; g; g = g->next)
 		g->e = NULL;
 	close(e->doorbell);

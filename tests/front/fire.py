@@ -208,6 +208,31 @@ def settings_are_read_again_at_sighup(argv):
     shutil.rmtree(os.path.dirname(conf))
 
 
+def a_limit_of_connections_without_descriptors_is_told(argv):
+    """In one line and the same words at the start and at SIGHUP: what was asked, what there is, and what holds."""
+    d = tempfile.mkdtemp(prefix="saker-front-")
+
+    def write(n):
+        with open(d + "/conf", "w") as f:
+            f.write("max_connections = %d\n" % n)
+    line = r"max-connections is %d, the limit of open files 100 \(ulimit -n\): ([0-9]+) connections at most\n"
+    write(7000)
+    with Server(argv, flags=["--conf", d + "/conf"], files=100) as srv:
+        at_start = re.findall(line % 7000, srv.log())
+        assert len(at_start) == 1 and 20 < int(at_start[0]) < 100, srv.log()
+        for i, (n, told) in enumerate(((10, False), (6000, True), (6000, False), (50, False), (5000, True))):
+            before = srv.log().count("connections at most")
+            write(n)
+            held = [Peer(srv.path) for _ in range(5)]
+            srv.p.send_signal(signal.SIGHUP)
+            wait_for("it has read them", lambda: srv.log().count("settings were read again") == i + 1)
+            assert srv.log().count("connections at most") == before + told, srv.log()
+            assert not told or re.findall(line % n, srv.log()) == at_start, "open connections are no descriptors lost: " + srv.log()
+            for p in held:
+                p.s.close()
+    shutil.rmtree(d)
+
+
 def settings_change_under_load(argv):
     double_only(argv)
     with Server(argv, env={"SAKER_DOUBLE_RATE": 500}) as srv:
@@ -400,7 +425,7 @@ def sanitized(argv):
 
 TESTS = [fifty_restarts_on_fd_0_lose_nothing, fifty_restarts_on_listen_fds_lose_nothing, a_successor_that_loads_lets_wait_who_comes,
          a_connection_that_has_not_spoken_is_waited_for, a_killed_server_leaves_nothing_that_stops_the_next,
-         settings_are_read_again_at_sighup, settings_change_under_load,
+         settings_are_read_again_at_sighup, a_limit_of_connections_without_descriptors_is_told, settings_change_under_load,
          idle_connections_make_way_when_all_are_taken, busy_connections_do_not_make_way,
          with_few_descriptors_everybody_is_answered, the_socket_has_mode_and_group,
          an_abort_at_every_point_harms_nobody, endless_peers_take_no_memory_and_delay_nobody]

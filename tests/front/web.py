@@ -3,7 +3,7 @@
 
     SAKER_FRONT_WEB=nginx|apache|lighttpd web.py BINARY [FLAGS...]
 """
-import base64, hashlib, os, socket, subprocess, sys
+import base64, collections, hashlib, http.client as http_client, os, socket, subprocess, sys, threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from front import *
@@ -353,6 +353,18 @@ def answers_may_take_longer_than_any_default_time_out(argv):
             s.close()
 
 
+# What comes of `GET http://HOST/path`, with Host: t. lighttpd wants the two to agree, and a path. Elsewhere the URI's host counts.
+ABSOLUTE = [("http://t/livez", 200, 200), ("http://t/endpoints/a%2Fb/invocations?x=1", 405, 405), ("HTTP://t/livez?x", 200, 200),
+            ("https://t/livez", 200, 200), ("http://t/nothing", 404, 404), ("http://t", 200, 400), ("http://other/livez", 200, 400)]
+
+
+def a_uri_with_a_host_is_its_path(argv):
+    with Server(argv) as srv, front(srv) as web:
+        for uri, others, lighttpd in ABSOLUTE:
+            status, _, body = http(web.port, "GET", uri)
+            assert status == (lighttpd if KIND == "lighttpd" else others), (uri, status, body)
+
+
 def a_part_of_a_site_is_enough(argv):
     with Server(argv, flags=["--path-prefix", "/llm"]) as srv, front(srv, prefix=True) as web:
         assert http(web.port, "GET", "/llm/livez")[0] == 200
@@ -542,6 +554,90 @@ def several_processes_stand_in_for_each_other(argv):
             assert ask() == 200 or ask() == 200, "who tries again is served"
 
 
+class Askers:
+    """Clients of saker up that ask without pause until nobody takes their connection: every status, and what is no answer of saker's."""
+
+    def __init__(self, port, clients):
+        self.port, self.seen, self.bad, self.lock = port, collections.Counter(), [], threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, number):
+        c = None
+        while True:
+            try:
+                # Every second one keeps its connection for as long as it is kept for him.
+                c = c or http_client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+                c.request("POST", "/generate", json.dumps(gen(2)), {"Content-Type": "application/json"})
+                r = c.getresponse()
+                status, body = r.status, r.read()
+            except ConnectionRefusedError:
+                return
+            except (OSError, http_client.HTTPException) as e:
+                # Closed before a byte of an answer: as good as refused. In the middle of one: cut.
+                status, body = "cut" if isinstance(e, http_client.IncompleteRead) else "closed", b""
+            with self.lock:
+                self.seen[status] += 1
+                if status not in (200, 503, "closed") or (status == 503 and b'"error_type":"draining"' not in body):
+                    self.bad.append((status, body[:200]))
+            if number % 2 == 0 or status == "closed":
+                c.close()
+                c = None
+
+    def end(self):
+        for t in self.threads:
+            t.join()
+
+
+def saker_up_ends_with_503_and_then_refuses(argv):
+    """No client sees the web server alone, which would say 502; and no answer is cut."""
+    double_only(argv)
+    with tempfile.TemporaryFile() as log:
+        env = dict(os.environ, SAKER_DOUBLE_RATE="100", SAKER_DOUBLE_CLOSE_MS="400")
+        p = subprocess.Popen([argv[0], "up", "--model", "double", "--port", "0", "--web", KIND, "--web-bin", web_binary(KIND)], stdin=subprocess.DEVNULL,
+                             stderr=log, env=env, preexec_fn=dies_with_us)
+
+        def words():
+            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
+        askers = None
+        try:
+            port = int(wait_for("it is ready", lambda: p.poll() is not None or re.search("ready: http://127.0.0.1:([0-9]+)", words()))[1])
+            askers = Askers(port, 8)
+            drive(ss := streams_of(port, 8, 60), until=lambda: all(b"data: " in s.raw for s in ss))
+            # Connections that say nothing, or not all: they are no reason to wait for ever, nor to say 502. (5 s: one server.)
+            idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2 if KIND == "nginx" else 0)]
+            if idle:
+                idle[1].sendall(b"POST /generate HTTP/1.1\r\nHost: t\r\n")
+            p.terminate()
+            drive(ss)
+            for s in ss:
+                check_stream(s, 60)
+                s.close()
+            assert p.wait(DEADLINE) == 0, p.returncode
+            askers.end()
+            print("      %s" % dict(askers.seen))
+            assert not askers.bad, askers.bad[:3]
+            assert askers.seen[503] and askers.seen[200], "it was not asked while it drained"
+            for c in idle:
+                c.settimeout(DEADLINE)
+                try:
+                    c.sendall(b"x")             # one that the kernel has not handed over yet hears nothing of the end
+                    got = read_all(c)
+                except ConnectionError:
+                    got = b""
+                assert not got or got.startswith((b"HTTP/1.1 503", b"HTTP/1.1 408")), got
+                c.close()
+        except BaseException:
+            sys.stderr.write(words()[-3000:])
+            raise
+        finally:
+            p.kill()
+            p.wait()
+            if askers:
+                askers.end()
+
+
 def without_saker_the_answer_is_json(argv):
     with Server(argv) as srv:
         web = front(srv)
@@ -573,11 +669,11 @@ TESTS = [a_thousand_streams_lose_nothing, stalled_readers_delay_nobody, a_reader
          while_loading_the_web_server_gets_503_with_progress,
          a_head_request_has_no_body, a_large_answer_is_whole, encoded_slashes_arrive, tokens_come_one_by_one,
          large_and_chunked_bodies_arrive, expect_is_answered, options_and_origins_are_answered,
-         comments_carry_a_silent_stream_past_every_time_out, a_part_of_a_site_is_enough,
+         comments_carry_a_silent_stream_past_every_time_out, a_uri_with_a_host_is_its_path, a_part_of_a_site_is_enough,
          users_addresses_and_keys_reach_saker, the_log_names_users_and_addresses, keys_are_asked_for, requests_are_listed_and_cancelled,
          a_killed_web_server_frees_its_sequences_and_starts_again, a_killed_saker_is_followed_by_the_next,
          a_client_of_http2_that_leaves_frees_its_sequence, answers_may_take_longer_than_any_default_time_out, tls_and_http2_stream, several_processes_stand_in_for_each_other,
-         without_saker_the_answer_is_json, two_hundred_streams_of_the_model]
+         without_saker_the_answer_is_json, saker_up_ends_with_503_and_then_refuses, two_hundred_streams_of_the_model]
 
 if __name__ == "__main__":
     try:

@@ -51,12 +51,17 @@ static bool method_matches(const char *row, const char *method)
 	return !strcmp(row, method) || (!strcmp(method, "HEAD") && !strcmp(row, "GET"));
 }
 
-const struct sk_route *sk_route_find(const char *method, const char *path, bool *ret_path_known)
+bool sk_route_known(const struct sk_route *route, unsigned dialect)
+{
+	return !(route->flags & SK_ROUTE_SINCE_3) || (dialect & (SK_KNOWS_SAKER | SK_KNOWS_TGI_3));
+}
+
+const struct sk_route *sk_route_find(const char *method, const char *path, unsigned dialect, bool *ret_path_known)
 {
 	bool known = false;
 
 	for (size_t i = 0; i < ROUTES_LEN; i++) {
-		if (!path_matches(routes[i].path, path))
+		if (!sk_route_known(&routes[i], dialect) || !path_matches(routes[i].path, path))
 			continue;
 		known = true;
 		if (method_matches(routes[i].method, method)) {
@@ -181,7 +186,7 @@ bool sk_route_admits(struct sk_request *r)
 	const char *key = key_sent(r);
 	bool path_known;
 
-	r->route = sk_route_find(r->method, r->path, &path_known);
+	r->route = sk_route_find(r->method, r->path, sk_request_dialect(r)->knows, &path_known);
 	r->key = SK_KEY_NONE;
 	/* A browser's preflight request never has a key. */
 	if (!r->front->keys || (r->route && (r->route->flags & SK_ROUTE_OPEN)) || !strcmp(r->method, "OPTIONS"))
@@ -251,7 +256,7 @@ void sk_route(struct sk_request *r)
 	bool path_known = route != NULL;
 
 	if (!route)
-		sk_route_find(r->method, r->path, &path_known);
+		sk_route_find(r->method, r->path, sk_request_dialect(r)->knows, &path_known);
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
 	if (route && (route->flags & SK_ROUTE_GENERATE) && !in_time(r))

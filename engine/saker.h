@@ -265,6 +265,7 @@ struct sk_gen_params {
 	float repetition_penalty;       /* 1: off */
 	float frequency_penalty;        /* 0: off; this and the next are OpenAI's: they look at the answer alone */
 	float presence_penalty;         /* 0: off */
+	float frequency_share;          /* 0: off; text-generation-inference's: times an id's share of prompt and answer */
 	const struct sk_logit_bias *bias;       /* of distinct ids, SK_LOGIT_BIAS_MAX at most; before all penalties */
 	size_t bias_len;
 	int32_t top_k;                  /* 0: off */

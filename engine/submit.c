@@ -257,7 +257,7 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->weight = p->weight;
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
-		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
+		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty, .frequency_share = p->frequency_share,
 		.mark = p->watermark ? &e->mark : NULL,
 		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
 		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,

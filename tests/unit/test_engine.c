@@ -123,6 +123,7 @@ static const struct { const char *prompt; struct sk_gen_params p; const char *st
 	{ "a",                                        { .max_new_tokens = 1 }, NULL },
 	{ "penalties",                                { .max_new_tokens = 20, .repetition_penalty = 1.3f }, NULL },
 	{ "more penalties",                           { .max_new_tokens = 20, .frequency_penalty = 0.5f }, NULL },
+	{ "penalties by share",                       { .max_new_tokens = 20, .frequency_share = 2.0f, .repetition_penalty = 1.1f }, NULL },
 	{ "penalties for having been said",           { .max_new_tokens = 20, .presence_penalty = 1.5f, .min_p = 0.2f, .seed = 4,
 							.has_seed = true }, NULL },
 	{ "drawn",                                    { .max_new_tokens = 25, .do_sample = true, .seed = 1, .has_seed = true }, NULL },

@@ -717,7 +717,10 @@ START_TEST(parameters_reach_the_engine)
 	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
 	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
 	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0 && !p->watermark);
-	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
+	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos && p->frequency_share == 0.0f);
+	w.front.dialect = sk_dialect_find("tgi-3");
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\",\"parameters\":{\"frequency_penalty\":-1.5}}");
+	ck_assert(p->frequency_penalty == 0.0f && p->frequency_share == -1.5f);
 	world_fini(&w);
 }
 END_TEST

@@ -282,6 +282,7 @@ struct sk_gen_params {
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability; behind an encoder start_id alone */
 	bool ignore_eos;                /* go on to max_new_tokens */
+	bool one_eos;                   /* only the tokenizer's own end token ends it, not those that the model names beside it */
 	/*
 	 * Text as text-generation-inference makes it: a stop string counts only where a token's text ends (or one more line break
 	 * follows), special tokens' text included; nothing is held back; a character that stays unfinished is in no token's text.

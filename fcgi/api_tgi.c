@@ -382,6 +382,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struc
 	p.top_n_tokens = (uint32_t)v->top_n_tokens.u;
 	p.prompt_logprobs = v->decoder_input_details.yes && prefill;
 	p.ignore_eos = v->ignore_eos.yes;
+	p.one_eos = d->one_eos;
 	return p;
 }
 

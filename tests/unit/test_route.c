@@ -720,7 +720,10 @@ START_TEST(parameters_reach_the_engine)
 	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos && p->frequency_share == 0.0f);
 	w.front.dialect = sk_dialect_find("tgi-3");
 	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\",\"parameters\":{\"frequency_penalty\":-1.5}}");
-	ck_assert(p->frequency_penalty == 0.0f && p->frequency_share == -1.5f);
+	ck_assert(p->frequency_penalty == 0.0f && p->frequency_share == -1.5f && !p->one_eos);
+	w.front.dialect = sk_dialect_find("tgi-0.9.3");
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
+	ck_assert(p->one_eos);
 	world_fini(&w);
 }
 END_TEST

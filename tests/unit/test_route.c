@@ -179,6 +179,7 @@ static void world_init(struct world *w)
 	*w = (struct world){ .engine = { .state = SK_STATE_READY } };
 	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
+		.watermark_gamma = 0.25, .watermark_delta = 1.5, .watermark_key_file = "",
 		.workers = 2 };
 	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine };
 	sk_permits_init(&w->front.permits, 2);
@@ -775,7 +776,8 @@ START_TEST(info_tells_the_model_and_the_limits)
 {
 	static const char *const parts[] = { "{\"model_id\":\"tiny.gguf\",\"model_sha\":null,", "\"max_input_tokens\":100,",
 		"\"max_input_length\":100,", "\"max_total_tokens\":128,", "\"max_batch_total_tokens\":128,",
-		"\"max_concurrent_requests\":2,", "\"model_pipeline_tag\":null," };
+		"\"max_concurrent_requests\":2,", "\"model_pipeline_tag\":null,",
+		"\"watermark_scheme\":\"public\",\"watermark_gamma\":0.25,\"watermark_delta\":1.5," };
 	struct world w;
 
 	world_init(&w);
@@ -783,6 +785,11 @@ START_TEST(info_tells_the_model_and_the_limits)
 	ck_assert_int_eq(w.r.status, 200);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		ck_assert_msg(strstr(sk_buf_str(&w.r.out), parts[i]), "%s", parts[i]);
+	w.options.model_name = "o/m";
+	w.options.model = "/cache/models--o--m/snapshots/abc123";
+	w.options.watermark_key_file = "/etc/key";
+	ask(&w, "GET", "/info", "", "");
+	ck_assert(strstr(sk_buf_str(&w.r.out), "\"model_sha\":\"abc123\"") && strstr(sk_buf_str(&w.r.out), "\"watermark_scheme\":\"keyed\""));
 	world_fini(&w);
 }
 END_TEST

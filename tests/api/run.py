@@ -240,11 +240,13 @@ def free_port():
 class Server:
     """`saker up` with its web server, on a port that was free a moment ago."""
 
-    def __init__(self, a, model, flags):
+    def __init__(self, a, model, flags, environment=None):
+        """model None: the environment names it."""
         self.port = free_port()
         self.log = tempfile.TemporaryFile()
-        self.p = subprocess.Popen([a.saker, "up", "--model", model, "--port", str(self.port), "--web", a.web, *flags],
-                                  stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.p = subprocess.Popen([a.saker, "up", *(["--model", model] if model else []), "--port", str(self.port), "--web", a.web, *flags],
+                                  stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
+                                  env={**os.environ, **(environment or {})})
         self.url = urllib.parse.urlsplit(f"http://127.0.0.1:{self.port}")
 
     def wait_ready(self):

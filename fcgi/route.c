@@ -200,7 +200,8 @@ static void answer_unauthorized(struct sk_request *r)
 {
 	bool sent = key_sent(r) != NULL;
 
-	if (sk_request_dialect(r)->bare_unauthorized) {
+	/* SageMaker's runtime API is no dialect's: its errors have words. */
+	if (sk_request_dialect(r)->bare_unauthorized && !(r->route && r->route->flags & SK_ROUTE_RUNTIME)) {
 		r->error_type = "unauthorized";
 		sk_reply(r, 401, NULL, "", 0);
 		return;

@@ -20,7 +20,7 @@ import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders as D, models as M, normalizers as N, pre_tokenizers as P, processors as O, trainers as T
 
-from beside import no_offsets, offsets, streamed, tried
+from beside import Lost, offsets, streamed, tried
 from hard_strings import HARD
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -580,11 +580,11 @@ def write(name, t):
     with open(OUT + "/" + name + "/tokenizer.json", "w", encoding="utf-8", newline="\n") as f:
         json.dump(j, f, ensure_ascii=False, separators=(",", ":"))
         f.write("\n")
-    t = Tokenizer.from_file(OUT + "/" + name + "/tokenizer.json")
+    t, lost = Tokenizer.from_file(OUT + "/" + name + "/tokenizer.json"), Lost(j)
     with open(OUT + "/" + name + "/golden.txt", "w", newline="\n") as f:
         for s in STRINGS:
             r = results(t, s)
-            f.write("-\n" if r is None else "%s %s %s %s %s %s\n" % (numbers(r[0]), numbers(r[1]), "-" if no_offsets(name, s) else numbers(r[2]), text(r[3]), text(r[4]),
+            f.write("-\n" if r is None else "%s %s %s %s %s %s\n" % (numbers(r[0]), numbers(r[1]), "-" if lost(s) else numbers(r[2]), text(r[3]), text(r[4]),
                                                                      "-" if name in HELD or r[5] is None else fnv(b"".join(x + b"\xff" for x in r[5]))))
         f.write("random\n")
         for ids in lcg(max(t.get_vocab().values()) + 1):

@@ -350,6 +350,15 @@ sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t
 	return st < 0 ? st : sk_tokenizer_encode(t, text, len, add_special, parse_special, ret_ids, ret_len, err);
 }
 
+sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
+			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
+{
+	const struct sk_text *t;
+	sk_status st = text_get(e, &t, err);
+
+	return st < 0 ? st : sk_tokenizer_tokens(t, text, len, add_special, parse_special, tokens_max, ret_tokens, ret_len, err);
+}
+
 sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
 			       size_t *ret_len, struct sk_err *err)
 {

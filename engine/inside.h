@@ -69,6 +69,7 @@ struct sk_gen {
 	uint32_t source_len;                    /* 0: there is no encoder */
 	int32_t *source;                        /* [source_len] what the encoder takes */
 	bool ignore_eos, tgi_text;
+	int32_t eos;                            /* the one end token; -1: all that the tokenizer knows */
 	uint64_t client;
 	uint32_t weight;
 	struct sk_sample_torch *torch;          /* SK_RNG_TORCH: its generator, the sampler's between steps; else NULL */

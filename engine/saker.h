@@ -191,13 +191,11 @@ void sk_engine_close(struct sk_engine **e);
 
 /* ---- text --------------------------------------------------------------------------------------------------- */
 
-struct sk_token_text {
-	int32_t id;
-	const char *text;               /* what the token adds; may be half a character's bytes replaced by U+FFFD */
-	size_t text_len;
-	uint32_t start, stop;           /* byte offsets into the input */
-	bool special;
-};
+/*
+ * A token of a text and where it is from: bytes [start, stop) of the text, always whole characters, so tokens that share a
+ * character name it all; 0 and 0 where it stands for no text. As the Hugging Face library's offsets.
+ */
+struct sk_token_at { int32_t id; uint32_t start, stop; };
 
 /*
  * Text to ids. add_special: the model's BOS (and such) where its tokenizer says so; parse_special: "<|im_end|>"
@@ -206,6 +204,10 @@ struct sk_token_text {
  */
 sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t len, bool add_special,
 			     bool parse_special, int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
+
+/* The same with places. *ret_tokens is malloc'ed; SK_ETOOBIG: more than tokens_max of them (0: no limit). */
+sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
+			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err);
 
 /* Ids to text; *ret_text is malloc'ed and NUL-terminated. Ill-formed bytes become U+FFFD. SK_EINVAL: an id out of range. */
 sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special,
@@ -219,9 +221,11 @@ sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, si
 struct sk_text;
 sk_status sk_tokenizer_open(const char *model, struct sk_text **ret_t, struct sk_err *err);
 void sk_tokenizer_close(struct sk_text **t);
-/* As sk_engine_tokenize() and sk_engine_detokenize(). */
+/* As sk_engine_tokenize(), sk_engine_tokens() and sk_engine_detokenize(). */
 sk_status sk_tokenizer_encode(const struct sk_text *t, const char *text, size_t len, bool add_special, bool parse_special,
 			      int32_t **ret_ids, size_t *ret_len, struct sk_err *err);
+sk_status sk_tokenizer_tokens(const struct sk_text *t, const char *text, size_t len, bool add_special, bool parse_special,
+			      size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err);
 sk_status sk_tokenizer_decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
 			      size_t *ret_len, struct sk_err *err);
 
@@ -261,6 +265,7 @@ struct sk_gen_params {
 	float repetition_penalty;       /* 1: off */
 	float frequency_penalty;        /* 0: off; this and the next are OpenAI's: they look at the answer alone */
 	float presence_penalty;         /* 0: off */
+	float frequency_share;          /* 0: off; text-generation-inference's: times an id's share of prompt and answer */
 	const struct sk_logit_bias *bias;       /* of distinct ids, SK_LOGIT_BIAS_MAX at most; before all penalties */
 	size_t bias_len;
 	int32_t top_k;                  /* 0: off */
@@ -277,6 +282,7 @@ struct sk_gen_params {
 	uint32_t top_n_tokens;          /* alternatives reported with each token */
 	bool prompt_logprobs;           /* PREFILL event: every prompt token with its log-probability; behind an encoder start_id alone */
 	bool ignore_eos;                /* go on to max_new_tokens */
+	bool one_eos;                   /* only the tokenizer's own end token ends it, not those that the model names beside it */
 	/*
 	 * Text as text-generation-inference makes it: a stop string counts only where a token's text ends (or one more line break
 	 * follows), special tokens' text included; nothing is held back; a character that stays unfinished is in no token's text.

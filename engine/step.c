@@ -411,7 +411,7 @@ static bool commit_token(struct sk_engine *e, struct sk_gen *g, const struct sk_
 	/* TGI's precedence. */
 	if (g->generated == g->max_new)
 		gen_finish(e, g, SK_FINISH_LENGTH, now);
-	else if (!g->ignore_eos && sk_text_is_eos(text, out->id))
+	else if (!g->ignore_eos && (g->eos >= 0 ? out->id == g->eos : sk_text_is_eos(text, out->id)))
 		gen_finish(e, g, SK_FINISH_EOS, now);
 	else if (stop)
 		gen_finish(e, g, SK_FINISH_STOP, now);

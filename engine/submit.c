@@ -214,6 +214,15 @@ static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char 
 	return at;
 }
 
+/* The tokenizer's own end token; -1: it has none, so that what the model names counts all the same. */
+static int32_t own_eos(const struct sk_engine *e)
+{
+	struct sk_text_info ti;
+
+	sk_text_info(atomic_load(&e->text), &ti);
+	return ti.eos;
+}
+
 /*
  * One block for the generation and all it may emit. Its large part is never touched until tokens come (calloc takes big
  * blocks from the kernel, which gives pages when they are written), so a long max_new_tokens costs little by itself.
@@ -250,6 +259,7 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
 	g->ignore_eos = p->ignore_eos;
+	g->eos = p->one_eos ? own_eos(e) : -1;
 	sk_text_window_begin(&g->window, g->prompt_len);
 	g->stop_window = g->window;
 	g->tgi_text = p->tgi_text;
@@ -257,7 +267,7 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 	g->weight = p->weight;
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
-		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty,
+		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty, .frequency_share = p->frequency_share,
 		.mark = p->watermark ? &e->mark : NULL,
 		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
 		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,

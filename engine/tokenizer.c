@@ -85,6 +85,28 @@ sk_status sk_tokenizer_encode(const struct sk_text *t, const char *text, size_t 
 	return st;
 }
 
+sk_status sk_tokenizer_tokens(const struct sk_text *t, const char *text, size_t len, bool add_special, bool parse_special,
+			      size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
+{
+	struct sk_ids v = { .offsets = true };
+	struct sk_token_at *tokens = NULL;
+	sk_status st = sk_text_encode(t, text, len, add_special, parse_special, tokens_max, &v, err);
+
+	if (st >= 0) {
+		tokens = malloc((v.len + 1) * sizeof(*tokens));
+		st = tokens ? SK_OK : sk_fail(err, SK_ENOMEM, "out of memory for %zu tokens", v.len);
+	}
+	if (st >= 0) {
+		sk_ids_widen(&v, text, len);
+		for (size_t i = 0; i < v.len; i++)
+			tokens[i] = (struct sk_token_at){ v.ids[i], v.start[i], v.stop[i] };
+		*ret_tokens = tokens;
+		*ret_len = v.len;
+	}
+	sk_ids_fini(&v);
+	return st;
+}
+
 static sk_status decode(const struct sk_text *t, const int32_t *ids, size_t len, bool skip_special, bool rest, char **ret_text,
 			size_t *ret_len, struct sk_err *err)
 {

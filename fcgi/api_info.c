@@ -138,6 +138,20 @@ static void add_number(struct info *i, unsigned knows, const char *key, uint64_t
 		sk_buf_addf(i->b, "%" PRIu64, value);
 }
 
+static void add_real(struct info *i, unsigned knows, const char *key, double value)
+{
+	if (add_key(i, knows, key, "\"number\""))
+		sk_buf_addf(i->b, "%.15g", value);
+}
+
+/* Of a model from the hub's cache: the commit that its directory is named after. */
+static const char *commit_of(const struct sk_options *o)
+{
+	const char *slash = o->model_name ? strrchr(o->model, '/') : NULL;
+
+	return slash ? slash + 1 : NULL;
+}
+
 /* What TGI 0.9.3 or 3.3.7 tells; in our own dialect the union of both, then what is ours. */
 static void add_members(struct sk_request *r, bool schema)
 {
@@ -150,7 +164,7 @@ static void add_members(struct sk_request *r, bool schema)
 	sk_engine_info(r->front->engine, &info);
 	snprintf(torch_dtype, sizeof torch_dtype, "torch.%s", info.model_dtype);
 	add_text(&i, ALL, "model_id", info.model_id);
-	add_text(&i, ALL, "model_sha", NULL);
+	add_text(&i, ALL, "model_sha", commit_of(o));
 	add_text(&i, TGI_0_9, "model_dtype", i.dialect & SK_KNOWS_TGI_0_9 ? torch_dtype : info.model_dtype);
 	add_text(&i, TGI_0_9, "model_device_type", info.backend);
 	add_text(&i, ALL, "model_pipeline_tag", o->pipeline_tag);
@@ -160,8 +174,7 @@ static void add_members(struct sk_request *r, bool schema)
 	add_number(&i, TGI_0_9, "max_input_length", info.input_tokens_max);
 	add_number(&i, TGI_3, "max_input_tokens", info.input_tokens_max);
 	add_number(&i, ALL, "max_total_tokens", info.total_tokens_max);
-	if (add_key(&i, TGI_0_9, "waiting_served_ratio", "\"number\""))
-		sk_buf_adds(&r->out, "0.3");
+	add_real(&i, TGI_0_9, "waiting_served_ratio", 0.3);
 	add_number(&i, TGI_0_9, "max_batch_total_tokens", (uint64_t)info.blocks * info.block_tokens);
 	add_number(&i, OURS, "max_batch_prefill_tokens", info.batch_prefill_tokens);
 	add_number(&i, TGI_0_9, "max_waiting_tokens", 20);
@@ -187,6 +200,9 @@ static void add_members(struct sk_request *r, bool schema)
 	add_number(&i, OURS, "max_batch_size", info.sequences_max);
 	add_number(&i, OURS, "max_top_n_tokens", (uint64_t)o->max_top_n_tokens);
 	add_number(&i, OURS, "payload_limit", o->payload_limit);
+	add_text(&i, OURS, "watermark_scheme", *o->watermark_key_file ? "keyed" : "public");
+	add_real(&i, OURS, "watermark_gamma", o->watermark_gamma);
+	add_real(&i, OURS, "watermark_delta", o->watermark_delta);
 	add_number(&i, OURS, "weights_bytes", info.weights_bytes);
 	add_number(&i, OURS, "kv_cache_bytes", info.kv_bytes);
 	add_number(&i, OURS, "scratch_bytes", info.scratch_bytes);

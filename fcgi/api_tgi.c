@@ -365,7 +365,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struc
 		p.temperature = v->temperature.f;
 	if (v->repetition_penalty.set)
 		p.repetition_penalty = v->repetition_penalty.f;
-	p.frequency_penalty = v->frequency_penalty.f;
+	*(d->frequency_share ? &p.frequency_share : &p.frequency_penalty) = v->frequency_penalty.f;
 	p.presence_penalty = v->presence_penalty.f;
 	p.bias = v->logit_bias.bias.items;
 	p.bias_len = v->logit_bias.bias.len;
@@ -382,6 +382,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struc
 	p.top_n_tokens = (uint32_t)v->top_n_tokens.u;
 	p.prompt_logprobs = v->decoder_input_details.yes && prefill;
 	p.ignore_eos = v->ignore_eos.yes;
+	p.one_eos = d->one_eos;
 	return p;
 }
 

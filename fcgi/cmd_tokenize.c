@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece. --decode goes back. The model's
+ * saker tokenize: what the model's tokenizer makes of a text: one line a token, id and piece, with --offsets where it is from. --decode goes back. The model's
  * weights are not loaded.
  */
 #include <inttypes.h>
@@ -15,7 +15,7 @@
 
 #define TEXT_MAX (64u << 20)
 
-static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_t len, const struct sk_flags *f,
+static sk_status print_pieces(const struct sk_text *t, const struct sk_token_at *tokens, size_t len, const struct sk_flags *f,
 			      struct sk_err *err)
 {
 	struct sk_buf b = SK_BUF(SIZE_MAX);
@@ -26,10 +26,10 @@ static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_
 		sk_status st;
 
 		if (f->tokenize_ids) {
-			printf("%s%" PRId32, i ? " " : "", ids[i]);
+			printf("%s%" PRId32, i ? " " : "", tokens[i].id);
 			continue;
 		}
-		st = sk_tokenizer_token(t, ids[i], &text, &text_len, err);
+		st = sk_tokenizer_token(t, tokens[i].id, &text, &text_len, err);
 		if (st < 0) {
 			sk_buf_fini(&b);
 			return st;
@@ -39,9 +39,12 @@ static sk_status print_pieces(const struct sk_text *t, const int32_t *ids, size_
 		free(text);
 		if (b.failed) {
 			sk_buf_fini(&b);
-			return sk_fail(err, SK_ENOMEM, "out of memory for token %" PRId32, ids[i]);
+			return sk_fail(err, SK_ENOMEM, "out of memory for token %" PRId32, tokens[i].id);
 		}
-		printf("%7" PRId32 " \"%.*s\"\n", ids[i], (int)b.len, b.len ? b.data : "");
+		printf("%7" PRId32, tokens[i].id);
+		if (f->tokenize_offsets)
+			printf(" %7" PRIu32 " %7" PRIu32, tokens[i].start, tokens[i].stop);
+		printf(" \"%.*s\"\n", (int)b.len, b.len ? b.data : "");
 	}
 	if (f->tokenize_ids)
 		putchar('\n');
@@ -69,17 +72,17 @@ static sk_status decode(const struct sk_text *t, const char *s, const struct sk_
 
 static sk_status tokenize(const struct sk_text *t, struct sk_buf *text, const struct sk_flags *f, struct sk_err *err)
 {
-	int32_t *ids = NULL;
+	struct sk_token_at *tokens = NULL;
 	size_t len = 0;
 	sk_status st;
 
 	if (f->tokenize_decode)
 		return decode(t, sk_buf_str(text), f, err);
-	st = sk_tokenizer_encode(t, text->len ? text->data : "", text->len, !f->tokenize_no_special,
-				f->tokenize_parse_special, &ids, &len, err);
+	st = sk_tokenizer_tokens(t, text->len ? text->data : "", text->len, !f->tokenize_no_special, f->tokenize_parse_special, 0,
+				 &tokens, &len, err);
 	if (st == SK_OK)
-		st = print_pieces(t, ids, len, f, err);
-	free(ids);
+		st = print_pieces(t, tokens, len, f, err);
+	free(tokens);
 	return st;
 }
 

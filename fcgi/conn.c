@@ -113,6 +113,8 @@ static void request_fini(struct sk_conn *c)
 		sk_gen_close(&r->gen);
 	if (r->permits)
 		sk_permits_give(&r->front->permits, r->permits, r->share);
+	if (r->large_bytes)
+		atomic_fetch_sub(&r->front->large_bytes, r->large_bytes);
 	sk_buf_fini(&r->headers);
 	sk_buf_fini(&r->out);
 	sk_buf_fini(&c->head);

@@ -2,6 +2,8 @@
 /*
  * From a validated request to a running generation: permits, the stream's head, submit.
  */
+#include <stdatomic.h>
+
 #include "engine/base/clock.h"
 #include "fcgi/request.h"
 
@@ -23,6 +25,21 @@ bool sk_request_permits(struct sk_request *r, int n)
 		sk_reply_status(r, SK_EOVERLOADED, NULL);
 		return false;
 	}
+}
+
+bool sk_request_large(struct sk_request *r)
+{
+	size_t bytes = r->out.cap, max = r->out.max, others = atomic_fetch_add(&r->front->large_bytes, bytes);
+
+	if (!others || others + bytes <= SK_LARGE_BYTES_MAX) {
+		r->large_bytes = bytes;
+		return true;
+	}
+	sk_buf_fini(&r->out);
+	sk_buf_init(&r->out, max);
+	atomic_fetch_sub(&r->front->large_bytes, bytes);
+	sk_reply_status(r, SK_EOVERLOADED, NULL);
+	return false;
 }
 
 void sk_reply_stream_headers(struct sk_request *r)

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "fcgi/api_info.h"
 #include "fcgi/api_tgi.h"
+#include "fcgi/api_tokenize.h"
 #include "fcgi/api_watermark.h"
 #include "fcgi/json.h"
 #include "fcgi/request.h"
@@ -20,6 +21,8 @@
 static const struct { const char *schema; const struct sk_field *(*fields)(size_t *ret_len); } bodies[] = {
 	{ "GenerateRequest", sk_tgi_fields },
 	{ "DetectRequest", sk_watermark_fields },
+	{ "TokenizeRequest", sk_tokenize_fields },
+	{ "DetokenizeRequest", sk_detokenize_fields },
 };
 
 static const struct answer { const char *name; int status; const char *type, *schema, *doc; } answers[] = {
@@ -489,7 +492,7 @@ static void add_paths(struct sk_buf *b, const struct sk_dialect *d, bool keys)
 	for (size_t i = 0; i < len; i++) {
 		const char *comma = "";
 
-		if (seen_before(routes, i))
+		if (!sk_route_known(&routes[i], d->knows) || seen_before(routes, i))
 			continue;
 		sk_buf_addf(b, "%s\"%s\":{", i ? "," : "", routes[i].path);
 		for (size_t k = i; k < len; k++) {

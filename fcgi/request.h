@@ -38,6 +38,7 @@ struct sk_front {
 	const struct sk_dialect *dialect;       /* NULL: saker's */
 	struct sk_engine *engine;
 	struct sk_permits permits;
+	_Atomic size_t large_bytes;             /* of sk_request_large()'s answers that are not written yet */
 	_Atomic bool draining;
 	/* owner: loop */
 	struct sk_keys *keys;                   /* NULL: nobody is asked for a key */
@@ -105,6 +106,7 @@ struct sk_request {
 	struct sk_buf out;                      /* body bytes not yet written */
 	size_t framed;                          /* of them, those that are in SageMaker's messages already; the loop's */
 	int permits;                            /* held until the end */
+	size_t large_bytes;                     /* likewise: its part of front->large_bytes */
 	struct sk_gen *gen;
 	const struct sk_render *render;
 	void *render_state;
@@ -194,6 +196,13 @@ void sk_reply_types(struct sk_request *r, sk_status st, const struct sk_err *err
  * request until the loop ends it. A handler calls this between the checks of types and of ranges. (generate.c)
  */
 bool sk_request_permits(struct sk_request *r, int n);
+
+/*
+ * Before an answer that is long without a generation: whether r->out may be kept until it is written. All such answers together are
+ * SK_LARGE_BYTES_MAX at most, so that clients who do not read cannot fill the memory; else 429 is answered. (generate.c)
+ */
+#define SK_LARGE_BYTES_MAX ((size_t)256 << 20)
+bool sk_request_large(struct sk_request *r);
 
 /*
  * Take permits (unless that was done), submit, and hand the request to the loop. stream: the SSE head goes out at once. On failure the error reply

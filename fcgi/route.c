@@ -51,12 +51,17 @@ static bool method_matches(const char *row, const char *method)
 	return !strcmp(row, method) || (!strcmp(method, "HEAD") && !strcmp(row, "GET"));
 }
 
-const struct sk_route *sk_route_find(const char *method, const char *path, bool *ret_path_known)
+bool sk_route_known(const struct sk_route *route, unsigned dialect)
+{
+	return !(route->flags & SK_ROUTE_SINCE_3) || (dialect & (SK_KNOWS_SAKER | SK_KNOWS_TGI_3));
+}
+
+const struct sk_route *sk_route_find(const char *method, const char *path, unsigned dialect, bool *ret_path_known)
 {
 	bool known = false;
 
 	for (size_t i = 0; i < ROUTES_LEN; i++) {
-		if (!path_matches(routes[i].path, path))
+		if (!sk_route_known(&routes[i], dialect) || !path_matches(routes[i].path, path))
 			continue;
 		known = true;
 		if (method_matches(routes[i].method, method)) {
@@ -181,7 +186,7 @@ bool sk_route_admits(struct sk_request *r)
 	const char *key = key_sent(r);
 	bool path_known;
 
-	r->route = sk_route_find(r->method, r->path, &path_known);
+	r->route = sk_route_find(r->method, r->path, sk_request_dialect(r)->knows, &path_known);
 	r->key = SK_KEY_NONE;
 	/* A browser's preflight request never has a key. */
 	if (!r->front->keys || (r->route && (r->route->flags & SK_ROUTE_OPEN)) || !strcmp(r->method, "OPTIONS"))
@@ -195,7 +200,8 @@ static void answer_unauthorized(struct sk_request *r)
 {
 	bool sent = key_sent(r) != NULL;
 
-	if (sk_request_dialect(r)->bare_unauthorized) {
+	/* SageMaker's runtime API is no dialect's: its errors have words. */
+	if (sk_request_dialect(r)->bare_unauthorized && !(r->route && r->route->flags & SK_ROUTE_RUNTIME)) {
 		r->error_type = "unauthorized";
 		sk_reply(r, 401, NULL, "", 0);
 		return;
@@ -206,14 +212,31 @@ static void answer_unauthorized(struct sk_request *r)
 		       "An API key is needed: Authorization: Bearer KEY");
 }
 
+/* Paths of TGI 3 that are still to come: who asks there learns that it is not his mistake. */
+static bool is_to_come(const struct sk_request *r)
+{
+	static const char *const paths[] = { "/v1/chat/completions", "/v1/completions", "/v1/models", "/chat_tokenize", "/docs" };
+
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		if (!strcmp(r->path, paths[i]))
+			return sk_request_dialect(r)->knows != SK_KNOWS_TGI_0_9;
+	return false;
+}
+
 /* Nobody answers here: 404, or 405 with the methods that would do. */
 static void answer_nowhere(struct sk_request *r, bool path_known)
 {
 	int status = path_known ? 405 : 404;
 	const char *type = path_known ? "method_not_allowed" : "not_found";
+	char text[64];
 
 	if (path_known)
 		add_allow(r);
+	if (!path_known && is_to_come(r)) {
+		snprintf(text, sizeof text, "`%s` is not supported yet", r->path);
+		sk_reply_error(r, status, type, text);
+		return;
+	}
 	if (!sk_request_dialect(r)->bare_errors) {
 		sk_reply_error(r, status, type, path_known ? "This path does not answer to this method" :
 			       "There is nothing at this path");
@@ -251,7 +274,7 @@ void sk_route(struct sk_request *r)
 	bool path_known = route != NULL;
 
 	if (!route)
-		sk_route_find(r->method, r->path, &path_known);
+		sk_route_find(r->method, r->path, sk_request_dialect(r)->knows, &path_known);
 	r->head_only = !strcmp(r->method, "HEAD");
 	add_cors(r);
 	if (route && (route->flags & SK_ROUTE_GENERATE) && !in_time(r))

@@ -18,6 +18,7 @@ enum sk_route_flags {
 	SK_ROUTE_OPEN = 8,      /* needs no API key */
 	SK_ROUTE_RUNTIME = 16,  /* one of SageMaker's runtime API: headers and errors are its own (runtime.h) */
 	SK_ROUTE_PARTS = 32,    /* of those: the body travels in an AWS event stream */
+	SK_ROUTE_SINCE_3 = 64,  /* there is no such path in the dialect tgi-0.9.3 */
 };
 
 /* Answers r. body: the parsed JSON of a SK_ROUTE_JSON route, lent until the handler returns; else NULL. */
@@ -41,8 +42,11 @@ struct sk_route {
 /* All rows, for the manual and the tests. */
 const struct sk_route *sk_route_list(size_t *ret_len);
 
-/* The row that serves method and path; NULL when none does. *ret_path_known: some row has the path. */
-const struct sk_route *sk_route_find(const char *method, const char *path, bool *ret_path_known);
+/* Whether a dialect has this row: one bit of its `knows`. */
+bool sk_route_known(const struct sk_route *route, unsigned dialect);
+
+/* The row that serves method and path in a dialect; NULL when none does. *ret_path_known: some row has the path. */
+const struct sk_route *sk_route_find(const char *method, const char *path, unsigned dialect, bool *ret_path_known);
 
 /* "application/json", "application/problem+json; charset=utf-8": yes. */
 bool sk_content_type_is_json(const char *type);

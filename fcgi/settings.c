@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "fcgi/card.h"
 #include "fcgi/dialect.h"
 #include "fcgi/hub.h"
 
@@ -97,6 +98,21 @@ static sk_status model_find(struct sk_options *o, struct sk_arena *strings, stru
 	return o->model ? SK_OK : sk_fail(err, SK_ENOMEM, "no memory for a path");
 }
 
+/* What text-generation-inference asks the hub for is in the model's card too. */
+static sk_status tag_find(struct sk_options *o, struct sk_arena *strings, struct sk_err *err)
+{
+	char tag[SK_CARD_TAG_MAX];
+
+	if (!strcmp(o->pipeline_tag, "none")) {
+		o->pipeline_tag = "";
+		return SK_OK;
+	}
+	if (*o->pipeline_tag || !*o->model || !sk_card_read(o->model, tag))
+		return SK_OK;
+	o->pipeline_tag = sk_arena_strndup(strings, tag, strlen(tag));
+	return o->pipeline_tag ? SK_OK : sk_fail(err, SK_ENOMEM, "no memory for a tag");
+}
+
 sk_status sk_settings_settle(struct sk_options *o, struct sk_arena *strings, struct sk_err *err)
 {
 	sk_status st;
@@ -109,6 +125,8 @@ sk_status sk_settings_settle(struct sk_options *o, struct sk_arena *strings, str
 		st = lengths_check(o, err);
 	if (st == SK_OK)
 		st = model_find(o, strings, err);
+	if (st == SK_OK)
+		st = tag_find(o, strings, err);
 	if (st < 0)
 		return st;
 	if (!o->payload_limit)

@@ -9,7 +9,7 @@
 #include "fcgi/options.h"
 
 /*
- * After all were read. Settles `payload_limit`, `drain_timeout_ms`, and `model` where it is a name of the hub: then model_name
+ * After all were read. Settles `payload_limit`, `drain_timeout_ms`, `pipeline_tag` (from the model's card), and `model` where it is a name of the hub: then model_name
  * is that name. Its strings are in `strings`.
  *   SK_EINVAL  settings that contradict each other or cannot be;  SK_ENOTSUP  what there is not yet;  SK_ENOENT  sk_hub_find()
  */

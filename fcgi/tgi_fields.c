@@ -30,7 +30,7 @@ static const struct sk_field fields[] = {
 	  "divides (if negative: multiplies) the logits of tokens that prompt or answer hold; 1: off" },
 	{ PARAMETER(frequency_penalty), SK_FIELD_F32, false, AT(frequency_penalty), 0, -2, 2, SK_LIMIT_NONE,
 	  "`frequency_penalty` must be >= -2.0 and <= 2.0", "0.0",
-	  "subtracted from a token's logit for each time the answer holds it; 0: off", SINCE_3 },
+	  "subtracted from a token's logit for each time the answer holds it (in tgi-3: times its share of prompt and answer); 0: off", SINCE_3 },
 	{ PARAMETER(presence_penalty), SK_FIELD_F32, false, AT(presence_penalty), 0, -2, 2, SK_LIMIT_NONE,
 	  "`presence_penalty` must be >= -2.0 and <= 2.0", "0.0",
 	  "saker's own: subtracted once from the logit of each token that the answer holds; 0: off", SK_KNOWS_SAKER },

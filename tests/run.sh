@@ -5,7 +5,7 @@
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
 #	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, real vocabularies,
-#	                           requests generated from the OpenAPI document, fuzzing by time, a clean root, systemd in a container
+#	                           requests generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -327,6 +327,22 @@ stage_fuzz_http() {
 	esac
 }
 
+# Clients whose packages are many: pip takes a minute for each where the cache has none.
+stage_clients() {
+	for client in sagemaker_sdk langchain_tgi; do
+		say "client $client"
+		(cd "$out/plain" && srcdir="$tree" sh "$tree/tests/clients/$client.sh") >"$out/client-$client.log" 2>&1
+		case $? in
+		0) count_pass "client: $(tail -n 1 "$out/client-$client.log")" ;;
+		77) count_skip "client $client: $(tail -n 1 "$out/client-$client.log")" ;;
+		*)
+			tail -n 30 "$out/client-$client.log"
+			count_fail "client $client (see $out/client-$client.log)"
+			;;
+		esac
+	done
+}
+
 # Ten thousand requests at ten times what can be answered, through nginx.
 stage_overload() {
 	say "10,000 requests at ten times the capacity"
@@ -414,7 +430,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records fuzz_http overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool mutate records fuzz_http clients overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -385,33 +385,44 @@ static void warp_repetition_penalty(struct row *r)
 	r->max = row_max(x, r->V);
 }
 
-/* OpenAI's two penalties look at the answer alone: each id's count of it, or one, times the penalty. */
-static void penalise_answer(struct row *r, float penalty, bool every_time)
+static float times(int32_t count, int32_t ids_len) { return (float)count; }
+static float once(int32_t count, int32_t ids_len) { return 1.0f; }
+static float share(int32_t count, int32_t ids_len) { return (float)count / (float)ids_len; }
+
+/* Of the ids from `from` on: each id's score less the penalty times what its count there comes to. */
+static void penalise(struct row *r, int32_t from, float penalty, float (*weight)(int32_t count, int32_t ids_len))
 {
 	float *x = row_own(r);
 
-	for (int32_t i = r->in->prompt_len; i < r->in->ids_len; i++)
+	for (int32_t i = from; i < r->in->ids_len; i++)
 		if ((uint32_t)r->in->ids[i] < (uint32_t)r->V)
 			r->count[r->in->ids[i]]++;
-	for (int32_t i = r->in->prompt_len; i < r->in->ids_len; i++) {
+	for (int32_t i = from; i < r->in->ids_len; i++) {
 		int32_t id = r->in->ids[i];
 
 		if ((uint32_t)id >= (uint32_t)r->V || r->count[id] == 0)
 			continue;
-		x[id] = clamped(x[id], x[id] - penalty * (every_time ? (float)r->count[id] : 1.0f));
+		x[id] = clamped(x[id], x[id] - penalty * weight(r->count[id], r->in->ids_len));
 		r->count[id] = 0;
 	}
 	r->max = row_max(x, r->V);
 }
 
+/* OpenAI's two penalties look at the answer alone. */
 static void warp_frequency_penalty(struct row *r)
 {
-	penalise_answer(r, r->in->p->frequency_penalty, true);
+	penalise(r, r->in->prompt_len, r->in->p->frequency_penalty, times);
+}
+
+/* TGI's looks at the prompt too, and grows weaker with the text. (Its batches count their padding; an id's share here is its own.) */
+static void warp_frequency_share(struct row *r)
+{
+	penalise(r, 0, r->in->p->frequency_share, share);
 }
 
 static void warp_presence_penalty(struct row *r)
 {
-	penalise_answer(r, r->in->p->presence_penalty, false);
+	penalise(r, r->in->prompt_len, r->in->p->presence_penalty, once);
 }
 
 static void warp_temperature(struct row *r)

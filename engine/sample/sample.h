@@ -2,7 +2,7 @@
 /*
  * From logits to a token: rules (warp.def) in TGI's order, then the likeliest or a draw.
  *
- *	watermark, logit bias, repetition, frequency and presence penalty, temperature, top-k, top-p, typical-p, min-p, choose
+ *	watermark, logit bias, repetition, frequency (OpenAI's, TGI's) and presence penalty, temperature, top-k, top-p, typical-p, min-p, choose
  *
  * A pure function of (logits row, params, history, seed, sequence, index): a row's answer depends on nothing else. (A
  * torch generator only remembers where the last draw has left it; from any other place it is made anew.)
@@ -27,7 +27,7 @@ struct sk_sample_torch {
 
 struct sk_sample_params {
 	bool draw;                              /* sk_gen_params_samples() */
-	float temperature, repetition_penalty, frequency_penalty, presence_penalty, top_p, typical_p, min_p;
+	float temperature, repetition_penalty, frequency_penalty, frequency_share, presence_penalty, top_p, typical_p, min_p;
 	int32_t top_k;
 	const struct sk_watermark *mark;        /* NULL: none */
 	const struct sk_logit_bias *bias;       /* ids that are none are left out */

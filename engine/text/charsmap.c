@@ -204,17 +204,31 @@ static size_t chars_in(const char *s, size_t len)
 	return n;
 }
 
+/* The last character of out has another place. */
+static void last_move(struct sk_normal *out, struct sk_span to)
+{
+	size_t i = out->text.len;
+
+	do
+		out->at[--i] = to;
+	while (i && (out->text.data[i] & 0xc0) == 0x80);
+}
+
 /*
  * The new characters take the places of the old ones, one each; more of them share the last one's, and of fewer the last
- * takes the rest.
+ * takes the rest. Where one that had no place of its own (*io_extra) is followed by characters that go, it has the first one's, as
+ * the reference counts.
  */
-static void part_put(struct sk_normal *out, const struct sk_piece *in, size_t from, size_t to, const char *with, size_t with_len)
+static void part_put(struct sk_normal *out, const struct sk_piece *in, size_t from, size_t to, const char *with, size_t with_len,
+		     bool *io_extra)
 {
 	struct sk_piece w = { with, with_len, NULL, 0 };
 	struct sk_span span = from ? sk_piece_span(in, from - 1, from) : sk_piece_span(in, 0, 0);
 	size_t i, size, old = chars_in(in->s + from, to - from), n = 0, at = from, k;
 	uint32_t cp;
 
+	if (!with_len && *io_extra && !out->failed)
+		last_move(out, sk_piece_span(in, from, from + sk_piece_char(in, from, &cp)));
 	for (i = 0; i < with_len; i += size, n++) {
 		if (n < old && at < to) {
 			k = sk_piece_char(in, at, &cp);
@@ -224,6 +238,13 @@ static void part_put(struct sk_normal *out, const struct sk_piece *in, size_t fr
 		size = sk_piece_char(&w, i, &cp);
 		sk_normal_put(out, with + i, size, span);
 	}
+	*io_extra = n > old;
+}
+
+static void keep(struct sk_normal *out, const struct sk_piece *in, size_t from, size_t to, bool *ret_extra)
+{
+	sk_normal_keep(out, in, from, to);
+	*ret_extra = *ret_extra && from == to;
 }
 
 static sk_status precompiled_run(const struct sk_stage *step, const struct sk_piece *in, struct sk_normal *out, bool *ret_same)
@@ -231,13 +252,14 @@ static sk_status precompiled_run(const struct sk_stage *step, const struct sk_pi
 	const struct sk_charsmap *m = &((const struct packed *)step->data)->map;
 	size_t i, end, at, size, with_len, kept = 0;
 	const char *with;
+	bool extra = false;
 	uint32_t cp;
 
 	for (i = 0; i < in->len; i = end) {
 		end = grapheme_end(in, i);
 		if (end - i < 6 && sk_charsmap_find(m, in->s + i, end - i, false, &with, &with_len)) {
-			sk_normal_keep(out, in, kept, i);
-			part_put(out, in, i, end, with, with_len);
+			keep(out, in, kept, i, &extra);
+			part_put(out, in, i, end, with, with_len, &extra);
 			kept = end;
 			continue;
 		}
@@ -245,8 +267,8 @@ static sk_status precompiled_run(const struct sk_stage *step, const struct sk_pi
 			size = sk_piece_char(in, at, &cp);
 			if (!sk_charsmap_find(m, in->s + at, size, false, &with, &with_len))
 				continue;
-			sk_normal_keep(out, in, kept, at);
-			part_put(out, in, at, at + size, with, with_len);
+			keep(out, in, kept, at, &extra);
+			part_put(out, in, at, at + size, with, with_len, &extra);
 			kept = at + size;
 		}
 	}

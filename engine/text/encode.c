@@ -81,6 +81,16 @@ void sk_ids_fini(struct sk_ids *v)
 	*v = (struct sk_ids){ .offsets = v->offsets };
 }
 
+void sk_ids_widen(struct sk_ids *v, const char *s, size_t len)
+{
+	for (size_t i = 0; i < v->len; i++) {
+		while (v->start[i] && v->start[i] < len && (s[v->start[i]] & 0xc0) == 0x80)
+			v->start[i]--;
+		while (v->stop[i] < len && (s[v->stop[i]] & 0xc0) == 0x80)
+			v->stop[i]++;
+	}
+}
+
 static bool vector_grow(void *ref, size_t cap)
 {
 	uint32_t *p, **v = ref;

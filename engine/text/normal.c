@@ -124,7 +124,7 @@ sk_status sk_normal_lossy(struct sk_normal *n, const char *s, size_t len)
 
 /* ---- the normal forms --------------------------------------------------------------------------------------------- */
 
-/* `taken`: characters of the text that this one stands for; 0: it was put in beside the one before. */
+/* `taken`: characters of the text that this one stands for; 0: it was put in behind what was taken before. */
 struct item { uint32_t cp; uint8_t ccc; uint32_t taken; };
 
 static uint8_t ccc_of(uint32_t cp)
@@ -205,21 +205,26 @@ static size_t compose_all(struct item *v, size_t len)
 	return n;
 }
 
-/* The part's characters with their places: each takes its count of old ones, and has the place of the first. */
+/*
+ * The part's characters with their places: each takes its count of old ones, and has the place of the first; where it takes none,
+ * that of the last one taken.
+ */
 static void items_put(struct sk_normal *n, const struct sk_piece *p, size_t from, const struct item *v, size_t len)
 {
-	struct sk_span span = sk_piece_span(p, from, from);
+	struct sk_span first, last = sk_piece_span(p, from, from);
 	size_t i, at = from, size;
 	uint32_t cp, k;
 
 	for (i = 0; i < len; i++) {
+		first = last;
 		for (k = 0; k < v[i].taken && at < p->len; k++) {
 			size = sk_piece_char(p, at, &cp);
+			last = sk_piece_span(p, at, at + size);
 			if (!k)
-				span = sk_piece_span(p, at, at + size);
+				first = last;
 			at += size;
 		}
-		sk_normal_put_cp(n, v[i].cp, span);
+		sk_normal_put_cp(n, v[i].cp, first);
 	}
 }
 

@@ -42,6 +42,8 @@ bool sk_text_is_special(const struct sk_text *t, int32_t id);           /* a con
  */
 struct sk_ids { int32_t *ids; uint32_t *start, *stop; size_t len, cap; bool offsets; };
 void sk_ids_fini(struct sk_ids *v);
+/* Offsets into s that are inside a character go to its ends, as the Hugging Face library has them. */
+void sk_ids_widen(struct sk_ids *v, const char *s, size_t len);
 sk_status sk_text_encode(const struct sk_text *t, const char *s, size_t len, bool add_special, bool parse_special,
 			 size_t ids_max, struct sk_ids *io, struct sk_err *err);
 

@@ -68,10 +68,10 @@ def wrong(r):
         return f"status {r.status}: {r.raw[:200]!r}"
     try:
         if r.stream:
-            r.events()
+            r.events("data: ")
         elif r.status != 200:
             e = r.json()
-            if not isinstance(e, dict) or not e.get("error") or not e.get("error_type"):
+            if not isinstance(e, dict) or not (e.get("Message") or (e.get("error") and e.get("error_type"))):
                 return f"status {r.status} without words: {r.raw[:200]!r}"
     except ValueError as e:
         return f"status {r.status}: {e}: {r.raw[:200]!r}"

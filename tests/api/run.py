@@ -79,6 +79,54 @@ def expand(v):
     return [expand(x) for x in v] if isinstance(v, list) else v
 
 
+# ---- one case in each dialect --------------------------------------------------------------------------------------
+
+# Fields that a dialect has not: there they are unknown members, which are ignored.
+OURS = {"presence_penalty", "logit_bias", "min_p", "ignore_eos"}
+DIALECTS = {"saker": set(), "tgi-3": OURS, "tgi-0.9.3": OURS | {"frequency_penalty", "top_n_tokens", "grammar", "adapter_id"}}
+
+
+def is_stream(request):
+    body = request[2] if len(request) > 2 else None
+    return request[1] == "/generate_stream" or (isinstance(body, dict) and body.get("stream") is True and request[1] != "/generate")
+
+
+def without(want, members):
+    """What is wanted of a value, less some members of its objects."""
+    if isinstance(want, dict):
+        return {k: [x for x in v if x not in members] if k == "$keys" else without(v, members) for k, v in want.items() if k not in members}
+    return [without(x, members) for x in want] if isinstance(want, list) else want
+
+
+def of_dialect(case, dialect):
+    """The case as it is in a dialect: what its "in" says, else the rules of README.md for errors. None: not there."""
+    if dialect == "tgi-0.9.3":
+        case = {"frame": "data:", **case}
+        for key in {"events", "body"} & set(case):
+            case[key] = without(case[key], {"index", "top_tokens", "input_length"})
+    if dialect in case.get("in", {}):
+        own = case["in"][dialect]
+        return own if own is None else {k: v for k, v in {**case, **own}.items() if v is not None}
+    if dialect == "saker" or "error" not in case:
+        return case
+    kind, text = case["error"]
+    case = {k: v for k, v in case.items() if k != "error"}
+    plain = {"content-type": "text/plain; charset=utf-8"}
+    if any(f"`{field}`" in text or f"parameters.{field}" in text for field in DIALECTS[dialect]):
+        method, path, body = case["request"]
+        body = {**body, "parameters": {"max_new_tokens": 1, **body["parameters"]}}
+        return {**case, "request": [method, path, body], "status": 200}
+    if text.startswith("Failed to ") or kind in ("unsupported_media_type", "payload_too_large"):
+        return {**case, "raw": text, "reply_headers": {**case.get("reply_headers", {}), **plain}}
+    if text == "There is nothing at this path" or kind == "method_not_allowed":
+        return {**case, "raw": ""}
+    if kind == "unauthorized" and dialect == "tgi-3":
+        return {**case, "raw": "", "reply_headers": {}}
+    if is_stream(case["request"]):
+        return {**case, "status": 200, "reply_headers": {}, "events": {"count": 1, "last": {"$exact": {"error": text, "error_type": kind}}}}
+    return {**case, "error": [kind, text]}
+
+
 # ---- one exchange -------------------------------------------------------------------------------------------------
 
 class Reply:
@@ -240,11 +288,13 @@ def free_port():
 class Server:
     """`saker up` with its web server, on a port that was free a moment ago."""
 
-    def __init__(self, a, model, flags):
+    def __init__(self, a, model, flags, environment=None):
+        """model None: the environment names it."""
         self.port = free_port()
         self.log = tempfile.TemporaryFile()
-        self.p = subprocess.Popen([a.saker, "up", "--model", model, "--port", str(self.port), "--web", a.web, *flags],
-                                  stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.p = subprocess.Popen([a.saker, "up", *(["--model", model] if model else []), "--port", str(self.port), "--web", a.web, *flags],
+                                  stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
+                                  env={**os.environ, **(environment or {})})
         self.url = urllib.parse.urlsplit(f"http://127.0.0.1:{self.port}")
 
     def wait_ready(self):
@@ -313,12 +363,19 @@ def run_file(a, path, score, model_dir):
             for c in cases:
                 score.add(f"{name}: {c['name']}", run_case(urllib.parse.urlsplit(a.url), c))
         return
+    for dialect in head.get("dialects", [None]):
+        there = [of_dialect(c, dialect) for c in cases] if dialect else cases
+        run_server(a, head, f"{name} in {dialect}" if dialect else name, [c for c in there if c],
+                   ["--compat", dialect] if dialect else [], score, model_dir)
+
+
+def run_server(a, head, name, cases, flags, score, model_dir):
     model = os.path.join(TOP, head["directory"]) if "directory" in head else a.model
     if not model:
         model = os.path.join(model_dir, name, "tiny.gguf")
-        os.mkdir(os.path.dirname(model))
+        os.makedirs(os.path.dirname(model))
         subprocess.run([a.mktiny, *head.get("model", ["--context", "512"]), model], check=True)
-    server = Server(a, model, head.get("server", []))
+    server = Server(a, model, head.get("server", []) + flags)
     try:
         if not server.wait_ready():
             score.add(name, f"the server is not ready:\n{server.words()[-3000:]}")

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How surely a watermark is found with a real model: T = 200 drawn tokens (multinomial, temperature 1), delta 2, gamma 0.25 and
- * 0.5, both schemes, the threshold z = 4, beside table 2 of arXiv 2301.10226 (OPT-1.3B on news). Prompts are pieces of
- * tests/golden/text.txt.
+ * 0.5, both schemes, the threshold z = 4: the setting of arXiv 2301.10226's table of error rates, whose model is another one (its
+ * numbers are not repeated here: no copy was at hand to compare them with). Prompts are pieces of tests/golden/text.txt.
  *
  *	watermark [ANSWERS]     of each kind; 24 unless told
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +19,11 @@ enum { T = 200, PROMPT = 240 };
 
 static char key_file[] = "/tmp/sk-mark-XXXXXX";
 
-static const struct kind { const char *name; double gamma; bool keyed; double table; } kinds[] = {
-	{ "public, gamma 0.25", 0.25, false, 0.994 },
-	{ "public, gamma 0.5",  0.5,  false, 0.984 },
-	{ "keyed, gamma 0.25",  0.25, true,  NAN },
-	{ "keyed, gamma 0.5",   0.5,  true,  NAN },
+static const struct kind { const char *name; double gamma; bool keyed; } kinds[] = {
+	{ "public, gamma 0.25", 0.25, false },
+	{ "public, gamma 0.5",  0.5,  false },
+	{ "keyed, gamma 0.25",  0.25, true },
+	{ "keyed, gamma 0.5",   0.5,  true },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -85,8 +84,8 @@ int main(int argc, char **argv)
 	if (fd < 0 || write(fd, KEY, sizeof(KEY) - 1) < 0 || !plain || !marked)
 		abort();
 	close(fd);
-	printf("%zu answers of %d tokens each, delta 2, found where z > 4\n%-20s %10s %8s %12s %8s %8s\n", n, T, "scheme", "marked", "mean z",
-	       "unmarked", "mean z", "table 2");
+	printf("%zu answers of %d tokens each, delta 2, found where z > 4\n%-20s %11s %8s %13s %8s\n", n, T, "scheme", "marked", "mean z",
+	       "unmarked", "mean z");
 	for (size_t k = 0; k < KINDS; k++) {
 		struct sk_engine_opts o = { .watermark = opts_of(&kinds[k]), .total_tokens_max = 512 };
 		struct sk_engine *e = runs_open(&o);
@@ -100,9 +99,8 @@ int main(int argc, char **argv)
 		sk_engine_close(&e);
 		hits = found(&kinds[k], info.vocab, marked, n, &mean);
 		plain_hits = found(&kinds[k], info.vocab, plain, n, &plain_mean);
-		printf("%-20s %5zu %.3f %8.2f %7zu %.3f %8.2f", kinds[k].name, hits, (double)hits / (double)n, mean, plain_hits,
+		printf("%-20s %5zu %.3f %8.2f %7zu %.3f %8.2f\n", kinds[k].name, hits, (double)hits / (double)n, mean, plain_hits,
 		       (double)plain_hits / (double)n, plain_mean);
-		printf(isnan(kinds[k].table) ? "        -\n" : " %8.3f\n", kinds[k].table);
 		fflush(stdout);
 		for (size_t i = 0; i < n; i++)
 			run_fini(&marked[i]);

@@ -15,12 +15,13 @@ SAKER, MKTINY = os.environ.get("SAKER", "./saker"), os.environ.get("MKTINY", "te
 
 
 @contextlib.contextmanager
-def server(*flags, model=("--context", "8192")):
-    """`saker up` with nginx and a tiny model; gives its address."""
+def server(*flags, model=("--context", "8192"), environment=None):
+    """`saker up` with nginx and a tiny model; gives its address. environment: a function of the model's path, which names it in a variable."""
     with tempfile.TemporaryDirectory(prefix="saker-clients-") as d:
         path = os.path.join(d, "tiny.gguf")
         subprocess.run([MKTINY, *model, path], check=True)
-        s = run.Server(argparse.Namespace(saker=SAKER, web="nginx"), path, list(flags))
+        more = environment(path) if environment else None
+        s = run.Server(argparse.Namespace(saker=SAKER, web="nginx"), None if more else path, list(flags), more)
         try:
             if not s.wait_ready():
                 raise RuntimeError("the server is not ready:\n" + s.words()[-3000:])

@@ -113,6 +113,8 @@ static struct single {
 	{ "a body over the limit", "POST", "/generate", too_long_body, KEY, NULL, 413, false, NULL, 0 },
 	{ "a body without a key", "POST", "/generate", long_body, "nobody", NULL, 401, false, NULL, 0 },
 	{ "no path", "GET", "/nothing", NULL, KEY, NULL, 404, false, NULL, 0 },
+	{ "tokens of a text", "POST", "/tokenize", "{\"inputs\":\"hello\",\"add_special_tokens\":false}", KEY, NULL, 200, false, NULL, 0 },
+	{ "the text of tokens", "POST", "/detokenize", "{\"tokens\":[65,66,67]}", KEY, NULL, 200, false, NULL, 0 },
 	{ "no such method", "GET", "/generate", NULL, KEY, NULL, 405, false, NULL, 0 },
 	{ "a preflight request", "OPTIONS", "/generate", NULL, NULL, "https://a.example", 200, false, NULL, 0 },
 	{ "only a head", "HEAD", "/info", NULL, KEY, NULL, 200, false, NULL, 0 },

@@ -350,6 +350,20 @@ sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t
 	return SK_OK;
 }
 
+sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
+			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
+{
+	struct sk_token_at *tokens = malloc((len + 1) * sizeof *tokens);
+
+	if (!tokens)
+		return sk_fail(err, SK_ENOMEM, "no memory for %zu tokens", len);
+	for (size_t i = 0; i < len; i++)
+		tokens[i] = (struct sk_token_at){ (unsigned char)text[i], (uint32_t)i, (uint32_t)i + 1 };
+	*ret_tokens = tokens;
+	*ret_len = len;
+	return SK_OK;
+}
+
 sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special,
 			       char **ret_text, size_t *ret_len, struct sk_err *err)
 {

@@ -6,7 +6,9 @@ the second has been given, and what the text from the first to the end has more 
 give a character earlier or hold one longer (engine/text/text.h), so each must always be the beginning of the other. A decoder that
 replaces over the borders of tokens makes the library take back what it gave; nothing is compared then.
 """
+import json
 import os
+import re
 import subprocess
 
 
@@ -33,6 +35,33 @@ def streamed(decode, ids):
     return out
 
 
+DROPPED = re.compile("(^|>)[\0-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]")
+
+
+class Lost:
+    """
+    Where the library loses count, as it leaves characters out: a BPE's unknown ones, and those that a Precompiled drops at the very
+    beginning or right after a token.
+    """
+    def __init__(self, j):
+        from tokenizers import pre_tokenizers
+        m = j["model"]
+        letters = pre_tokenizers.ByteLevel.alphabet()
+        self.always = "merges" in m and m.get("unk_token") is None and not m.get("byte_fallback") and not all(c in m["vocab"] for c in letters)
+        self.precompiled = "'Precompiled'" in repr(j.get("normalizer"))
+
+    def __call__(self, s):
+        return self.always or (self.precompiled and (s[:1] < " " or DROPPED.search(s) is not None))
+
+
+def offsets(s, enc):
+    """First byte and first after it of each token, for the library counts characters."""
+    at = [0]
+    for c in s:
+        at.append(at[-1] + len(c.encode()))
+    return [at[x] for o in enc.offsets for x in o]
+
+
 class Ours:
     def __init__(self, exe, path):
         self.path = path
@@ -47,6 +76,9 @@ class Ours:
     def encode(self, s, special):
         return self.ask("E" if special else "e", s.encode().hex())
 
+    def offsets(self, s):
+        return self.ask("O", s.encode().hex())
+
     def decode(self, ids, special):
         return self.ask("D" if special else "d", " ".join(map(str, ids)))
 
@@ -58,10 +90,16 @@ class Library:
     def __init__(self, path):
         from tokenizers import Tokenizer
         self.t = Tokenizer.from_file(path + "/tokenizer.json")
+        with open(path + "/tokenizer.json", encoding="utf-8") as f:
+            self.lost = Lost(json.load(f))
 
     def encode(self, s, special):
         e = tried(self.t.encode, s, add_special_tokens=special)
         return None if e is None else e.ids
+
+    def offsets(self, s):
+        e = None if self.lost(s) else tried(self.t.encode, s)
+        return None if e is None else offsets(s, e)
 
     def decode(self, ids, special):
         return tried(self.t.decode, ids, skip_special_tokens=not special)
@@ -80,6 +118,9 @@ class Model:
 
     def encode(self, s, special):
         return None if special or "\0" in s or any(c in s for c in self.control) else self.p.encode(s)
+
+    def offsets(self, s):
+        return None
 
     def decode(self, ids, special):
         return None
@@ -111,6 +152,12 @@ def compare(ours, library, s):
         got = ours.encode(s, special)
         if got != " ".join(map(str, want)):
             finds.append("ids of %a are %s, want %s (specials: %s)" % (s, got, want, special))
+    want = library.offsets(s)
+    if want is not None:
+        done += 1
+        got = ours.offsets(s)
+        if got != " ".join(map(str, want)):
+            finds.append("offsets of %a are %s, want %s" % (s, got, want))
     for special in (False, True):
         want = library.decode(ids, special) if ids is not None else None
         if want is None:

@@ -3,7 +3,7 @@
 """Random Unicode through the Hugging Face library and through `tokdump`: diff_tokenizers.py TOKDUMP SECONDS SEED [DIR...]
 
 DIR: directories with a tokenizer.json or a SentencePiece model, default those of tests/golden/tokenizers. TOKDUMP is
-tests/golden/tokdump of a build. Compared: ids with and without specials, their text with and without specials, and what a stream
+tests/golden/tokdump of a build. Compared: ids with and without specials, their offsets, their text with and without specials, and what a stream
 gives (beside.py); of a SentencePiece model the ids. Prints what differs, to be kept as strings of make_tokenizers.py; the last line
 counts. Needs tokenizers, sentencepiece.
 """

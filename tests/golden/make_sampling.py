@@ -55,6 +55,10 @@ def frequency_penalty(x, p, prompt, answer):
     return x - p["frequency_penalty"] * counts(len(x), answer)
 
 
+def frequency_share(x, p, prompt, answer):
+    return x - p["frequency_share"] * counts(len(x), prompt + answer) / len(prompt + answer)
+
+
 def presence_penalty(x, p, prompt, answer):
     return x - p["presence_penalty"] * (counts(len(x), answer) > 0)
 
@@ -107,17 +111,18 @@ def min_p(x, p, prompt, answer):
     return np.where(pr < floor - (1e-12 if p["min_p"] == 1 else 0), -np.inf, x)
 
 
-ORDER = [("bias", logit_bias), ("repetition_penalty", repetition_penalty), ("frequency_penalty", frequency_penalty),
+ORDER = [("bias", logit_bias), ("repetition_penalty", repetition_penalty), ("frequency_penalty", frequency_penalty), ("frequency_share", frequency_share),
          ("presence_penalty", presence_penalty), ("temperature", temperature), ("top_k", top_k), ("top_p", top_p),
          ("typical_p", typical_p), ("min_p", min_p)]
 
 ALONE = [("bias", [{0: 100.0, 3: -100.0}, {1: 0.5, 2: -1.25, 11: 3.0}, {4: 99.5}]),
-         ("repetition_penalty", [1.3, 0.7, 2.0]), ("frequency_penalty", [0.5, -0.5, 2.0, -2.0]),
+         ("repetition_penalty", [1.3, 0.7, 2.0]), ("frequency_penalty", [0.5, -0.5, 2.0, -2.0]), ("frequency_share", [0.7, -0.3, 2.0, -2.0]),
          ("presence_penalty", [0.5, -0.75, 2.0, -2.0]), ("temperature", [0.3, 0.7, 1.5, 5.0]), ("top_k", [1, 3, 10, 500]),
          ("top_p", [0.05, 0.3, 0.9, 0.99]), ("typical_p", [0.05, 0.3, 0.9, 0.99]), ("min_p", [0.02, 0.3, 0.9, 1.0])]
 TOGETHER = [
     {"frequency_penalty": 0.7, "presence_penalty": 0.4},
     {"frequency_penalty": -1.0, "presence_penalty": 1.5, "repetition_penalty": 1.2},
+    {"frequency_share": 1.6, "repetition_penalty": 1.2, "temperature": 0.6, "top_k": 8},
     {"bias": {0: 2.5, 5: -3.0, 7: 1.0}, "repetition_penalty": 1.5},
     {"bias": {1: 1.5, 2: -1.5}, "frequency_penalty": 0.3, "temperature": 0.8},
     {"temperature": 0.7, "top_k": 7, "top_p": 0.8},

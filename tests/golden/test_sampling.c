@@ -56,7 +56,7 @@ static void read_row(struct golden_case *c, char *s)
 static void read_set(struct golden_case *c, const char *s)
 {
 	const struct { const char *name; float *to; } floats[] = {
-		{ "repetition_penalty", &c->p.repetition_penalty }, { "frequency_penalty", &c->p.frequency_penalty },
+		{ "repetition_penalty", &c->p.repetition_penalty }, { "frequency_penalty", &c->p.frequency_penalty }, { "frequency_share", &c->p.frequency_share },
 		{ "presence_penalty", &c->p.presence_penalty }, { "temperature", &c->p.temperature }, { "top_p", &c->p.top_p },
 		{ "typical_p", &c->p.typical_p }, { "min_p", &c->p.min_p },
 	};

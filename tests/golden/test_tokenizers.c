@@ -57,21 +57,16 @@ static void compare(const char *name, const char *what, size_t number, uint32_t 
 		       name, what, number, name, number, name, number);
 }
 
-/* Offsets inside a character go to its ends: the library counts characters. */
-static uint32_t offsets_hash(const struct sk_ids *v, const char *s, size_t len)
+/* The library counts characters. */
+static uint32_t offsets_hash(struct sk_ids *v, const char *s, size_t len)
 {
 	uint32_t *at = malloc((2 * v->len + 1) * sizeof(*at)), h;
 	size_t i;
 
+	sk_ids_widen(v, s, len);
 	for (i = 0; i < v->len; i++) {
-		uint32_t from = v->start[i], to = v->stop[i];
-
-		while (from && from < len && (s[from] & 0xc0) == 0x80)
-			from--;
-		while (to < len && (s[to] & 0xc0) == 0x80)
-			to++;
-		at[2 * i] = from;
-		at[2 * i + 1] = to;
+		at[2 * i] = v->start[i];
+		at[2 * i + 1] = v->stop[i];
 	}
 	h = fnv_numbers(at, 2 * v->len);
 	free(at);

@@ -2,7 +2,8 @@
 /*
  * A tokenizer as a filter, for beside.py, and for measuring (tests/bench/bench_tokenizers.py): tokdump DIR [FILE [lines]]
  *
- * Lines in: "E HEX" or "e HEX" (a text with specials, or without): its ids; "D ID ID ..." or "d ..." (without specials): the text
+ * Lines in: "E HEX" or "e HEX" (a text with specials, or without): its ids; "O HEX": the first byte of each token and the first after it,
+ * with specials; "D ID ID ..." or "d ..." (without specials): the text
  * in hex, and " STREAM " with what a stream gave when that differs; "P ID ID ..." or "p ...": what each token adds to a stream, and
  * what is held at the end, in hex, "-" for nothing. With a FILE: it is tokenised, as one text or
  * each line as one, and the processor time is printed: it is the same with neighbours or without.
@@ -29,9 +30,9 @@ static int hex(char c)
 	return c <= '9' ? c - '0' : (c | 32) - 'a' + 10;
 }
 
-static void encode(const struct sk_text *t, char *line, bool special)
+static void encode(const struct sk_text *t, char *line, bool special, bool offsets)
 {
-	struct sk_ids v = { .offsets = false };
+	struct sk_ids v = { .offsets = offsets };
 	struct sk_err err = { .text = "" };
 	size_t len = 0, i;
 
@@ -39,8 +40,13 @@ static void encode(const struct sk_text *t, char *line, bool special)
 		line[len++] = (char)(hex(line[2 * i]) * 16 + hex(line[2 * i + 1]));
 	if (sk_text_encode(t, line, len, special, true, 0, &v, &err) < 0)
 		printf("ERR %s", err.text);
+	if (offsets)
+		sk_ids_widen(&v, line, len);
 	for (i = 0; i < v.len; i++)
-		printf("%s%d", i ? " " : "", v.ids[i]);
+		if (offsets)
+			printf("%s%u %u", i ? " " : "", v.start[i], v.stop[i]);
+		else
+			printf("%s%d", i ? " " : "", v.ids[i]);
 	putchar('\n');
 	sk_ids_fini(&v);
 }
@@ -173,8 +179,8 @@ int main(int argc, char **argv)
 	while (argc == 2 && (n = getline(&line, &cap, stdin)) > 0) {
 		if (line[n - 1] == '\n')
 			line[--n] = '\0';
-		if (n > 1 && (line[0] | 32) == 'e')
-			encode(t, line + 2, line[0] == 'E');
+		if (n > 1 && strchr("EeO", line[0]))
+			encode(t, line + 2, line[0] != 'e', line[0] == 'O');
 		else if (n > 1 && (line[0] | 32) == 'p')
 			pieces(t, line + 1, line[0] == 'p');
 		else if (n > 0)

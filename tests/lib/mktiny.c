@@ -11,7 +11,7 @@ static struct tiny_gguf o = TINY_GGUF_INIT;
 static const struct { const char *name; int *value; } numbers[] = {
 	{ "--layers", &o.layers }, { "--width", &o.width }, { "--heads", &o.heads }, { "--kv-heads", &o.kv_heads },
 	{ "--head-width", &o.head_width }, { "--ffn", &o.ffn }, { "--context", &o.context },
-	{ "--vocab-pad", &o.vocab_pad },
+	{ "--vocab-pad", &o.vocab_pad }, { "--eot", &o.eot },
 };
 
 static const struct { const char *name; bool *value; } flags[] = {
@@ -25,7 +25,7 @@ static const struct { const char *name; enum sk_dtype dtype; } types[] = {
 
 static int usage(void)
 {
-	fputs("usage: mktiny [--layers|--width|--heads|--kv-heads|--head-width|--ffn|--context|--vocab-pad|--seed N]\n"
+	fputs("usage: mktiny [--layers|--width|--heads|--kv-heads|--head-width|--ffn|--context|--vocab-pad|--eot|--seed N]\n"
 	      "              [--embed|--linear F32|F16|BF16|Q8_0|Q4_0|Q4_1] [--pre NAME] [--untied] [--rope-freqs]\n"
 	      "              [--version 2|3] [--alignment N]\n"
 	      "              [--no-template] [--no-tokenizer] OUT.gguf\n", stderr);

@@ -298,6 +298,10 @@ static uint64_t put_tokenizer(struct tiny_buf *b, const struct tiny_gguf *o)
 	tiny_kv_u32(b, "tokenizer.ggml.unknown_token_id", TINY_ENDOFTEXT);
 	tiny_kv_u32(b, "tokenizer.ggml.padding_token_id", TINY_IM_END);
 	tiny_kv_bool(b, "tokenizer.ggml.add_bos_token", false);
+	if (o->eot) {
+		tiny_kv_u32(b, "tokenizer.ggml.eot_token_id", (uint32_t)o->eot);
+		keys++;
+	}
 	if (o->chat_template) {
 		tiny_kv_str(b, "tokenizer.chat_template", o->chat_template);
 		keys++;

@@ -35,6 +35,7 @@ struct tiny_gguf {
 	int rope_width;                 /* how much of a head turns; 0: all of it */
 	bool rope_freqs;                /* rope_freqs.weight is there (frequency factors) */
 	bool no_tokenizer;
+	int eot;                        /* tokenizer.ggml.eot_token_id: ends an answer as well; 0: the key is not there */
 	int vocab_pad;                  /* unused tokens after the merges: makes the vocabulary larger */
 	float rope_base, rope_scale;    /* scale 0: no llama.rope.scaling.* keys; else linear */
 	const char *pre;                /* tokenizer.ggml.pre */

@@ -123,6 +123,7 @@ static const struct { const char *prompt; struct sk_gen_params p; const char *st
 	{ "a",                                        { .max_new_tokens = 1 }, NULL },
 	{ "penalties",                                { .max_new_tokens = 20, .repetition_penalty = 1.3f }, NULL },
 	{ "more penalties",                           { .max_new_tokens = 20, .frequency_penalty = 0.5f }, NULL },
+	{ "penalties by share",                       { .max_new_tokens = 20, .frequency_share = 2.0f, .repetition_penalty = 1.1f }, NULL },
 	{ "penalties for having been said",           { .max_new_tokens = 20, .presence_penalty = 1.5f, .min_p = 0.2f, .seed = 4,
 							.has_seed = true }, NULL },
 	{ "drawn",                                    { .max_new_tokens = 25, .do_sample = true, .seed = 1, .has_seed = true }, NULL },
@@ -403,6 +404,50 @@ START_TEST(test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated
 		ck_assert_msg(ev.prefill.tokens[3 + i].logprob == logprob[i], "token %d: %.9g as prompt, %.9g as answer", i,
 			      (double)ev.prefill.tokens[3 + i].logprob, (double)logprob[i]);
 	sk_gen_close(&g);
+	sk_engine_close(&e);
+	model_remove();
+}
+END_TEST
+
+/* How an answer ends whose first token is `id`, with 5 tokens at most. */
+static enum sk_finish_reason ending(struct sk_engine *e, int32_t id, bool one_eos, uint32_t *ret_tokens)
+{
+	struct sk_logit_bias bias = { id, 100.0f };
+	struct sk_gen_params p = SK_GEN_PARAMS_INIT;
+	enum sk_finish_reason reason = SK_FINISH_STOP;
+	struct sk_gen *g;
+	struct sk_event ev;
+
+	p.prompt = "a";
+	p.prompt_len = 1;
+	p.max_new_tokens = 5;
+	p.bias = &bias;
+	p.bias_len = 1;
+	p.one_eos = one_eos;
+	ck_assert_int_eq(sk_engine_submit(e, &p, &g, NULL), SK_OK);
+	while (sk_gen_wait(g, &ev) == SK_OK)
+		if (ev.type == SK_EVENT_FINISH) {
+			reason = ev.finish.reason;
+			*ret_tokens = ev.finish.generated_tokens;
+		}
+	sk_gen_close(&g);
+	return reason;
+}
+
+START_TEST(test_an_end_token_that_only_the_model_names_may_count_or_not)
+{
+	struct tiny_gguf o = TINY_GGUF_INIT;
+	struct sk_engine *e;
+	uint32_t n;
+
+	model_write();
+	o.eot = TINY_IM_START;
+	tiny_gguf_write(&o, path);
+	e = engine_open((struct sk_engine_opts){ 0 });
+	ck_assert(ending(e, TINY_IM_END, false, &n) == SK_FINISH_EOS && n == 1);
+	ck_assert(ending(e, TINY_IM_END, true, &n) == SK_FINISH_EOS && n == 1);
+	ck_assert(ending(e, TINY_IM_START, false, &n) == SK_FINISH_EOS && n == 1);
+	ck_assert(ending(e, TINY_IM_START, true, &n) == SK_FINISH_LENGTH && n == 5);
 	sk_engine_close(&e);
 	model_remove();
 }
@@ -1128,6 +1173,7 @@ int main(void)
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cpu);
 	tcase_add_test(c, test_a_request_has_the_same_events_whatever_happens_around_it_cuda_emu);
 	tcase_add_test(c, test_a_prompt_weighs_what_its_tokens_weighed_when_they_were_generated);
+	tcase_add_test(c, test_an_end_token_that_only_the_model_names_may_count_or_not);
 	tcase_add_test(c, test_by_tgis_rule_a_stop_string_counts_only_where_a_token_ends);
 	tcase_add_test(c, test_the_texts_of_tokens_put_together_are_the_answer_even_where_it_ends_inside_a_character);
 	tcase_add_test(c, test_the_seed_that_was_drawn_gives_the_same_answer_again);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fcgi/card.h"
 #include "fcgi/hub.h"
 
 #define LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
@@ -115,6 +116,49 @@ START_TEST(names_and_paths_are_told_apart)
 }
 END_TEST
 
+static const struct { const char *name, *card, *want; } cards[] = {
+	{ "a tag among others", "---\nlicense: mit\nlanguage:\n- en\npipeline_tag: text-generation\n---\n# Title\n", "text-generation" },
+	{ "the first line", "---\npipeline_tag: text2text-generation\n---\n", "text2text-generation" },
+	{ "in quotes, and a comment", "---\npipeline_tag: \"fill-mask\"  # as on the hub\n---\n", "fill-mask" },
+	{ "in single quotes", "---\npipeline_tag:\t'fill-mask'\n---\n", "fill-mask" },
+	{ "lines of another system, and its mark", "\xef\xbb\xbf---\r\npipeline_tag: text-generation\r\n---\r\n", "text-generation" },
+	{ "no end", "---\npipeline_tag: text-generation", "text-generation" },
+	{ "no card", "# Title\npipeline_tag: text-generation\n", "" },
+	{ "behind the card", "---\nlicense: mit\n---\npipeline_tag: text-generation\n", "" },
+	{ "inside something else", "---\nmodel:\n  pipeline_tag: text-generation\n---\n", "" },
+	{ "no value", "---\npipeline_tag:\n---\n", "" },
+	{ "a list", "---\npipeline_tag: [text-generation]\n---\n", "" },
+	{ "two words", "---\npipeline_tag: text generation\n---\n", "" },
+	{ "a quote that stays open", "---\npipeline_tag: \"text-generation\n---\n", "" },
+	{ "what is no tag", "---\npipeline_tag: <b>\n---\n", "" },
+	{ "too long", "---\npipeline_tag: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n---\n", "" },
+	{ "nothing", "", "" },
+};
+
+START_TEST(a_card_says_what_a_model_is_for)
+{
+	char tag[SK_CARD_TAG_MAX];
+
+	ck_assert_msg(sk_card_tag(cards[_i].card, strlen(cards[_i].card), tag) == (*cards[_i].want != '\0'), "%s", cards[_i].name);
+	ck_assert_msg(!strcmp(tag, cards[_i].want), "%s: got \"%s\"", cards[_i].name, tag);
+	make("README.md", cards[_i].card);
+	sk_card_read(cache, tag);
+	ck_assert_msg(!strcmp(tag, cards[_i].want), "%s: got \"%s\" from a file", cards[_i].name, tag);
+}
+END_TEST
+
+START_TEST(what_is_no_file_says_nothing)
+{
+	char tag[SK_CARD_TAG_MAX], path[128];
+
+	ck_assert(!sk_card_read(cache, tag) && !*tag);
+	snprintf(path, sizeof path, "%s/README.md", cache);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert(!sk_card_read(cache, tag) && !*tag);
+	ck_assert(!sk_card_read("/nowhere", tag) && !*tag);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("hub");
@@ -126,6 +170,8 @@ int main(void)
 	tcase_add_loop_test(t, a_name_stands_for_a_directory_of_the_cache, 0, LEN(cases));
 	tcase_add_test(t, the_cache_is_where_the_environment_says);
 	tcase_add_test(t, names_and_paths_are_told_apart);
+	tcase_add_loop_test(t, a_card_says_what_a_model_is_for, 0, LEN(cards));
+	tcase_add_test(t, what_is_no_file_says_nothing);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -77,6 +77,31 @@ START_TEST(without_anything_the_defaults_hold)
 }
 END_TEST
 
+START_TEST(a_models_card_says_what_it_is_for_unless_a_setting_does)
+{
+	char dir[] = "/tmp/saker-test-card-XXXXXX", card[64], line[160], left[256];
+	struct sk_options o;
+	struct sk_err err = { 0 };
+	FILE *f;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(line, sizeof line, "--model %s", dir);
+	ck_assert_int_eq(options_of(line, &o, left, &err), SK_OK);
+	ck_assert_str_eq(o.pipeline_tag, "");
+	snprintf(card, sizeof card, "%s/README.md", dir);
+	f = fopen(card, "w");
+	fputs("---\npipeline_tag: text-generation\n---\n", f);
+	fclose(f);
+	ck_assert_int_eq(options_of(line, &o, left, &err), SK_OK);
+	ck_assert_str_eq(o.pipeline_tag, "text-generation");
+	snprintf(line, sizeof line, "--model %s --pipeline-tag none", dir);
+	ck_assert_int_eq(options_of(line, &o, left, &err), SK_OK);
+	ck_assert_str_eq(o.pipeline_tag, "");
+	unlink(card);
+	rmdir(dir);
+}
+END_TEST
+
 START_TEST(the_command_line_wins_over_the_environment_over_the_file)
 {
 	struct sk_options o;
@@ -349,6 +374,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, without_anything_the_defaults_hold);
+	tcase_add_test(t, a_models_card_says_what_it_is_for_unless_a_setting_does);
 	tcase_add_test(t, the_command_line_wins_over_the_environment_over_the_file);
 	tcase_add_test(t, sakers_own_name_wins_and_an_empty_variable_is_unset);
 	tcase_add_loop_test(t, flags_and_words_are_told_apart, 0, LEN(good));

@@ -74,6 +74,31 @@ void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
 	*ret_meters = (struct sk_meters){ .joined = 1 };
 }
 
+/* A token is a byte. */
+sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
+			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
+{
+	struct sk_token_at *tokens = malloc((len + 1) * sizeof(*tokens));
+
+	if (len > tokens_max)
+		return sk_fail(err, SK_ETOOBIG, "the text has more than %zu tokens", tokens_max);
+	for (size_t i = 0; i < len; i++)
+		tokens[i] = (struct sk_token_at){ (unsigned char)text[i], (uint32_t)i, (uint32_t)i + 1 };
+	*ret_tokens = tokens;
+	*ret_len = len;
+	return SK_OK;
+}
+
+sk_status sk_engine_detokenize(const struct sk_engine *e, const int32_t *ids, size_t len, bool skip_special, char **ret_text,
+			       size_t *ret_len, struct sk_err *err)
+{
+	*ret_text = calloc(len + 1, 1);
+	*ret_len = len;
+	for (size_t i = 0; i < len; i++)
+		(*ret_text)[i] = (char)ids[i];
+	return SK_OK;
+}
+
 sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t text_len, const int32_t *ids, size_t ids_len,
 			   struct sk_detection *ret_d, struct sk_err *err)
 {
@@ -154,6 +179,7 @@ static void world_init(struct world *w)
 	*w = (struct world){ .engine = { .state = SK_STATE_READY } };
 	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
+		.watermark_gamma = 0.25, .watermark_delta = 1.5, .watermark_key_file = "",
 		.workers = 2 };
 	w->front = (struct sk_front){ .options = &w->options, .engine = &w->engine };
 	sk_permits_init(&w->front.permits, 2);
@@ -284,6 +310,21 @@ static const struct { const char *name, *method, *path, *type, *body; int status
 	  "expected a token id\",\"error_type\":\"validation\"}" },
 	{ "a watermark in an id that is none", "POST", "/watermark/detect", JSON, "{\"ids\":[1,2,3,9]}", 422,
 	  "{\"error\":\"Input validation error: token id 9 is not one of the vocabulary of 8\",\"error_type\":\"validation\"}" },
+	{ "tokens of a text", "POST", "/tokenize", JSON, "{\"inputs\":\"a\\\"\"}", 200,
+	  "[{\"id\":97,\"text\":\"a\",\"start\":0,\"stop\":1},{\"id\":34,\"text\":\"\\\"\",\"start\":1,\"stop\":2}]" },
+	{ "tokens of nothing", "POST", "/tokenize", JSON, "{\"inputs\":\"\"}", 200, "[]" },
+	{ "tokens of half a character", "POST", "/tokenize", JSON, "{\"inputs\":\"\u00e9\"}", 200,
+	  "[{\"id\":195,\"text\":\"\ufffd\",\"start\":0,\"stop\":1},{\"id\":169,\"text\":\"\ufffd\",\"start\":1,\"stop\":2}]" },
+	{ "tokens, and a parameter of a wrong type", "POST", "/tokenize", JSON, "{\"inputs\":\"a\",\"parameters\":{\"top_k\":\"x\"}}", 422,
+	  "{\"error\":\"Failed to deserialize the JSON body into the target type: parameters.top_k: invalid type: string "
+	  "\\\"x\\\", expected i32\",\"error_type\":\"validation\"}" },
+	{ "tokens of what is no text", "POST", "/tokenize", JSON, "{\"inputs\":\"a\",\"add_special_tokens\":1}", 422,
+	  "{\"error\":\"Failed to deserialize the JSON body into the target type: add_special_tokens: invalid type: integer `1`, "
+	  "expected a boolean\",\"error_type\":\"validation\"}" },
+	{ "the text of ids", "POST", "/detokenize", JSON, "{\"tokens\":[72,34,105]}", 200, "{\"prompt\":\"H\\\"i\"}" },
+	{ "the text of no ids", "POST", "/detokenize", JSON, "{\"tokens\":[]}", 200, "{\"prompt\":\"\"}" },
+	{ "the text of nothing", "POST", "/detokenize", JSON, "{\"inputs\":\"a\"}", 422,
+	  "{\"error\":\"Failed to deserialize the JSON body into the target type: missing field `tokens`\",\"error_type\":\"validation\"}" },
 	{ "an empty stop string", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"stop\":[\"\"]}}", 422,
 	  "{\"error\":\"Input validation error: `stop` sequences cannot be empty\",\"error_type\":\"validation\"}" },
 	{ "what only the limits know", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"truncate\":101}}",
@@ -315,6 +356,40 @@ static bool has_header(struct world *w, const char *line)
 {
 	return strstr(sk_buf_str(&w->r.headers), line) != NULL;
 }
+
+START_TEST(long_answers_that_nobody_reads_do_not_fill_the_memory)
+{
+	struct world w;
+
+	world_init(&w);
+	w.front.large_bytes = SK_LARGE_BYTES_MAX;
+	ask(&w, "POST", "/tokenize", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 429);
+	ck_assert_uint_eq(w.front.large_bytes, SK_LARGE_BYTES_MAX);
+	w.front.large_bytes = 0;
+	ask(&w, "POST", "/tokenize", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 200);
+	ck_assert(w.r.large_bytes >= w.r.out.len && w.front.large_bytes == w.r.large_bytes);
+	world_fini(&w);
+}
+END_TEST
+
+START_TEST(a_dialect_has_its_own_paths)
+{
+	struct world w;
+
+	world_init(&w);
+	w.front.dialect = sk_dialect_find("tgi-3");
+	ask(&w, "POST", "/tokenize", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 200);
+	w.front.dialect = sk_dialect_find("tgi-0.9.3");
+	ask(&w, "POST", "/tokenize", JSON, "{\"inputs\":\"a\"}");
+	ck_assert_int_eq(w.r.status, 404);
+	ask(&w, "GET", "/detokenize", JSON, "");
+	ck_assert_int_eq(w.r.status, 404);
+	world_fini(&w);
+}
+END_TEST
 
 START_TEST(a_path_names_the_methods_that_it_answers)
 {
@@ -373,13 +448,13 @@ START_TEST(routes_are_open_or_ask_for_a_key)
 	rows = sk_route_list(&len);
 	for (size_t i = 0; i < len; i++) {
 		w.r.params = NULL;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\"}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1]}");
 		ck_assert_msg(w.r.status == (rows[i].flags & SK_ROUTE_OPEN ? 200 : 401), "%s %s: %d", rows[i].method, rows[i].path,
 			      w.r.status);
 		open += (rows[i].flags & SK_ROUTE_OPEN) != 0;
 		ck_assert(w.r.status == 200 || (w.r.key == SK_KEY_NONE && !w.r.gen && !w.r.generates));
 		w.r.params = (const char **)key;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\"}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1]}");
 		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
 		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
 	}
@@ -643,7 +718,13 @@ START_TEST(parameters_reach_the_engine)
 	ck_assert(p->temperature == 1.0f && p->repetition_penalty == 1.0f && p->frequency_penalty == 0.0f);
 	ck_assert(p->top_k == 0 && p->top_p == 1.0f && p->typical_p == 1.0f && !p->do_sample && !p->has_seed);
 	ck_assert(p->presence_penalty == 0.0f && p->min_p == 0.0f && p->bias_len == 0 && !p->watermark);
-	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos);
+	ck_assert(p->max_new_tokens == 20 && p->truncate == 0 && p->stop_len == 0 && !p->ignore_eos && p->frequency_share == 0.0f);
+	w.front.dialect = sk_dialect_find("tgi-3");
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\",\"parameters\":{\"frequency_penalty\":-1.5}}");
+	ck_assert(p->frequency_penalty == 0.0f && p->frequency_share == -1.5f && !p->one_eos);
+	w.front.dialect = sk_dialect_find("tgi-0.9.3");
+	ask(&w, "POST", "/generate", JSON, "{\"inputs\":\"abc\"}");
+	ck_assert(p->one_eos);
 	world_fini(&w);
 }
 END_TEST
@@ -695,7 +776,8 @@ START_TEST(info_tells_the_model_and_the_limits)
 {
 	static const char *const parts[] = { "{\"model_id\":\"tiny.gguf\",\"model_sha\":null,", "\"max_input_tokens\":100,",
 		"\"max_input_length\":100,", "\"max_total_tokens\":128,", "\"max_batch_total_tokens\":128,",
-		"\"max_concurrent_requests\":2,", "\"model_pipeline_tag\":null," };
+		"\"max_concurrent_requests\":2,", "\"model_pipeline_tag\":null,",
+		"\"watermark_scheme\":\"public\",\"watermark_gamma\":0.25,\"watermark_delta\":1.5," };
 	struct world w;
 
 	world_init(&w);
@@ -703,6 +785,11 @@ START_TEST(info_tells_the_model_and_the_limits)
 	ck_assert_int_eq(w.r.status, 200);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		ck_assert_msg(strstr(sk_buf_str(&w.r.out), parts[i]), "%s", parts[i]);
+	w.options.model_name = "o/m";
+	w.options.model = "/cache/models--o--m/snapshots/abc123";
+	w.options.watermark_key_file = "/etc/key";
+	ask(&w, "GET", "/info", "", "");
+	ck_assert(strstr(sk_buf_str(&w.r.out), "\"model_sha\":\"abc123\"") && strstr(sk_buf_str(&w.r.out), "\"watermark_scheme\":\"keyed\""));
 	world_fini(&w);
 }
 END_TEST
@@ -728,6 +815,8 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(c, requests_get_these_answers, 0, sizeof cases / sizeof *cases);
+	tcase_add_test(c, long_answers_that_nobody_reads_do_not_fill_the_memory);
+	tcase_add_test(c, a_dialect_has_its_own_paths);
 	tcase_add_test(c, a_path_names_the_methods_that_it_answers);
 	tcase_add_test(c, a_browser_of_a_named_site_may_read_answers);
 	tcase_add_test(c, routes_are_open_or_ask_for_a_key);

@@ -71,7 +71,7 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 	double *dev = calloc((size_t)in->V, sizeof(*dev));
 	int32_t *seen = calloc((size_t)in->V, sizeof(*seen));
 	bool penalised = p->repetition_penalty != 1.0f || p->frequency_penalty != 0.0f || p->presence_penalty != 0.0f ||
-			 p->bias_len > 0;
+			 p->frequency_share != 0.0f || p->bias_len > 0;
 
 	n->V = in->V;
 	n->unsure = false;
@@ -87,6 +87,8 @@ static void naive_run(struct naive *n, const struct sk_sample_in *in)
 	memset(seen, 0, (size_t)in->V * sizeof(*seen));
 	for (int32_t i = in->prompt_len; i < in->ids_len; i++)
 		n->score[in->ids[i]] -= (double)p->frequency_penalty + (seen[in->ids[i]]++ ? 0.0 : (double)p->presence_penalty);
+	for (int32_t i = 0; i < in->ids_len; i++)
+		n->score[in->ids[i]] -= (double)p->frequency_share / in->ids_len;
 	for (int32_t i = 0; p->draw && i < n->V; i++)
 		n->score[i] /= (double)p->temperature;
 	if (p->draw && p->top_k > 0 && p->top_k < n->V) {
@@ -179,6 +181,8 @@ static const struct { const char *name; struct sk_sample_params p; } rules[] = {
 	{ "greedy, penalised",  { .temperature = 1, .repetition_penalty = 1.3f, .top_p = 1, .typical_p = 1, .top_n = 3 } },
 	{ "greedy, frequency",  { .temperature = 1, .repetition_penalty = 1, .frequency_penalty = 0.7f, .top_p = 1,
 				  .typical_p = 1 } },
+	{ "greedy, share",      { .temperature = 1, .repetition_penalty = 1, .frequency_share = 2, .top_p = 1, .typical_p = 1,
+				  .top_n = 3 } },
 	{ "greedy, presence",   { .temperature = 1, .repetition_penalty = 1, .presence_penalty = 1.1f, .top_p = 1,
 				  .typical_p = 1, .top_n = 2 } },
 	{ "greedy, biased",     { .temperature = 1, .repetition_penalty = 1, .bias = biases, .bias_len = 5, .top_p = 1,
@@ -205,7 +209,7 @@ static const struct { const char *name; struct sk_sample_params p; } rules[] = {
 	{ "typical and min-p",  { .draw = true, .temperature = 1.5f, .repetition_penalty = 1, .top_p = 1, .typical_p = 0.4f,
 				  .min_p = 0.5f } },
 	{ "all of them",        { .draw = true, .temperature = 0.9f, .repetition_penalty = 1.2f, .frequency_penalty = -0.4f,
-				  .presence_penalty = 0.3f, .bias = biases, .bias_len = 4,
+				  .frequency_share = 1.7f, .presence_penalty = 0.3f, .bias = biases, .bias_len = 4,
 				  .top_k = 60, .top_p = 0.9f, .typical_p = 0.95f, .min_p = 0.05f, .top_n = 5 } },
 	{ "penalties and top-p", { .draw = true, .temperature = 1.1f, .repetition_penalty = 0.8f, .frequency_penalty = 1.5f,
 				  .top_p = 0.8f, .typical_p = 1, .top_n = 1 } },

@@ -45,11 +45,23 @@ finish() {
 	exit
 }
 
+# Debian's Python, which sees Debian's modules, before another one that is found first: cases would be skipped for want of a module.
+system_python() {
+	if [ -x /usr/bin/python3 ] && [ "$(command -v python3)" != /usr/bin/python3 ]; then
+		mkdir -p "$out/bin" &&
+			ln -sf /usr/bin/python3 "$out/bin/python3"
+		PATH=$out/bin:$PATH
+		export PATH
+	fi
+}
+
 # ---- preparation ---------------------------------------------------------------------------------------------------
 
 prepare() {
 	# shellcheck disable=SC2086
 	missing=$(packages_missing $PACKAGES_BUILD $PACKAGES_TEST)
+	mkdir -p "$out"
+	system_python
 	python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 	if [ -n "$missing" ]; then
 		if [ "$(id -u)" -eq 0 ]; then
@@ -61,12 +73,12 @@ prepare() {
 			finish
 		fi
 	fi
+	system_python
 	if model=$(sh "$tree/packaging/fetch-model.sh"); then
 		say "model: $model"
 	else
 		count_fail "the model could not be fetched: every test that needs it is skipped below"
 	fi
-	mkdir -p "$out"
 	cc=gcc
 	if command -v ccache >/dev/null; then cc="ccache gcc"; fi
 	(cd "$tree" && autoreconf -fi) >"$out/autoreconf.log" 2>&1 ||

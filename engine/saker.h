@@ -36,7 +36,7 @@ struct sk_watermark_opts {
 /* All zero is the default of everything but `model`. Strings are lent until sk_engine_open returns. */
 struct sk_engine_opts {
 	const char *model;              /* a .gguf file, or a directory that holds one model */
-	const char *backend;            /* a name from kernels/backends.def; NULL or "auto": the best score */
+	const char *backend;            /* a name from kernels/backends.def or modules.def, or a device of it: "cuda:1"; NULL or "auto": the best score */
 	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32"; no others yet */
 	const char *kv_dtype;           /* "auto" (NULL): as dtype says; "float32", "bfloat16" */
 	int threads;                    /* 0: one per core this process may run on */

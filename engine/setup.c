@@ -102,11 +102,11 @@ static void info_types(struct sk_setup *s, enum sk_dtype weights)
 /* A device's own memory is for nothing else: what weights and scratch leave of nine tenths. The host's is others' too. */
 static uint64_t pool_budget(const struct sk_setup *s, const struct sk_model_plan *plan)
 {
-	uint64_t room, used = plan->weights_bytes + plan->scratch_bytes;
+	uint64_t room, left, total, used = plan->weights_bytes + plan->scratch_bytes;
 
-	if (!s->model.backend->memory_free)
+	if (!s->model.backend->memory)
 		return sk_memory_available("") / 4;
-	room = s->model.backend->memory_free(0) / 10 * 9;
+	room = s->model.backend->memory(s->model.ordinal, &left, &total) ? left / 10 * 9 : 0;
 	return room > used ? room - used : 0;
 }
 
@@ -315,7 +315,7 @@ static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *
 {
 	const struct sk_backend *best = NULL;
 	int best_score = 0;
-	sk_status st = sk_backend_find(sk_is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+	sk_status st = sk_device_find(sk_is_auto(o->backend) ? NULL : o->backend, &s->model.backend, &s->model.ordinal, err);
 
 	if (st < 0 || !sk_is_auto(o->backend) || holds(s->model.backend, s->weights))
 		return st;
@@ -332,6 +332,7 @@ static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *
 		return SK_OK;                   /* the plan names the tensor */
 	sk_log(SK_LOG_WARN, "backend %s cannot hold this model's weights: %s takes its place", s->model.backend->name, best->name);
 	s->model.backend = best;
+	s->model.ordinal = 0;
 	return SK_OK;
 }
 
@@ -379,7 +380,12 @@ void sk_setup_log(const struct sk_setup *s)
 {
 	const struct sk_info *i = &s->info;
 	double mib = 1.0 / (1 << 20);
+	char found[512], number[16] = "";
 
+	sk_devices_describe(found, sizeof(found));
+	if (s->model.backend->look)
+		snprintf(number, sizeof(number), ":%d", s->model.ordinal);
+	sk_log(SK_LOG_INFO, "device %s%s: %s%s%s; there is %s", i->backend, number, i->device, *i->isa ? ", " : "", i->isa, found);
 	sk_log(SK_LOG_INFO, "model %s: %s, %s, %.1f million weights, %u layers, width %u, vocabulary %u, context %u", i->model_id,
 	       i->arch, i->quant, (double)i->params * 1e-6, i->layers, i->width, i->vocab, i->context_max);
 	sk_log(SK_LOG_INFO, "memory plan: weights %.1f MiB, KV pool %.1f MiB (%u blocks of %u tokens, %" PRIu64
@@ -402,7 +408,7 @@ sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_inf
 	if (st < 0)
 		return st;
 	/* With all threads, as the engine would: what cannot be opened is found here, and the name is the same. */
-	st = s.model.backend->open(0, &s.model.dev, &dev, err);
+	st = s.model.backend->open(s.model.ordinal, &s.model.dev, &dev, err);
 	if (st >= 0) {
 		sk_setup_describe(&s, dev);
 		s.model.backend->close(&dev);

@@ -75,7 +75,7 @@ sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *
 	if (st >= 0 && o->kv_blocks < 1)
 		st = sk_fail(err, SK_EINVAL, "KV blocks: at least 1 is needed");
 	if (st >= 0)
-		st = m->backend->open(0, &o->dev, &m->dev, err);
+		st = m->backend->open(o->ordinal, &o->dev, &m->dev, err);
 	if (st >= 0)
 		st = take_scratch(m, sk_model_any_separate_glu(w, m->arch, &m->dims), err);
 	if (st >= 0)

@@ -18,6 +18,7 @@ struct sk_model;
 
 struct sk_model_opts {
 	const struct sk_backend *backend;
+	int ordinal;                            /* of the backend's devices */
 	struct sk_dev_opts dev;
 	enum sk_dtype kv_dtype;                 /* SK_BF16 or SK_F32 */
 	bool quantise;                          /* activations rounded as the weight format says (dtype auto) */

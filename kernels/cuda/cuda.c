@@ -50,13 +50,31 @@ static int cuda_score(char *why, size_t why_bytes)
 	return 0;
 }
 
-static uint64_t cuda_memory_free(int ordinal)
+static bool cuda_look(int ordinal, char *what, size_t what_bytes)
+{
+	struct cudaDeviceProp prop;
+	int n = 0;
+
+	if (cudaGetDeviceCount(&n) != cudaSuccess || ordinal < 0 || ordinal >= n ||
+	    cudaGetDeviceProperties(&prop, ordinal) != cudaSuccess) {
+		cudaGetLastError();
+		return false;
+	}
+	snprintf(what, what_bytes, "%s (sm_%d%d, %zu MiB)", prop.name, prop.major, prop.minor, prop.totalGlobalMem >> 20);
+	return true;
+}
+
+static bool cuda_memory(int ordinal, uint64_t *ret_free, uint64_t *ret_total)
 {
 	size_t left = 0, all = 0;
 
-	if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess)
+	if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess) {
 		cudaGetLastError();
-	return left;
+		return false;
+	}
+	*ret_free = left;
+	*ret_total = all;
+	return true;
 }
 
 static void cuda_close(struct sk_dev **ret_dev)
@@ -257,7 +275,7 @@ extern const struct sk_backend sk_backend_module;
 const struct sk_backend sk_backend_module = {
 	.abi = SK_BACKEND_ABI, .size = sizeof(struct sk_backend), .name = SK_CUDA_NAME,
 	.host_memory = false,
-	.score = cuda_score, .memory_free = cuda_memory_free, .open = cuda_open, .close = cuda_close, .describe = cuda_describe,
+	.score = cuda_score, .look = cuda_look, .memory = cuda_memory, .open = cuda_open, .close = cuda_close, .describe = cuda_describe,
 	.alloc = cuda_alloc, .free = cuda_free, .put = cuda_put, .get = cuda_get, .sync = cuda_sync,
 	.reserve = cuda_reserve,
 	.weight_bytes = sk_cuda_weight_bytes, .weight_open = sk_cuda_weight_open, .weight_close = sk_cuda_weight_close,

@@ -161,6 +161,44 @@ START_TEST(the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
 }
 END_TEST
 
+static const struct { const char *name, *device; sk_status want; const char *says; } devices[] = {
+	{ "by its name",                "cuda-emu",   SK_OK,     "" },
+	{ "the first",                  "cuda-emu:0", SK_OK,     "" },
+	{ "the last",                   "cuda-emu:1", SK_OK,     "" },
+	{ "one too many",               "cuda-emu:2", SK_ENOENT, "no device cuda-emu:2; there is " },
+	{ "what there is, is named",    "cuda-emu:9", SK_ENOENT, "cuda-emu:1 saker CUDA emulator (sm_80, " },
+	{ "no number",                  "cuda-emu:",  SK_EINVAL, "device \"cuda-emu:\"" },
+	{ "a word for a number",        "cuda-emu:x", SK_EINVAL, "device \"cuda-emu:x\"" },
+	{ "a sign",                     "cuda-emu:-1", SK_EINVAL, "device \"cuda-emu:-1\"" },
+	{ "more digits than there are", "cuda-emu:00000", SK_EINVAL, "at most 4 digits" },
+	{ "the machine has no number",  "cpu:0",      SK_EINVAL, "cpu is the machine itself" },
+	{ "a stranger",                 "abacus:1",   SK_ENOENT, "no device \"abacus\"; there is " },
+};
+
+START_TEST(a_device_is_a_name_and_perhaps_a_number)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_info info;
+	struct sk_err err;
+	sk_status st;
+
+	model_write();
+	tiny.linear = tiny.embed = SK_BF16;
+	tiny_gguf_write(&tiny, path);
+	setenv("SK_EMU_DEVICES", "2", 1);
+	st = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "cuda-emu" }, &info, &err);
+	ck_assert_msg(st == SK_OK || strstr(err.text, "saker-cuda-emu.so is not in"), "%s", st < 0 ? err.text : "");
+	for (int i = 0; i < LEN(devices) && st == SK_OK; i++) {
+		sk_status got = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = devices[i].device }, &info, &err);
+
+		ck_assert_msg(got == devices[i].want, "%s: %d %s", devices[i].name, got, got < 0 ? err.text : "");
+		ck_assert_msg(got >= 0 || strstr(err.text, devices[i].says), "%s: %s", devices[i].name, err.text);
+	}
+	unsetenv("SK_EMU_DEVICES");
+	model_remove();
+}
+END_TEST
+
 START_TEST(a_small_pool_shortens_the_longest_request)
 {
 	struct sk_info info;
@@ -193,6 +231,7 @@ int main(void)
 	tcase_add_test(c, the_plan_says_in_what_it_will_calculate);
 	tcase_add_test(c, the_plan_has_the_bytes_that_the_engine_takes);
 	tcase_add_test(c, the_plan_names_the_device_and_why_each_backend_was_chosen_or_not);
+	tcase_add_test(c, a_device_is_a_name_and_perhaps_a_number);
 	tcase_add_test(c, a_small_pool_shortens_the_longest_request);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

@@ -46,7 +46,8 @@ struct sk_engine_opts {
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
 	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
 	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
-	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
+	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, or what a GPU has left, 32 * total_tokens_max tokens) */
+	double memory_fraction;         /* of a GPU's memory, for all that this process takes there; 0: 1 */
 	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
 	uint32_t top_n_max;             /* 0: 5 */
 	int look_ahead;                 /* depth of planning before commit: 0 or 1; -1: the default (0 on the CPU) */

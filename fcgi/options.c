@@ -600,6 +600,7 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 		.batch_prefill_tokens = (uint32_t)o->max_batch_prefill_tokens,
 		.sequences_max = (uint32_t)o->max_batch_size,
 		.kv_bytes = o->kv_memory,
+		.memory_fraction = o->cuda_memory_fraction,
 		.kv_tokens = (uint64_t)o->max_batch_total_tokens,
 		.top_n_max = (uint32_t)o->max_top_n_tokens,
 		.look_ahead = (int)o->look_ahead,

@@ -166,6 +166,8 @@ struct sk_engine {
 	uint32_t queue_max;
 	uint64_t load_total;
 	int look_ahead;
+	int64_t device_timeout_us;              /* 0: none */
+	_Atomic int64_t step_began_us;          /* 0: no step runs */
 	int bell;                               /* eventfd */
 
 	_Atomic int refs;                       /* the owner's, and one of each generation */
@@ -186,7 +188,7 @@ struct sk_engine {
 	pthread_cond_t told;                    /* others: state has changed, events came, the last one ended */
 	struct sk_gen *submitted, **submitted_end;      /* under lock */
 	bool gone;                              /* under lock: the engine thread takes no more */
-	struct sk_err load_err;                 /* under lock */
+	struct sk_err load_err;                 /* under lock: why the state is FAILED */
 
 	pthread_t thread, text_thread;
 	sk_status text_status;                  /* the text thread's, read after joining */

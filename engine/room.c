@@ -114,7 +114,7 @@ sk_status sk_room_check(const struct sk_setup *s, const struct sk_engine_opts *o
 	char left[SK_BYTES_SHOWN], total[SK_BYTES_SHOWN], advice[128];
 
 	if (!r.total)
-		return sk_fail(err, SK_EENGINE, "%s:%d does not say how much memory it has", s->model.backend->name, s->model.ordinal);
+		return sk_fail(err, SK_EDEVICE, "%s:%d does not say how much memory it has", s->model.backend->name, s->model.ordinal);
 	if (fits(&a, plan->scratch_bytes, kv_bytes))
 		return SK_OK;
 	advise(&a, kv_bytes, advice, sizeof(advice));

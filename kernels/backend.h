@@ -69,7 +69,7 @@ struct sk_backend {
 	void (*free)(struct sk_dev *, void *p);
 	void (*put)(struct sk_dev *, void *to, const void *from, size_t bytes);         /* host to device */
 	void (*get)(struct sk_dev *, void *to, const void *from, size_t bytes);         /* device to host, waits */
-	sk_status (*sync)(struct sk_dev *, struct sk_err *err);                         /* wait; SK_EENGINE: the device failed */
+	sk_status (*sync)(struct sk_dev *, struct sk_err *err);                         /* wait; SK_EDEVICE: the device failed, and stays so */
 
 	/* Scratch for the largest step, taken once. *ret_bytes may be asked with dev = NULL (the plan only). */
 	sk_status (*reserve)(struct sk_dev *, const struct sk_dev_plan *, size_t *ret_bytes, struct sk_err *err);

@@ -131,6 +131,11 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 	return SK_OK;
 }
 
+sk_status sk_model_sync(struct sk_model *m, struct sk_err *err)
+{
+	return m->backend->host_memory ? SK_OK : m->backend->sync(m->dev, err);
+}
+
 void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp)
 {
 	m->backend->ops->row_stats(m->dev, &(struct sk_op_row_stats){

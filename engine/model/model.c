@@ -18,6 +18,8 @@ static sk_status take_scratch(struct sk_model *m, bool any_separate_glu, struct 
 			continue;
 		if (list[i].bytes <= SIZE_MAX)
 			*list[i].at = m->backend->alloc(m->dev, (size_t)list[i].bytes);
+		if (!*list[i].at && sk_model_sync(m, err) < 0)
+			return SK_EDEVICE;
 		if (!*list[i].at)
 			return sk_fail(err, SK_ENOMEM, "no memory for %" PRIu64 " bytes of scratch (%d tokens a step, %d rows of "
 				       "logits)", list[i].bytes, m->opts.tokens_max, m->opts.logits_max);

@@ -67,13 +67,15 @@ uint64_t sk_model_load_bytes(const struct sk_model *m);
 void sk_model_close(struct sk_model **m);
 
 struct sk_dev *sk_model_dev(struct sk_model *m);
+/* Whether the device has failed since the last forward: what was read from it is then worth nothing. */
+sk_status sk_model_sync(struct sk_model *m, struct sk_err *err);
 const struct sk_dims *sk_model_dims(const struct sk_model *m);
 void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
 
 /*
  * One ragged step: embeds step->ids, runs all layers, writes KV, and computes logits for the rows (indices of tokens in
  * the step) asked for. rows_len <= logits_max. *ret_logits (may be NULL): host float32 [rows_len][V], valid until the
- * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EENGINE: the device failed.
+ * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EDEVICE: the device failed.
  */
 sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
 			   const float **ret_logits, struct sk_err *err);

@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,51 @@ bool sk_cuda_ok(struct sk_dev *dev, cudaError_t e, const char *doing)
 	return dev->failed == cudaSuccess;
 }
 
-static sk_status failure(const struct sk_dev *dev, struct sk_err *err)
+sk_status sk_cuda_failure(const struct sk_dev *dev, struct sk_err *err)
 {
-	return sk_fail(err, dev->failed == cudaErrorMemoryAllocation ? SK_ENOMEM : SK_EENGINE, "device %d (%s): %s: %s (%s)",
-		       dev->ordinal, dev->name, dev->failed_doing, cudaGetErrorString(dev->failed), cudaGetErrorName(dev->failed));
+	return sk_fail(err, SK_EDEVICE, "device " SK_CUDA_NAME ":%d (%s): %s: %s (%s)", dev->ordinal, dev->name, dev->failed_doing,
+		       cudaGetErrorString(dev->failed), cudaGetErrorName(dev->failed));
+}
+
+/* Too little memory is not the device's failure: the caller tells what did not fit. */
+static bool taken(struct sk_dev *dev, cudaError_t e)
+{
+	if (e == cudaSuccess)
+		return true;
+	cudaGetLastError();
+	if (e != cudaErrorMemoryAllocation)
+		sk_cuda_ok(dev, e, "taking memory");
+	return false;
+}
+
+bool sk_cuda_take(struct sk_dev *dev, void **ret_p, size_t bytes)
+{
+	return taken(dev, cudaMalloc(ret_p, bytes ? bytes : 1));
+}
+
+bool sk_cuda_take_pinned(struct sk_dev *dev, void **ret_p, size_t bytes)
+{
+	return taken(dev, cudaMallocHost(ret_p, bytes));
+}
+
+sk_status sk_cuda_no_memory(const struct sk_dev *dev, struct sk_err *err, const char *form, ...)
+{
+	char words[256];
+	va_list args;
+
+	if (dev->failed != cudaSuccess)
+		return sk_cuda_failure(dev, err);
+	va_start(args, form);
+	vsnprintf(words, sizeof words, form, args);
+	va_end(args);
+	return sk_fail(err, SK_ENOMEM, "device " SK_CUDA_NAME ":%d (%s): %s", dev->ordinal, dev->name, words);
 }
 
 static sk_status cuda_sync(struct sk_dev *dev, struct sk_err *err)
 {
 	sk_cuda_ok(dev, cudaGetLastError(), "a kernel's launch");
 	sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "the step");
-	return dev->failed == cudaSuccess ? SK_OK : failure(dev, err);
+	return dev->failed == cudaSuccess ? SK_OK : sk_cuda_failure(dev, err);
 }
 
 /* ---- open and close ---- */
@@ -114,7 +149,7 @@ static sk_status open_device(struct sk_dev *dev, struct sk_err *err)
 	snprintf(dev->name, sizeof dev->name, "GPU");
 	if (!sk_cuda_ok(dev, cudaSetDevice(dev->ordinal), "choosing the device") ||
 	    !sk_cuda_ok(dev, cudaGetDeviceProperties(&prop, dev->ordinal), "asking for its properties"))
-		return failure(dev, err);
+		return sk_cuda_failure(dev, err);
 	snprintf(dev->name, sizeof dev->name, "%s", prop.name);
 	dev->major = prop.major;
 	dev->minor = prop.minor;
@@ -124,7 +159,7 @@ static sk_status open_device(struct sk_dev *dev, struct sk_err *err)
 	    !sk_cuda_ok(dev, cudaMalloc((void **)&dev->stats_max, rows * sizeof(float)), "taking memory") ||
 	    !sk_cuda_ok(dev, cudaMalloc((void **)&dev->stats_sum, rows * sizeof(float)), "taking memory") ||
 	    !sk_cuda_ok(dev, cudaMallocHost(&dev->stats_host, rows * 12), "pinning memory"))
-		return failure(dev, err);
+		return sk_cuda_failure(dev, err);
 	return SK_OK;
 }
 
@@ -161,10 +196,8 @@ static void *cuda_alloc(struct sk_dev *dev, size_t bytes)
 {
 	void *p = NULL;
 
-	if (cudaMalloc(&p, bytes ? bytes : 1) != cudaSuccess) {
-		cudaGetLastError();             /* not the device's failure: the caller tells what did not fit */
+	if (!sk_cuda_take(dev, &p, bytes))
 		return NULL;
-	}
 	sk_cuda_ok(dev, cudaMemsetAsync(p, 0, bytes ? bytes : 1, dev->stream), "clearing memory");
 	return p;
 }
@@ -226,12 +259,10 @@ static sk_status cuda_reserve(struct sk_dev *dev, const struct sk_dev_plan *p, s
 	cudaFreeHost(dev->ring_host);
 	dev->room = dev->part = NULL;
 	dev->ring = dev->ring_host = NULL;
-	if (cudaMalloc(&dev->room, room) != cudaSuccess || cudaMalloc((void **)&dev->part, part) != cudaSuccess ||
-	    cudaMalloc((void **)&dev->ring, ring) != cudaSuccess || cudaMallocHost((void **)&dev->ring_host, ring) != cudaSuccess) {
-		cudaGetLastError();
-		return sk_fail(err, SK_ENOMEM, "device %d (%s): no memory for %zu bytes of scratch: fewer max-batch-prefill-tokens or "
-			       "a smaller max-total-tokens need less", dev->ordinal, dev->name, room + ring + part);
-	}
+	if (!sk_cuda_take(dev, &dev->room, room) || !sk_cuda_take(dev, (void **)&dev->part, part) ||
+	    !sk_cuda_take(dev, (void **)&dev->ring, ring) || !sk_cuda_take_pinned(dev, (void **)&dev->ring_host, ring))
+		return sk_cuda_no_memory(dev, err, "no memory for %zu bytes of scratch: fewer max-batch-prefill-tokens or a smaller "
+					 "max-total-tokens need less", room + ring + part);
 	dev->plan = *p;
 	dev->pairs_max = (int32_t)pairs_max(p);
 	dev->step_len = step_len(p);

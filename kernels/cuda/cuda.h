@@ -70,6 +70,15 @@ struct sk_kv {
 /* Remembers the first failure; false when there is one. */
 bool sk_cuda_ok(struct sk_dev *dev, cudaError_t e, const char *doing);
 
+/* SK_EDEVICE: what failed first, and doing what. */
+sk_status sk_cuda_failure(const struct sk_dev *dev, struct sk_err *err);
+
+/* Device or pinned memory. false: there is none, or the device has failed, which sk_cuda_no_memory() tells apart. */
+bool sk_cuda_take(struct sk_dev *dev, void **ret_p, size_t bytes);
+bool sk_cuda_take_pinned(struct sk_dev *dev, void **ret_p, size_t bytes);
+/* After one of them: SK_EDEVICE as above, or SK_ENOMEM with these words behind the device's name. */
+sk_status sk_cuda_no_memory(const struct sk_dev *dev, struct sk_err *err, const char *form, ...) __attribute__((format(printf, 3, 4)));
+
 /* n numbers to the device; they stay until the ring comes round, which no step sees. n <= plan's largest array. */
 const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n);
 

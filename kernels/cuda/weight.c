@@ -77,9 +77,10 @@ static const unsigned char *row_source(struct rows_from *f, int64_t row)
 static bool take_stage(struct sk_dev *dev)
 {
 	for (int i = 0; i < 2; i++) {
-		if (!dev->stage[i] && cudaMallocHost((void **)&dev->stage[i], SK_CUDA_STAGE_BYTES) != cudaSuccess)
+		if (!dev->stage[i] && !sk_cuda_take_pinned(dev, (void **)&dev->stage[i], SK_CUDA_STAGE_BYTES))
 			return false;
-		if (!dev->staged[i] && cudaEventCreateWithFlags(&dev->staged[i], cudaEventDisableTiming) != cudaSuccess)
+		if (!dev->staged[i] &&
+		    !sk_cuda_ok(dev, cudaEventCreateWithFlags(&dev->staged[i], cudaEventDisableTiming), "making an event"))
 			return false;
 	}
 	return true;
@@ -157,13 +158,12 @@ sk_status sk_cuda_weight_open(struct sk_dev *dev, const struct sk_weight_src *sr
 	cw->ld = round_up(src[0].K, SK_GPU_K);
 	bytes = (size_t)rows_of(N, join) * (size_t)cw->ld * element;
 	cw->base = (struct sk_weight){ .dtype = src[0].dtype, .N = (int32_t)N, .K = src[0].K, .join = join, .bytes = bytes };
-	if (!take_stage(dev) || cudaMalloc(&cw->data, bytes) != cudaSuccess) {
+	if (!take_stage(dev) || !sk_cuda_take(dev, &cw->data, bytes)) {
 		size_t left = 0, all = 0;
 
-		cudaGetLastError();
 		cudaMemGetInfo(&left, &all);
-		st = sk_fail(err, SK_ENOMEM, "device %d (%s): a weight of %zu bytes does not fit, %zu of %zu are free: a smaller "
-			     "kv-memory leaves more for weights", dev->ordinal, dev->name, bytes, left, all);
+		st = sk_cuda_no_memory(dev, err, "a weight of %zu bytes does not fit, %zu of %zu are free: a smaller kv-memory leaves "
+				       "more for weights", bytes, left, all);
 		free(cw);
 		return st;
 	}
@@ -172,8 +172,7 @@ sk_status sk_cuda_weight_open(struct sk_dev *dev, const struct sk_weight_src *sr
 		struct sk_weight *w = &cw->base;
 
 		sk_cuda_weight_close(dev, &w);
-		return sk_fail(err, SK_EENGINE, "device %d (%s): %s: %s", dev->ordinal, dev->name, dev->failed_doing,
-			       cudaGetErrorString(dev->failed));
+		return sk_cuda_failure(dev, err);
 	}
 	*ret_w = &cw->base;
 	return SK_OK;
@@ -211,11 +210,9 @@ sk_status sk_cuda_kv_open(struct sk_dev *dev, const struct sk_kv_spec *s, struct
 		return sk_fail(err, SK_EINVAL, "KV pool of %d layers, %d heads of %d, %d blocks: each must be positive, heads at most 256 "
 			       "wide", s->layers, s->kv_heads, s->head_width, s->blocks);
 	kv = calloc(1, sizeof *kv);
-	if (!kv || cudaMalloc(&kv->pool.k, bytes) != cudaSuccess) {
+	if (!kv || !sk_cuda_take(dev, &kv->pool.k, bytes)) {
 		free(kv);
-		cudaGetLastError();
-		return sk_fail(err, SK_ENOMEM, "device %d (%s): no memory for a KV pool of %zu bytes: give a smaller kv-memory",
-			       dev->ordinal, dev->name, bytes);
+		return sk_cuda_no_memory(dev, err, "no memory for a KV pool of %zu bytes: give a smaller kv-memory", bytes);
 	}
 	/* Zeros behind head_width are read, and must be numbers. */
 	sk_cuda_ok(dev, cudaMemsetAsync(kv->pool.k, 0, bytes, dev->stream), "clearing the KV pool");

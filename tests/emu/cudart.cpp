@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,9 @@ static size_t used_bytes[DEVICES_MAX];
 static bool fail_known;
 static long fail_left; /* 0: healthy for ever */
 static bool fail_now;
+static const char *fail_path; /* NULL: none */
+static cudaError_t fail_how = cudaErrorIllegalAddress;
+static bool fail_hangs;
 
 /* So much of a piece is poisoned: a pool of KV blocks is large, and mostly never touched. */
 static const size_t poison_bytes_max = 1 << 20;
@@ -79,6 +83,7 @@ static const struct {
 	{ cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle" },
 	{ cudaErrorNotReady, "cudaErrorNotReady", "device not ready" },
 	{ cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered" },
+	{ cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure" },
 	{ cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
 	  "operation not permitted when stream is capturing" },
 	{ cudaErrorUnknown, "cudaErrorUnknown", "unknown error" },
@@ -97,6 +102,16 @@ static void fail_read_environment(void)
 
 	if (!fail_known && text)
 		fail_left = atol(text);
+	if (!fail_known) {
+		const char *how = getenv("SK_EMU_FAIL");
+
+		fail_path = getenv("SK_EMU_FAIL_WHEN");
+		fail_hangs = how && !strcmp(how, "hang");
+		if (how && !strcmp(how, "memory"))
+			fail_how = cudaErrorMemoryAllocation;
+		if (how && !strcmp(how, "lost"))
+			fail_how = cudaErrorLaunchFailure;
+	}
 	fail_known = true;
 }
 
@@ -105,7 +120,7 @@ static cudaError_t device_state(void)
 {
 	std::lock_guard<std::mutex> guard(lock);
 
-	return fail(fail_now ? cudaErrorIllegalAddress : cudaSuccess);
+	return fail(fail_now ? fail_how : cudaSuccess);
 }
 
 /* As above, for what counts as work: launches, copies and waits. */
@@ -116,7 +131,11 @@ static cudaError_t device_work(void)
 	fail_read_environment();
 	if (fail_left > 0 && --fail_left == 0)
 		fail_now = true;
-	return fail(fail_now ? cudaErrorIllegalAddress : cudaSuccess);
+	if (fail_path && access(fail_path, F_OK) == 0)
+		fail_now = true;
+	while (fail_now && fail_hangs)
+		pause(); /* with the lock: nobody else comes through either */
+	return fail(fail_now ? fail_how : cudaSuccess);
 }
 
 void sk_emu_fail_after(long n)
@@ -126,6 +145,8 @@ void sk_emu_fail_after(long n)
 	fail_known = true;
 	fail_left = n;
 	fail_now = false;
+	fail_how = cudaErrorIllegalAddress;
+	fail_path = NULL;
 	last_error = cudaSuccess;
 }
 

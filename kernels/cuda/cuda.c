@@ -120,6 +120,7 @@ static void cuda_close(struct sk_dev **ret_dev)
 		return;
 	*ret_dev = NULL;
 	cudaSetDevice(dev->ordinal);
+	sk_cuda_load_end(dev);
 	if (dev->stream)
 		cudaStreamSynchronize(dev->stream);
 	cudaFree(dev->room);
@@ -130,11 +131,6 @@ static void cuda_close(struct sk_dev **ret_dev)
 	cudaFree(dev->stats_sum);
 	cudaFreeHost(dev->ring_host);
 	cudaFreeHost(dev->stats_host);
-	for (int i = 0; i < 2; i++) {
-		cudaFreeHost(dev->stage[i]);
-		if (dev->staged[i])
-			cudaEventDestroy(dev->staged[i]);
-	}
 	if (dev->stream)
 		cudaStreamDestroy(dev->stream);
 	cudaGetLastError();
@@ -175,6 +171,7 @@ static sk_status cuda_open(int ordinal, const struct sk_dev_opts *o, struct sk_d
 	if (!dev)
 		return sk_fail(err, SK_ENOMEM, "no memory for a device");
 	dev->ordinal = ordinal;
+	dev->threads = o->threads;
 	st = open_device(dev, err);
 	if (st < 0) {
 		cuda_close(&dev);

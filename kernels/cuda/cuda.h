@@ -13,7 +13,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/launch.h"
 
-#define SK_CUDA_STAGE_BYTES ((size_t)16 << 20)  /* one of the two pieces a weight goes over in */
+#define SK_CUDA_PIECE_BYTES ((size_t)4 << 20)   /* of pinned memory, in which rows of weights go over */
 #define SK_CUDA_PAIRS_MAX 2048                  /* (token, split) pairs of attention that have a block of their own */
 #define SK_CUDA_STATS_ROWS 256                  /* rows of row_stats at a time */
 
@@ -21,7 +21,7 @@
 struct sk_dev {
 	int ordinal;
 	char name[128];
-	int major, minor;
+	int major, minor, threads;
 	uint64_t memory_bytes;
 	cudaStream_t stream;
 	cudaError_t failed;                     /* the first error of this device; it stays */
@@ -49,10 +49,7 @@ struct sk_dev {
 	float *stats_max, *stats_sum;
 	void *stats_host;                       /* pinned, the three one after the other */
 
-	/* loading */
-	unsigned char *stage[2];                /* pinned */
-	cudaEvent_t staged[2];
-	int stage_next;
+	struct sk_cuda_loader *loader;          /* NULL: no weight was opened since the last step */
 };
 
 struct sk_cuda_weight {
@@ -81,6 +78,23 @@ sk_status sk_cuda_no_memory(const struct sk_dev *dev, struct sk_err *err, const 
 
 /* n numbers to the device; they stay until the ring comes round, which no step sees. n <= plan's largest array. */
 const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n);
+
+/* ---- load.c ---- */
+
+/* Rows of a weight as they lie in memory, and the sources that they come from. */
+struct sk_cuda_rows {
+	void *to;
+	size_t row_bytes, used_bytes;           /* used: of a source; the rest is zeros */
+	int64_t rows;
+	const struct sk_weight_src *src;
+	int src_len;
+	enum sk_weight_join join;
+};
+/* false: no memory, or the device failed (sk_cuda_no_memory). */
+bool sk_cuda_load_begin(struct sk_dev *dev);
+/* Returns when the sources were read; a failure is the device's. A row fits a piece. */
+void sk_cuda_load_rows(struct sk_dev *dev, const struct sk_cuda_rows *rows);
+void sk_cuda_load_end(struct sk_dev *dev);
 
 /* ---- weight.c ---- */
 size_t sk_cuda_weight_bytes(enum sk_dtype dtype, int64_t N, int64_t K);

@@ -57,6 +57,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	size_t at = 0, T = (size_t)s->T, S = (size_t)s->S;
 	const int32_t *base;
 
+	sk_cuda_load_end(dev);
 	if (dev->ring_len - dev->ring_at < dev->step_len) {
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;

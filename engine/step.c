@@ -251,7 +251,7 @@ static void build(struct sk_engine *e, struct step *s)
 		if (g->ended)
 			continue;
 		r->seq_start[S] = T;
-		r->prompt_len[S] = (int32_t)g->prompt_len;
+		r->prompt_len[S] = (int32_t)(s->b.encode ? g->source_len : g->prompt_len);
 		r->blocks[S] = s->b.encode ? q->cross : q->blocks;
 		r->cross_blocks[S] = q->cross;
 		r->cross_len[S++] = q->cross_len;

@@ -217,12 +217,12 @@ static void cuda_get(struct sk_dev *dev, void *to, const void *from, size_t byte
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "copying from the device");
 }
 
-/* What a step says at most: four numbers a token, five a sequence, its two block tables, the rows of logits. */
+/* What a step says at most: six numbers a token, seven a sequence, its two block tables, the rows of logits. */
 static size_t step_len(const struct sk_dev_plan *p)
 {
 	size_t blocks = ((size_t)p->context_max + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
 
-	return 5 * (size_t)p->tokens_max + (size_t)p->sequences_max * (5 + 2 * blocks) + 64;
+	return 6 * (size_t)p->tokens_max + (size_t)p->sequences_max * (7 + 2 * blocks) + 64;
 }
 
 static size_t head_ld(int32_t head_width)

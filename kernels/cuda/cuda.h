@@ -43,6 +43,9 @@ struct sk_dev {
 	const int32_t *ids, *freq_rows;         /* device */
 	struct sk_gpu_step gpu, gpu_cross;      /* with the tables of the tokens' own keys; with those an encoder left */
 	int32_t splits, splits_cross;
+	/* the tokens of prompts, [S][2] first and end, and the others: generated ones, which attention takes apart by position */
+	const int32_t *runs, *generated;        /* device */
+	int32_t runs_len, run_max, generated_len;
 
 	/* row_stats */
 	int32_t *stats_at;

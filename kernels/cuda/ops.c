@@ -51,6 +51,33 @@ static size_t put_cross(struct sk_dev *dev, const struct sk_step *s, int32_t *to
 	return end;
 }
 
+/* Which tokens are of prompts: runs, and a list of the others. A token's class is its position's, however often it is computed. */
+static size_t put_runs(struct sk_dev *dev, const struct sk_step *s, int32_t *to, size_t at, const int32_t *base)
+{
+	size_t S = (size_t)s->S;
+	int32_t n = 0, longest = 0;
+
+	if (SK_BUG_IF(at + 2 * S + (size_t)s->T > dev->step_len))
+		return at;
+	for (size_t i = 0; i < S; i++) {
+		int32_t t = s->seq_start[i], end = s->seq_start[i + 1], prompt = s->prompt_len ? s->prompt_len[i] : 0;
+
+		to[at + 2 * i] = t;
+		while (t < end && s->pos[t] < prompt)
+			t++;
+		to[at + 2 * i + 1] = t;
+		longest = t - s->seq_start[i] > longest ? t - s->seq_start[i] : longest;
+		for (; t < end; t++)
+			to[at + 2 * S + (size_t)n++] = t;
+	}
+	dev->runs = base + at;
+	dev->runs_len = s->S;
+	dev->run_max = longest;
+	dev->generated = base + at + 2 * S;
+	dev->generated_len = n;
+	return at + 2 * S + (size_t)n;
+}
+
 static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 {
 	int32_t *to, longest = 0;
@@ -62,7 +89,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;
 	}
-	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; rows of frequencies. */
+	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; runs of prompts; rows of frequencies. */
 	to = dev->ring_host + dev->ring_at;
 	base = dev->ring + dev->ring_at;
 	if (s->ids)
@@ -90,6 +117,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 					 .tables = base + 3 * T + S };
 	dev->splits = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
 	at = put_cross(dev, s, to, at, base);
+	at = put_runs(dev, s, to, at, base);
 	dev->step_freq_rows = s->freq_rows;
 	dev->freq_rows = base + at;
 	if (s->freq_rows && !SK_BUG_IF(at + T > dev->step_len)) {
@@ -253,19 +281,31 @@ _Static_assert((int)SK_GPU_BIAS_NONE == SK_BIAS_NONE && (int)SK_GPU_BIAS_ALIBI =
 	       (int)SK_GPU_BIAS_ALIBI_BF16 == SK_BIAS_ALIBI_BF16 && (int)SK_GPU_BIAS_TABLE == SK_BIAS_TABLE,
 	       "biases have the same numbers");
 
+/*
+ * Two classes by position where the matrix units do the prompts: prompts' tokens there, generated ones (and all of them on other
+ * devices, or in a float32 pool) by attend.cu.
+ */
 static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 {
-	int32_t splits = a->cross ? dev->splits_cross : dev->splits;
-	bool apart = (int64_t)a->step->T * splits <= dev->pairs_max && splits > 1;
+	bool tiles = a->kv->pool.type == SK_GPU_BF16 && dev->major >= 8 && dev->run_max > 0;
+	int32_t splits = a->cross ? dev->splits_cross : dev->splits, T = tiles ? dev->generated_len : a->step->T;
+	bool apart = (int64_t)T * splits <= dev->pairs_max && splits > 1;
+	const struct sk_gpu_bias bias = { .kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .data = a->bias.data, .scale = a->scale };
 
 	if (a->step->T < 1)
 		return;
 	if (SK_BUG_IF(a->step != dev->step || (a->cross && !dev->gpu_cross.keys)))
 		return;
-	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = a->cross ? dev->gpu_cross : dev->gpu,
-		.q = a->q.data, .y = a->y.data, .q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T,
-		.layer = a->layer, .heads = a->heads, .splits = splits, .scale = a->scale, .part = apart ? dev->part : NULL,
-		.bias_kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .bias = a->bias.data });
+	if (tiles)
+		sk_gpu_prefill(dev->stream, &(struct sk_gpu_prefill){ .pool = a->kv->pool,
+			.step = a->cross ? dev->gpu_cross : dev->gpu, .q = a->q.data, .y = a->y.data, .q_stride = a->q.stride,
+			.y_stride = a->y.stride, .layer = a->layer, .heads = a->heads, .runs_len = dev->runs_len, .run_max = dev->run_max,
+			.runs = dev->runs, .bias = bias });
+	if (T > 0)
+		sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool,
+			.step = a->cross ? dev->gpu_cross : dev->gpu, .q = a->q.data, .y = a->y.data, .q_stride = a->q.stride,
+			.y_stride = a->y.stride, .T = T, .layer = a->layer, .heads = a->heads, .splits = splits,
+			.part = apart ? dev->part : NULL, .bias = bias, .tokens = tiles ? dev->generated : NULL });
 	launched(dev, "attend");
 }
 

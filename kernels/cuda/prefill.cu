@@ -4,14 +4,15 @@
  * says, for many tokens of a sequence at once, so that k and v are read once for all of them.
  *
  * k and v are bf16 as they lie; q and the weights of the softmax are float32, and go in as the sum of three bf16 numbers, which
- * is exact: products have no rounding but float32's. A row's keys come in tiles of 32, counted from position 0, with a running
+ * is exact: products have no rounding but float32's. A row's keys come in tiles, counted from position 0, with a running
  * maximum; what a tile holds behind the row's position has the weight 0 and changes nothing. So a row's bits depend on the row
  * and its keys alone, not on the tile of rows that it is in, nor on how the prompt was cut.
  */
 #include "kernels/cuda/gpu.h"
 
-#define KEYS 32                         /* of a tile: two of the pool's blocks */
-#define TILES (KEYS / 8)                /* of 8 keys, as the matrix units take them */
+/* Keys of a tile, for heads padded to `wide`: two of the pool's blocks, or one where the sums take the registers. */
+#define KEYS(wide) ((wide) > 128 ? 16 : 32)
+#define TILES(wide) (KEYS(wide) / 8)    /* of 8 keys, as the matrix units take them */
 #define PARTS 3                         /* bf16 numbers that make a float32 */
 
 /* x = p[0] + p[1] + p[2], the largest last. */
@@ -47,14 +48,14 @@ __device__ __forceinline__ void sk_prefill_take(const struct sk_gpu_prefill *a, 
 	}
 }
 
-/* Keys [from, from + KEYS) of k and v, zeros from `keys` on and behind the pool's rows: another sequence's may be anything. */
+/* Keys [from, from + KEYS(WIDE)) of k and v, zeros from `keys` on and behind the pool's rows: another sequence's may be anything. */
 template <int WIDE>
 __device__ __forceinline__ void sk_prefill_keys(const struct sk_gpu_prefill *a, sk_bf16 *k, sk_bf16 *v, int32_t seq, int32_t kv_head,
 						int32_t from, int32_t keys)
 {
 	const int vecs = WIDE / 8;
 
-	for (int at = (int)threadIdx.x; at < KEYS * vecs; at += (int)blockDim.x) {
+	for (int at = (int)threadIdx.x; at < KEYS(WIDE) * vecs; at += (int)blockDim.x) {
 		int32_t j = at / vecs, i = at % vecs * 8;
 		bool there = from + j < keys && i < a->pool.ld;
 		int64_t row = there ? sk_kv_at(&a->pool, a->layer, sk_kv_block(&a->step, seq, from + j), kv_head, (from + j) % 16) + i : 0;
@@ -68,14 +69,14 @@ __device__ __forceinline__ void sk_prefill_keys(const struct sk_gpu_prefill *a, 
 
 /* s[n] = q . k for the warp's rows and the tile's keys. */
 template <int WIDE>
-__device__ __forceinline__ void sk_prefill_scores(const sk_bf16 *q, const sk_bf16 *k, int32_t tile_rows, float s[TILES][4])
+__device__ __forceinline__ void sk_prefill_scores(const sk_bf16 *q, const sk_bf16 *k, int32_t tile_rows, float s[TILES(WIDE)][4])
 {
 	const int lane = (int)threadIdx.x % SK_WARP, g = lane / 4, c = lane % 4;
 
 #pragma unroll
-	for (int n = 0; n < TILES; n++)
+	for (int n = 0; n < TILES(WIDE); n++)
 		s[n][0] = s[n][1] = s[n][2] = s[n][3] = 0.0f;
-#pragma unroll
+#pragma unroll 2
 	for (int at = 0; at < WIDE; at += 16) {
 		unsigned a[PARTS][4];
 
@@ -89,7 +90,7 @@ __device__ __forceinline__ void sk_prefill_scores(const sk_bf16 *q, const sk_bf1
 			a[p][3] = sk_pair(row + 8 * (WIDE + 8) + 8);
 		}
 #pragma unroll
-		for (int n = 0; n < TILES; n++) {
+		for (int n = 0; n < TILES(WIDE); n++) {
 			const sk_bf16 *row = k + (8 * n + g) * (WIDE + 8) + at + 2 * c;
 			const unsigned b[2] = { sk_pair(row), sk_pair(row + 8) };
 
@@ -101,8 +102,9 @@ __device__ __forceinline__ void sk_prefill_scores(const sk_bf16 *q, const sk_bf1
 }
 
 /* Products to weights: scale, bias, what a row does not see; the running maximum and sum. keep: what earlier values are times. */
+template <int WIDE>
 __device__ __forceinline__ void sk_prefill_weights(const struct sk_gpu_prefill *a, struct sk_prefill_rows *r, int32_t from,
-						   float s[TILES][4], float keep[2])
+						   float s[TILES(WIDE)][4], float keep[2])
 {
 	const int c = (int)threadIdx.x % 4;
 
@@ -111,7 +113,7 @@ __device__ __forceinline__ void sk_prefill_weights(const struct sk_gpu_prefill *
 		float max = r->m[half], sum = 0.0f;
 
 #pragma unroll
-		for (int n = 0; n < TILES; n++)
+		for (int n = 0; n < TILES(WIDE); n++)
 #pragma unroll
 			for (int e = 2 * half; e < 2 * half + 2; e++) {
 				int32_t j = from + 8 * n + 2 * c + e % 2;
@@ -123,7 +125,7 @@ __device__ __forceinline__ void sk_prefill_weights(const struct sk_gpu_prefill *
 		max = fmaxf(max, sk_shfl_xor(max, 1));
 		max = fmaxf(max, sk_shfl_xor(max, 2));
 #pragma unroll
-		for (int n = 0; n < TILES; n++)
+		for (int n = 0; n < TILES(WIDE); n++)
 #pragma unroll
 			for (int e = 2 * half; e < 2 * half + 2; e++) {
 				s[n][e] = sk_exp(s[n][e] - max);
@@ -137,7 +139,7 @@ __device__ __forceinline__ void sk_prefill_weights(const struct sk_gpu_prefill *
 
 /* acc[i] = acc[i] * keep + weights . v for the warp's rows, 8 dimensions each. */
 template <int WIDE>
-__device__ __forceinline__ void sk_prefill_values(const sk_bf16 *v, const float s[TILES][4], const float keep[2],
+__device__ __forceinline__ void sk_prefill_values(const sk_bf16 *v, const float s[TILES(WIDE)][4], const float keep[2],
 						  float acc[WIDE / 8][4])
 {
 	const int lane = (int)threadIdx.x % SK_WARP;
@@ -150,7 +152,7 @@ __device__ __forceinline__ void sk_prefill_values(const sk_bf16 *v, const float 
 		acc[i][3] *= keep[1];
 	}
 #pragma unroll
-	for (int at = 0; at < KEYS; at += 16) {
+	for (int at = 0; at < KEYS(WIDE); at += 16) {
 		unsigned a[PARTS][4];
 
 #pragma unroll
@@ -189,7 +191,7 @@ template <int WIDE, int WARPS>
 __global__ void __launch_bounds__(WARPS * SK_WARP) sk_k_prefill(struct sk_gpu_prefill a)
 {
 	SK_SMEM(sk_bf16, q);
-	sk_bf16 *k = q + PARTS * 16 * WARPS * (WIDE + 8), *v = k + KEYS * (WIDE + 8);
+	sk_bf16 *k = q + PARTS * 16 * WARPS * (WIDE + 8), *v = k + KEYS(WIDE) * (WIDE + 8);
 	const int32_t seq = (int32_t)blockIdx.z, kv_head = (int32_t)blockIdx.y;
 	const int32_t group = a.heads / a.pool.kv_heads, t0 = a.runs[2 * seq], rows = (a.runs[2 * seq + 1] - t0) * group;
 	const int32_t row0 = (int32_t)blockIdx.x * (16 * WARPS), d = a.pool.head_width;
@@ -217,8 +219,8 @@ __global__ void __launch_bounds__(WARPS * SK_WARP) sk_k_prefill(struct sk_gpu_pr
 #pragma unroll
 	for (int i = 0; i < WIDE / 8; i++)
 		acc[i][0] = acc[i][1] = acc[i][2] = acc[i][3] = 0.0f;
-	for (int32_t from = 0; from < keys; from += KEYS) {
-		float s[TILES][4], keep[2];
+	for (int32_t from = 0; from < keys; from += KEYS(WIDE)) {
+		float s[TILES(WIDE)][4], keep[2];
 
 		__syncthreads();
 		sk_prefill_keys<WIDE>(&a, k, v, seq, kv_head, from, keys);
@@ -226,7 +228,7 @@ __global__ void __launch_bounds__(WARPS * SK_WARP) sk_k_prefill(struct sk_gpu_pr
 		if (from >= r.last)
 			continue;       /* a whole warp */
 		sk_prefill_scores<WIDE>(q + 16 * warp * (WIDE + 8), k, 16 * WARPS, s);
-		sk_prefill_weights(&a, &r, from, s, keep);
+		sk_prefill_weights<WIDE>(&a, &r, from, s, keep);
 		sk_prefill_values<WIDE>(v, s, keep, acc);
 	}
 #pragma unroll
@@ -253,13 +255,13 @@ static void launch(void *stream, const struct sk_gpu_prefill *a)
 	int32_t group = a->heads / a->pool.kv_heads;
 	dim3 grid((unsigned)(((int64_t)a->run_max * group + 16 * WARPS - 1) / (16 * WARPS)), (unsigned)a->pool.kv_heads,
 		  (unsigned)a->runs_len);
-	size_t bytes = (PARTS * 16 * WARPS + 2 * KEYS) * (WIDE + 8) * sizeof(sk_bf16);
+	size_t bytes = (PARTS * 16 * WARPS + 2 * KEYS(WIDE)) * (WIDE + 8) * sizeof(sk_bf16);
 
 	SK_SMEM_LIMIT((sk_k_prefill<WIDE, WARPS>), bytes);
 	SK_LAUNCH((sk_k_prefill<WIDE, WARPS>), grid, dim3(WARPS * SK_WARP), bytes, stream, *a);
 }
 
-/* Shared memory: 37, 53, 70 and 84 KB, within the 99 that every GPU from sm_80 on lends to a block. */
+/* Shared memory: 37, 53, 70 and 68 KB, within the 99 that every GPU from sm_80 on lends to a block. */
 void sk_gpu_prefill(void *stream, const struct sk_gpu_prefill *a)
 {
 	if (a->pool.ld <= 64)

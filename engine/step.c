@@ -616,7 +616,10 @@ sk_status sk_step_warm_up(struct sk_engine *e, struct sk_err *err)
 	struct sk_step s = { .T = 1, .S = 1, .ids = &id, .pos = &zero, .seq_start = start, .blocks = &blocks };
 	const float *logits;
 	sk_status st = SK_OK;
+	int recorded = sk_model_record(e->model);
 
+	if (recorded)
+		sk_log(SK_LOG_INFO, "%d steps recorded, of up to %u sequences", recorded, e->setup.info.sequences_max);
 	if (e->setup.start_id >= 0) {
 		id = e->setup.start_id;
 		s.blocks = s.cross_blocks = &cross;

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-#define SK_BACKEND_ABI 6
+#define SK_BACKEND_ABI 7
 
 struct sk_dev;
 
@@ -48,6 +48,16 @@ struct sk_ops {
 	void (*glu)(struct sk_dev *, const struct sk_op_glu *);
 	void (*rows)(struct sk_dev *, const struct sk_op_rows *);
 	void (*row_stats)(struct sk_dev *, const struct sk_op_row_stats *);
+
+	/*
+	 * NULL, or steps of one generated token a sequence without an encoder can be recorded. Between record (which begins the
+	 * step; false: not such a step) and recorded (false: it could not be, which is logged) operations are remembered and not
+	 * done. replay, right behind begin: true, the operations of a recorded step with as many tokens or more are done on this
+	 * one's; they asked for the rows of all tokens, in order. Scratch, weights and pool stay where they are.
+	 */
+	bool (*record)(struct sk_dev *, const struct sk_step *);
+	bool (*recorded)(struct sk_dev *);
+	bool (*replay)(struct sk_dev *, const struct sk_step *);
 };
 
 struct sk_backend {

@@ -73,6 +73,12 @@ const struct sk_dims *sk_model_dims(const struct sk_model *m);
 void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
 
 /*
+ * Once, after load: where the device can record steps, those of 1, 2, 4 ... generated tokens and of all there may be, for contexts of
+ * one chunk and for longer ones. How many; 0 is no failure.
+ */
+int sk_model_record(struct sk_model *m);
+
+/*
  * One ragged step: embeds step->ids, runs all layers, writes KV, and computes logits for the rows (indices of tokens in
  * the step) asked for. rows_len <= logits_max. *ret_logits (may be NULL): host float32 [rows_len][V], valid until the
  * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EDEVICE: the device failed.

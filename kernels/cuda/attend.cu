@@ -26,8 +26,8 @@ __global__ void sk_k_kv_write(struct sk_gpu_kv_write a)
 	int32_t head = at / a.pool.head_width, i = at % a.pool.head_width, pos = a.step.pos[t];
 	int64_t to;
 
-	if (head >= a.pool.kv_heads)
-		return;
+	if (head >= a.pool.kv_heads || a.step.seq[t] < 0)
+		return;         /* a token of no sequence fills a recorded step */
 	to = sk_kv_at(&a.pool, a.layer, sk_kv_block(&a.step, a.step.seq[t], pos), head, pos % SK_GPU_BLOCK) + i;
 	((X *)a.pool.k)[to] = sk_from_float<X>(a.k[t * a.k_stride + at]);
 	((X *)a.pool.v)[to] = sk_from_float<X>(a.v[t * a.v_stride + at]);
@@ -188,14 +188,14 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 	const int ld = a.pool.ld, d = a.pool.head_width, group = a.heads / a.pool.kv_heads, chunks = (group + HEADS - 1) / HEADS;
 	const int32_t place = (int32_t)blockIdx.x, t = a.tokens ? a.tokens[place] : place;
 	const int32_t kv_head = (int32_t)blockIdx.y / chunks, chunk = (int32_t)blockIdx.y % chunks;
-	const int32_t seq = a.step.seq[t], pos = a.step.pos[t], keys = a.step.keys ? a.step.keys[seq] : pos + 1;
+	const int32_t seq = a.step.seq[t], pos = a.step.pos[t], keys = a.step.keys && seq >= 0 ? a.step.keys[seq] : pos + 1;
 	const int32_t head0 = kv_head * group + chunk * HEADS;
 	const int heads = group - chunk * HEADS < HEADS ? group - chunk * HEADS : HEADS;
 	struct sk_attend_room r;
 	int32_t split = (int32_t)blockIdx.z, end = a.part ? split + 1 : (keys + SPLIT - 1) / SPLIT;
 
-	if (split * SPLIT >= keys)
-		return;         /* the whole block: another token of the step has more splits */
+	if (seq < 0 || split * SPLIT >= keys)
+		return;         /* the whole block: a token of no sequence, or another one has more splits */
 	r.q = shared;
 	r.score = r.q + HEADS * ld;
 	r.acc = r.score + HEADS * SPLIT;
@@ -262,10 +262,10 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 __global__ void sk_k_attend_merge(struct sk_gpu_attend a)
 {
 	const int32_t place = (int32_t)blockIdx.x, t = a.tokens ? a.tokens[place] : place, h = (int32_t)blockIdx.y, ld = a.pool.ld;
-	const int32_t keys = a.step.keys ? a.step.keys[a.step.seq[t]] : a.step.pos[t] + 1;
+	const int32_t seq = a.step.seq[t], keys = seq < 0 ? 0 : a.step.keys ? a.step.keys[seq] : a.step.pos[t] + 1;
 	const float *p = a.part + ((int64_t)place * a.heads + h) * a.splits * (ld + 2);
 
-	for (int32_t i = (int32_t)threadIdx.x; i < a.pool.head_width; i += (int32_t)blockDim.x) {
+	for (int32_t i = (int32_t)threadIdx.x; keys > 0 && i < a.pool.head_width; i += (int32_t)blockDim.x) {
 		float m = -INFINITY, l = 0.0f, acc = 0.0f;
 
 		for (int32_t s = 0; s * SPLIT < keys; s++) {

@@ -121,6 +121,7 @@ static void cuda_close(struct sk_dev **ret_dev)
 	*ret_dev = NULL;
 	cudaSetDevice(dev->ordinal);
 	sk_cuda_load_end(dev);
+	sk_cuda_graphs_drop(dev);
 	if (dev->stream)
 		cudaStreamSynchronize(dev->stream);
 	cudaFree(dev->room);
@@ -250,6 +251,7 @@ static sk_status cuda_reserve(struct sk_dev *dev, const struct sk_dev_plan *p, s
 		*ret_bytes = room + ring + part;
 	if (!dev)
 		return SK_OK;
+	sk_cuda_graphs_drop(dev);
 	cudaFree(dev->room);
 	cudaFree(dev->part);
 	cudaFree(dev->ring);

@@ -17,6 +17,13 @@
 #define SK_CUDA_PAIRS_MAX 2048                  /* (token, split) pairs of attention that have a block of their own */
 #define SK_CUDA_STATS_ROWS 256                  /* rows of row_stats at a time */
 
+#define SK_CUDA_GRAPHS_MAX 32
+struct sk_cuda_graph {
+	int32_t T;
+	bool any_length;                        /* of context; else one split of attention */
+	cudaGraphExec_t exec;
+};
+
 /* owner: engine thread (or the loader before it starts) */
 struct sk_dev {
 	int ordinal;
@@ -46,6 +53,12 @@ struct sk_dev {
 	/* the tokens of prompts, [S][2] first and end, and the others: generated ones, which attention takes apart by position */
 	const int32_t *runs, *generated;        /* device */
 	int32_t runs_len, run_max, generated_len;
+
+	/* recorded steps */
+	struct sk_cuda_graph graphs[SK_CUDA_GRAPHS_MAX], recorded;      /* the one that is being recorded */
+	int graphs_len;
+	bool recording;
+	const struct sk_cuda_graph *graph;      /* that the last begin's step fits; NULL: none */
 
 	/* row_stats */
 	int32_t *stats_at;
@@ -108,6 +121,13 @@ size_t sk_cuda_kv_bytes(const struct sk_kv_spec *s);
 sk_status sk_cuda_kv_open(struct sk_dev *dev, const struct sk_kv_spec *s, struct sk_kv **ret_kv, struct sk_err *err);
 void sk_cuda_kv_close(struct sk_dev *dev, struct sk_kv **kv);
 void sk_cuda_kv_copy(struct sk_dev *dev, struct sk_kv *kv, int32_t from_block, int32_t to_block);
+
+/* ---- graph.c ---- */
+const struct sk_cuda_graph *sk_cuda_graph_find(const struct sk_dev *dev, const struct sk_step *s);
+bool sk_cuda_record(struct sk_dev *dev, const struct sk_step *s);
+bool sk_cuda_recorded(struct sk_dev *dev);
+bool sk_cuda_replay(struct sk_dev *dev, const struct sk_step *s);
+void sk_cuda_graphs_drop(struct sk_dev *dev);
 
 /* ---- ops.c ---- */
 extern const struct sk_ops sk_cuda_ops;

@@ -78,6 +78,22 @@ static size_t put_runs(struct sk_dev *dev, const struct sk_step *s, int32_t *to,
 	return at + 2 * S + (size_t)n;
 }
 
+/* Ids, positions and sequences of the step's tokens, each array padded to T: with tokens of no sequence. */
+static void put_tokens(const struct sk_step *s, int32_t *to, size_t T)
+{
+	size_t n = (size_t)s->T;
+
+	memset(to, 0, 2 * T * sizeof *to);
+	if (s->ids)
+		memcpy(to, s->ids, n * sizeof *to);
+	memcpy(to + T, s->pos, n * sizeof *to);
+	for (int32_t i = 0; i < s->S; i++)
+		for (int32_t t = s->seq_start[i]; t < s->seq_start[i + 1]; t++)
+			to[2 * T + (size_t)t] = i;
+	for (size_t t = n; t < T; t++)
+		to[2 * T + t] = -1;
+}
+
 static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 {
 	int32_t *to, longest = 0;
@@ -85,23 +101,20 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	const int32_t *base;
 
 	sk_cuda_load_end(dev);
-	if (dev->ring_len - dev->ring_at < dev->step_len) {
+	dev->graph = dev->recording ? NULL : sk_cuda_graph_find(dev, s);
+	if (dev->graph)
+		T = S = (size_t)dev->graph->T;
+	/* A graph looks for its arrays at the ring's beginning. */
+	if (dev->graph || dev->recording || dev->ring_len - dev->ring_at < dev->step_len) {
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;
 	}
 	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; runs of prompts; rows of frequencies. */
 	to = dev->ring_host + dev->ring_at;
 	base = dev->ring + dev->ring_at;
-	if (s->ids)
-		memcpy(to, s->ids, T * sizeof *to);
-	else
-		memset(to, 0, T * sizeof *to);
-	memcpy(to + T, s->pos, T * sizeof *to);
-	for (size_t i = 0; i < S; i++)
-		for (int32_t t = s->seq_start[i]; t < s->seq_start[i + 1]; t++)
-			to[2 * T + (size_t)t] = (int32_t)i;
+	put_tokens(s, to, T);
 	at = 3 * T + S;
-	for (size_t i = 0; i < S; i++) {
+	for (size_t i = 0; i < (size_t)s->S; i++) {
 		int32_t keys = s->seq_start[i + 1] > s->seq_start[i] ? s->pos[s->seq_start[i + 1] - 1] + 1 : 0;
 
 		to[3 * T + i] = (int32_t)(at - 3 * T - S);
@@ -320,4 +333,7 @@ const struct sk_ops sk_cuda_ops = {
 	.glu = cuda_glu,
 	.rows = cuda_rows,
 	.row_stats = cuda_row_stats,
+	.record = sk_cuda_record,
+	.recorded = sk_cuda_recorded,
+	.replay = sk_cuda_replay,
 };

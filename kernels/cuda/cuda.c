@@ -122,6 +122,7 @@ static void cuda_close(struct sk_dev **ret_dev)
 	cudaSetDevice(dev->ordinal);
 	sk_cuda_load_end(dev);
 	sk_cuda_graphs_drop(dev);
+	sk_pool_close(&dev->pool);
 	if (dev->stream)
 		cudaStreamSynchronize(dev->stream);
 	cudaFree(dev->room);
@@ -173,6 +174,9 @@ static sk_status cuda_open(int ordinal, const struct sk_dev_opts *o, struct sk_d
 		return sk_fail(err, SK_ENOMEM, "no memory for a device");
 	dev->ordinal = ordinal;
 	dev->threads = o->threads;
+	/* Where there are no threads to be had the caller's does it all. */
+	if (o->threads > 1)
+		sk_pool_open(o->threads < SK_POOL_THREADS_MAX ? o->threads : SK_POOL_THREADS_MAX, o->no_step_down, &dev->pool, NULL);
 	st = open_device(dev, err);
 	if (st < 0) {
 		cuda_close(&dev);
@@ -294,10 +298,27 @@ const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n)
 
 /* ---- host_run ---- */
 
+struct host_job {
+	void (*fn)(void *arg, int32_t i, int worker);
+	void *arg;
+};
+
+static void host_items(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct host_job *j = arg;
+
+	for (int32_t i = from; i < to; i++)
+		j->fn(j->arg, i, worker);
+}
+
 static void cuda_host_run(struct sk_dev *dev, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg)
 {
-	for (int32_t i = 0; i < n; i++)
-		fn(arg, i, 0);
+	struct host_job j = { fn, arg };
+
+	if (dev->pool)
+		sk_pool_run(dev->pool, n, 1, host_items, &j);
+	else
+		host_items(&j, 0, n, 0);
 }
 
 /* The module's one symbol. */

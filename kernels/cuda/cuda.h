@@ -11,6 +11,7 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/backend.h"
+#include "kernels/cpu/pool.h"
 #include "kernels/cuda/launch.h"
 
 #define SK_CUDA_PIECE_BYTES ((size_t)4 << 20)   /* of pinned memory, in which rows of weights go over */
@@ -29,6 +30,7 @@ struct sk_dev {
 	int ordinal;
 	char name[128];
 	int major, minor, threads;
+	struct sk_pool *pool;                   /* the host's, for rows that it samples; NULL: there is one thread */
 	uint64_t memory_bytes;
 	cudaStream_t stream;
 	cudaError_t failed;                     /* the first error of this device; it stays */

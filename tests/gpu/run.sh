@@ -28,6 +28,7 @@ parity() {
 	tell parity ./test_parity
 	tell attend ./test_attend
 	tell invariance ./test_invariance
+	tell load ./test_load
 	tell model env SAKER_TEST_SHOW=1 ./test_model
 	tell engine ./test_engine
 }

@@ -387,11 +387,11 @@ END_TEST
 /* ---- recorded steps ---- */
 
 /* Three sequences, and how many of them take part in each step of one token. Behind 256 tokens attention has more splits. */
-enum { SEQS = 3, LONGEST = 310 };
-static const int32_t lens[SEQS] = { 5, 300, 21 }, takes[] = { 1, 3, 2, 3, 1 };
+enum { SEQS = 3, LONGEST = 264 };
+static const int32_t lens[SEQS] = { 5, 258, 21 }, takes[] = { 1, 3, 2, 3, 1 };
 
-/* Tokens [from, from + n) of the first S sequences, each at its own place behind len[s]; the first row of each goes to out. */
-static bool feed(struct rig *r, int32_t S, const int32_t *from, int32_t n, float *out)
+/* Tokens [from[i], from[i] + n) of S sequences, the first of them `first`; with n == 1 logits of all rows go to out. */
+static bool feed(struct rig *r, int32_t first, int32_t S, const int32_t *from, int32_t n, float *out)
 {
 	int32_t tables[SEQS][20], step_ids[TOKENS], pos[TOKENS], start[SEQS + 1] = { 0 }, T = 0;
 	const int32_t *blocks[SEQS];
@@ -402,11 +402,11 @@ static bool feed(struct rig *r, int32_t S, const int32_t *from, int32_t n, float
 
 	for (int32_t i = 0; i < S; i++) {
 		for (int32_t b = 0; b < 20; b++)
-			tables[i][b] = i * 20 + b;
+			tables[i][b] = (first + i) * 20 + b;
 		blocks[i] = tables[i];
 		for (int32_t k = from[i]; k < from[i] + n; k++, T++) {
 			pos[T] = k;
-			step_ids[T] = (k * 7919 + i * 31 + 13) % 300;
+			step_ids[T] = (k * 7919 + (first + i) * 31 + 13) % 300;
 		}
 		start[i + 1] = T;
 	}
@@ -425,15 +425,11 @@ static bool decode(struct rig *r, float *out)
 	bool recorded = true;
 
 	for (int32_t i = 0; i < SEQS; i++)
-		for (int32_t k = 0; k < lens[i]; k += TOKENS / SEQS) {
-			int32_t from[SEQS] = { 0 }, left = lens[i] - k;
-
-			from[i] = k;    /* the others write their beginning again */
-			feed(r, i + 1, from, left < TOKENS / SEQS ? left : TOKENS / SEQS, NULL);
-		}
+		for (int32_t k = 0; k < lens[i]; k += TOKENS)
+			feed(r, i, 1, &k, lens[i] - k < TOKENS ? lens[i] - k : TOKENS, NULL);
 	memcpy(at, lens, sizeof(at));
 	for (size_t t = 0; t < sizeof(takes) / sizeof(takes[0]); t++) {
-		recorded &= feed(r, takes[t], at, 1, out);
+		recorded &= feed(r, 0, takes[t], at, 1, out);
 		out += (size_t)takes[t] * (size_t)r->vocab;
 		for (int32_t i = 0; i < takes[t]; i++)
 			at[i]++;
@@ -443,17 +439,19 @@ static bool decode(struct rig *r, float *out)
 
 START_TEST(a_recorded_step_has_the_bits_of_its_operations)
 {
-	struct tiny_gguf tiny = models[_i].o;
+	struct tiny_gguf tiny = models[0].o;
 
+	tiny.linear = tiny.embed = SK_BF16;
 	tiny.context = LONGEST;
-	for (int quantise = 0; quantise < 2; quantise++) {
+	for (int i = 0; i < 4; i++) {
+		struct rig_opts o = { .backend = i / 2 ? "cuda" : "cuda-emu", .quantise = i % 2 };
 		struct rig r;
 		float *out[2] = { NULL, NULL };
 		size_t len = 0;
 
 		for (int record = 0; record < 2; record++) {
-			if (!rig_open(&r, &tiny, (struct rig_opts){ .backend = "cuda-emu", .quantise = quantise }))
-				return;
+			if (!rig_open(&r, &tiny, o))
+				break;
 			len = 10 * (size_t)r.vocab;
 			out[record] = malloc(sizeof(float) * len);
 			ck_assert_ptr_nonnull(out[record]);
@@ -462,7 +460,8 @@ START_TEST(a_recorded_step_has_the_bits_of_its_operations)
 			ck_assert_int_eq(decode(&r, out[record]), record);
 			rig_close(&r);
 		}
-		assert_same_bits(out[1], out[0], len, "recorded");
+		if (out[1])
+			assert_same_bits(out[1], out[0], len, "recorded");
 		free(out[0]);
 		free(out[1]);
 	}
@@ -821,7 +820,7 @@ int main(void)
 	tcase_add_loop_test(t, a_sequence_among_others_has_the_bits_of_one_alone, 0, MODELS);
 	tcase_add_loop_test(t, rows_asked_for_have_the_bits_of_all_rows, 0, MODELS);
 	tcase_add_test(t, a_copied_block_continues_like_its_original);
-	tcase_add_loop_test(t, a_recorded_step_has_the_bits_of_its_operations, 0, MODELS);
+	tcase_add_test(t, a_recorded_step_has_the_bits_of_its_operations);
 	tcase_add_loop_test(t, sums_are_cut_on_heads_and_blocks, 0, sizeof(slice_cases) / sizeof(slice_cases[0]));
 	tcase_add_test(t, the_plan_counts_weights_and_cache);
 	tcase_add_loop_test(t, the_plan_is_what_open_takes_whatever_the_number_of_threads, 0, 3);

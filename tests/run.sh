@@ -5,7 +5,6 @@
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
 #	                           capacity, slow answers and streams of the model behind each web server, hostile peers before the emulated
-#	                           capacity, slow answers and streams of the model behind each web server, hostile peers before the emulated
 #	                           GPU, goldens under ASan, real vocabularies, every target of nvcc, requests generated from the OpenAPI
 #	                           document, clients with many packages, fuzzing by time, a clean root, systemd in a container
 #

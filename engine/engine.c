@@ -6,6 +6,7 @@
  * the tokenizer, tries one token, and then steps (engine/step.c) until close.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -149,6 +150,7 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	e->backend = e->setup.model.backend;
 	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max);
 	e->look_ahead = e->setup.sched.look_ahead;
+	e->device_timeout_us = e->backend->look ? (int64_t)o->device_timeout_ms * 1000 : 0;
 	atomic_init(&e->blocks_free, i->blocks);
 	st = sk_sched_open(&e->setup.sched, &e->sched, err);
 	if (st >= 0)
@@ -216,10 +218,21 @@ void sk_engine_close(struct sk_engine **pe)
 
 /* ---- states ---- */
 
+/* Whether a step does not come back from the device. */
+static bool stuck(const struct sk_engine *e)
+{
+	int64_t began = atomic_load(&e->step_began_us);
+
+	return e->device_timeout_us && began && sk_now_us() - began > e->device_timeout_us;
+}
+
 sk_status sk_engine_wait_ready(struct sk_engine *e, struct sk_err *err)
 {
 	sk_status st;
 
+	if (stuck(e))
+		return sk_fail(err, SK_EDEVICE, "device %s:%d (%s): a step has not come back within %" PRId64 " ms (device-timeout-ms)",
+			       e->backend->name, e->setup.model.ordinal, e->setup.info.device, e->device_timeout_us / 1000);
 	pthread_mutex_lock(&e->lock);
 	while (atomic_load(&e->state) == SK_STATE_LOADING)
 		pthread_cond_wait(&e->told, &e->lock);
@@ -292,6 +305,8 @@ void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
 	uint32_t held = atomic_load(&e->held), running = atomic_load(&e->running);
 	int state = atomic_load(&e->state), phase = atomic_load(&e->phase);
 
+	if (state == SK_STATE_READY && stuck(e))
+		state = SK_STATE_FAILED;
 	if (state == SK_STATE_READY && atomic_load(&e->refusing))
 		state = SK_STATE_DRAINING;
 	*ret_stats = (struct sk_stats){

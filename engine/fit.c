@@ -252,6 +252,7 @@ sk_status sk_engine_fit(const struct sk_fit_opts *o, struct sk_fit *ret_fit, str
 	struct sk_fit out = { .ranks = o->ranks ? o->ranks : 1, .memory_bytes = o->memory_bytes };
 	struct fit f = { .out = &out };
 	struct sk_weights *w = NULL;
+	int ordinal;
 	sk_status st;
 
 	if (!o->config || !*o->config)
@@ -260,7 +261,7 @@ sk_status sk_engine_fit(const struct sk_fit_opts *o, struct sk_fit *ret_fit, str
 	if (st >= 0)
 		st = sk_model_config(w, &f.arch, &f.dims, err);
 	if (st >= 0)
-		st = sk_backend_find(sk_is_auto(o->backend) ? NULL : o->backend, &f.model.backend, err);
+		st = sk_device_find(sk_is_auto(o->backend) ? NULL : o->backend, &f.model.backend, &ordinal, err);
 	if (st >= 0)
 		st = read_types(&f, w, o, err);
 	if (st >= 0) {

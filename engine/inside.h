@@ -37,6 +37,7 @@ struct sk_setup {
 	struct sk_sched_limits sched;
 	struct sk_info info;
 	bool backend_asked;                     /* by its name */
+	double memory_fraction;                 /* of a device's memory */
 	bool keep_special, sequences;           /* sk_dims' */
 	int32_t start_id;                       /* sk_dims.start_id; -1: there is no encoder */
 };
@@ -51,6 +52,14 @@ static inline bool sk_is_auto(const char *word)
 {
 	return !word || !*word || !strcmp(word, "auto");
 }
+
+/*
+ * room.c, of backends whose devices have a memory of their own. What is left for weights, scratch and pool; and SK_ENOMEM, with the
+ * setting that would help, where they do not fit with a pool of kv_bytes. least_kv_bytes: the smallest pool that would still do.
+ */
+uint64_t sk_room_bytes(const struct sk_setup *s);
+sk_status sk_room_check(const struct sk_setup *s, const struct sk_engine_opts *o, const struct sk_model_plan *plan, uint64_t kv_bytes,
+			uint64_t least_kv_bytes, struct sk_err *err);
 
 /* memory.c. `root` stands before /proc and /sys: "", or a test's own. */
 uint64_t sk_memory_available(const char *root);
@@ -157,6 +166,8 @@ struct sk_engine {
 	uint32_t queue_max;
 	uint64_t load_total;
 	int look_ahead;
+	int64_t device_timeout_us;              /* 0: none */
+	_Atomic int64_t step_began_us;          /* 0: no step runs */
 	int bell;                               /* eventfd */
 
 	_Atomic int refs;                       /* the owner's, and one of each generation */
@@ -177,7 +188,7 @@ struct sk_engine {
 	pthread_cond_t told;                    /* others: state has changed, events came, the last one ended */
 	struct sk_gen *submitted, **submitted_end;      /* under lock */
 	bool gone;                              /* under lock: the engine thread takes no more */
-	struct sk_err load_err;                 /* under lock */
+	struct sk_err load_err;                 /* under lock: why the state is FAILED */
 
 	pthread_t thread, text_thread;
 	sk_status text_status;                  /* the text thread's, read after joining */

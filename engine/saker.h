@@ -36,7 +36,7 @@ struct sk_watermark_opts {
 /* All zero is the default of everything but `model`. Strings are lent until sk_engine_open returns. */
 struct sk_engine_opts {
 	const char *model;              /* a .gguf file, or a directory that holds one model */
-	const char *backend;            /* a name from kernels/backends.def; NULL or "auto": the best score */
+	const char *backend;            /* a name from kernels/backends.def or modules.def, or a device of it: "cuda:1"; NULL or "auto": the best score */
 	const char *dtype;              /* "auto" (NULL): as suits the weights, KV in bfloat16; "float32"; no others yet */
 	const char *kv_dtype;           /* "auto" (NULL): as dtype says; "float32", "bfloat16" */
 	int threads;                    /* 0: one per core this process may run on */
@@ -46,7 +46,9 @@ struct sk_engine_opts {
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
 	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
 	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
-	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, 32 * total_tokens_max tokens) */
+	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, or what a GPU has left, 32 * total_tokens_max tokens) */
+	double memory_fraction;         /* of a GPU's memory, for all that this process takes there; 0: 1 */
+	uint32_t device_timeout_ms;     /* a GPU whose step takes longer has failed; 0: however long */
 	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
 	uint32_t top_n_max;             /* 0: 5 */
 	int look_ahead;                 /* depth of planning before commit: 0 or 1; -1: the default (0 on the CPU) */
@@ -136,7 +138,7 @@ struct sk_info {
 
 /* A snapshot for metrics and /readyz. Counters only grow. */
 struct sk_stats {
-	enum sk_engine_state state;
+	enum sk_engine_state state;     /* FAILED also while a step takes longer than device_timeout_ms */
 	uint64_t load_done_bytes, load_total_bytes;
 	char load_phase[32];            /* "weights", "tokenizer", "warm-up" */
 	uint32_t waiting, running;      /* requests */
@@ -176,7 +178,10 @@ void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info);       
 void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats);    /* any thread, lock-free */
 void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters); /* any thread, lock-free */
 
-/* Wait until the state is no longer LOADING. SK_OK: READY. Else why loading failed. */
+/*
+ * Wait until the state is no longer LOADING. SK_OK: READY. Else why the engine has FAILED. SK_EDEVICE: its device; then no thread comes
+ * back from it for certain, so sk_engine_close() may wait for ever, and the process has to end without it.
+ */
 sk_status sk_engine_wait_ready(struct sk_engine *e, struct sk_err *err);
 
 /* Refuse new requests (SK_EDRAINING) and wait until all running ones ended; cancel the rest after timeout_ms (-1: never). */

@@ -56,7 +56,7 @@ static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o
 	uint32_t queue = o->queue_max ? o->queue_max : QUEUE;
 
 	if (prefill > LIMIT_MAX || sequences > LIMIT_MAX || queue > LIMIT_MAX || o->top_n_max > 1000 || o->threads < 0 ||
-	    o->threads > 4096 || o->look_ahead < -1 || o->look_ahead > 1)
+	    o->threads > 4096 || o->look_ahead < -1 || o->look_ahead > 1 || !(o->memory_fraction >= 0 && o->memory_fraction <= 1))
 		return sk_fail(err, SK_EINVAL, "an engine option is out of range");
 	if (sequences > prefill)
 		sequences = prefill;
@@ -99,14 +99,14 @@ static void info_types(struct sk_setup *s, enum sk_dtype weights)
 
 /* ---- the pool, and how long a request may be ---- */
 
-/* A device's own memory is for nothing else: what weights and scratch leave of nine tenths. The host's is others' too. */
+/* A device's own memory is for nothing else: what weights and scratch leave of it. The host's is others' too. */
 static uint64_t pool_budget(const struct sk_setup *s, const struct sk_model_plan *plan)
 {
 	uint64_t room, used = plan->weights_bytes + plan->scratch_bytes;
 
-	if (!s->model.backend->memory_free)
+	if (!s->model.backend->memory)
 		return sk_memory_available("") / 4;
-	room = s->model.backend->memory_free(0) / 10 * 9;
+	room = sk_room_bytes(s);
 	return room > used ? room - used : 0;
 }
 
@@ -145,7 +145,7 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 {
 	struct sk_model_plan plan;
 	uint64_t total = o->total_tokens_max ? o->total_tokens_max : (uint64_t)d->context_max;
-	uint64_t budget, block_bytes, blocks, pool, full;
+	uint64_t budget, block_bytes, blocks, pool, full, least;
 	sk_status st;
 
 	if (total > (uint64_t)d->context_max)
@@ -161,7 +161,12 @@ static sk_status setup_pool(struct sk_setup *s, const struct sk_engine_opts *o, 
 	if (SK_BUG_IF(block_bytes == 0))
 		return sk_fail(err, SK_EBUG, "the backend keeps its KV cache nowhere");
 	full = pool_blocks(s, total);
+	least = pool_blocks(s, o->total_tokens_max ? total : 2) * block_bytes;
 	budget = o->kv_tokens ? pool_blocks(s, o->kv_tokens) * block_bytes : o->kv_bytes;
+	if (s->model.backend->memory)
+		st = sk_room_check(s, o, &plan, budget ? budget : least, least, err);
+	if (st < 0)
+		return st;
 	if (budget == 0) {
 		budget = pool_budget(s, &plan);
 		if (budget > CONTEXTS * full * block_bytes)
@@ -315,7 +320,7 @@ static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *
 {
 	const struct sk_backend *best = NULL;
 	int best_score = 0;
-	sk_status st = sk_backend_find(sk_is_auto(o->backend) ? NULL : o->backend, &s->model.backend, err);
+	sk_status st = sk_device_find(sk_is_auto(o->backend) ? NULL : o->backend, &s->model.backend, &s->model.ordinal, err);
 
 	if (st < 0 || !sk_is_auto(o->backend) || holds(s->model.backend, s->weights))
 		return st;
@@ -332,6 +337,7 @@ static sk_status setup_backend(struct sk_setup *s, const struct sk_engine_opts *
 		return SK_OK;                   /* the plan names the tensor */
 	sk_log(SK_LOG_WARN, "backend %s cannot hold this model's weights: %s takes its place", s->model.backend->name, best->name);
 	s->model.backend = best;
+	s->model.ordinal = 0;
 	return SK_OK;
 }
 
@@ -341,7 +347,8 @@ sk_status sk_setup_init(struct sk_setup *s, const struct sk_engine_opts *o, stru
 	struct sk_dims dims;
 	sk_status st;
 
-	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1, .start_id = -1 }, .backend_asked = !sk_is_auto(o->backend) };
+	*s = (struct sk_setup){ .info = { .bos_id = -1, .eos_id = -1, .start_id = -1 }, .backend_asked = !sk_is_auto(o->backend),
+				 .memory_fraction = o->memory_fraction > 0 ? o->memory_fraction : 1 };
 	if (!o->model || !*o->model)
 		return sk_fail(err, SK_EINVAL, "no model was given: name a GGUF file, or a directory that holds one or a Hugging Face model");
 	st = sk_weights_open(o->model, &s->weights, err);
@@ -379,7 +386,12 @@ void sk_setup_log(const struct sk_setup *s)
 {
 	const struct sk_info *i = &s->info;
 	double mib = 1.0 / (1 << 20);
+	char found[512], number[16] = "";
 
+	sk_devices_describe(found, sizeof(found));
+	if (s->model.backend->look)
+		snprintf(number, sizeof(number), ":%d", s->model.ordinal);
+	sk_log(SK_LOG_INFO, "device %s%s: %s%s%s; there is %s", i->backend, number, i->device, *i->isa ? ", " : "", i->isa, found);
 	sk_log(SK_LOG_INFO, "model %s: %s, %s, %.1f million weights, %u layers, width %u, vocabulary %u, context %u", i->model_id,
 	       i->arch, i->quant, (double)i->params * 1e-6, i->layers, i->width, i->vocab, i->context_max);
 	sk_log(SK_LOG_INFO, "memory plan: weights %.1f MiB, KV pool %.1f MiB (%u blocks of %u tokens, %" PRIu64
@@ -402,7 +414,7 @@ sk_status sk_engine_plan(const struct sk_engine_opts *o, struct sk_info *ret_inf
 	if (st < 0)
 		return st;
 	/* With all threads, as the engine would: what cannot be opened is found here, and the name is the same. */
-	st = s.model.backend->open(0, &s.model.dev, &dev, err);
+	st = s.model.backend->open(s.model.ordinal, &s.model.dev, &dev, err);
 	if (st >= 0) {
 		sk_setup_describe(&s, dev);
 		s.model.backend->close(&dev);

@@ -251,7 +251,7 @@ static void build(struct sk_engine *e, struct step *s)
 		if (g->ended)
 			continue;
 		r->seq_start[S] = T;
-		r->prompt_len[S] = (int32_t)g->prompt_len;
+		r->prompt_len[S] = (int32_t)(s->b.encode ? g->source_len : g->prompt_len);
 		r->blocks[S] = s->b.encode ? q->cross : q->blocks;
 		r->cross_blocks[S] = q->cross;
 		r->cross_len[S++] = q->cross_len;
@@ -448,7 +448,8 @@ static void commit(struct sk_engine *e, const struct step *s, sk_status st)
 		if (st < 0) {
 			r->fates[i].end = true;
 			if (!g->ended)
-				gen_fail(e, g, SK_EENGINE, "the engine failed in this step");
+				gen_fail(e, g, st == SK_EDEVICE ? st : SK_EENGINE,
+					 st == SK_EDEVICE ? "the device failed" : "the engine failed in this step");
 		}
 		if (--g->in_flight == 0 && g->ended)
 			sk_gen_unref(g);
@@ -487,6 +488,24 @@ static enum sk_step_kind step_kind(const struct step *s)
 	return SK_STEP_DECODE;
 }
 
+/* A device that has failed stays so. Other failures may be over with the next step, but not for ever. */
+static void tell_failure(struct sk_engine *e, const struct step *s, sk_status st, const struct sk_err *err)
+{
+	if (st >= 0) {
+		e->failures = s->arrays.S > 0 ? 0 : e->failures;
+		return;
+	}
+	sk_log(SK_LOG_ERROR, "step of %d tokens failed: %s", (int)s->arrays.T, err->text);
+	e->failures = st == SK_EDEVICE ? SK_FAILURES_MAX : e->failures + 1;
+	if (e->failures < SK_FAILURES_MAX)
+		return;
+	pthread_mutex_lock(&e->lock);
+	e->load_err = *err;
+	e->load_err.status = st;
+	pthread_mutex_unlock(&e->lock);
+	atomic_store(&e->state, SK_STATE_FAILED);       /* before anybody hears of it */
+}
+
 /* at[]: when it began, the forward ended, a plan that looks ahead was made, the commit was done, the next plan was made. */
 static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 {
@@ -496,6 +515,7 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	sk_status st;
 	struct sk_err err;
 
+	atomic_store(&e->step_began_us, at[0]);
 	build(e, s);
 	st = forward(e, s, &err);
 	if (st >= 0 && s->arrays.S > 0) {
@@ -512,14 +532,13 @@ static void run_step(struct sk_engine *e, struct step *s, struct step *next)
 	at[2] = sk_now_us();
 	if (st >= 0) {
 		sample(e, s);
-		e->failures = s->arrays.S > 0 ? 0 : e->failures;
-	} else {
-		sk_log(SK_LOG_ERROR, "step of %d tokens failed: %s", (int)s->arrays.T, err.text);
-		e->failures++;
+		st = s->arrays.S > 0 ? sk_model_sync(e->model, &err) : SK_OK;
 	}
+	atomic_store(&e->step_began_us, 0);
+	tell_failure(e, s, st, &err);
 	commit(e, s, st);
 	atomic_fetch_add(&e->steps, 1);
-	atomic_fetch_add(&e->prompt_tokens, prompt_tokens);
+	atomic_fetch_add(&e->prompt_tokens, st >= 0 ? prompt_tokens : 0);
 #ifdef SK_DEBUG
 	if (sk_sched_check(e->sched, &err) < 0)
 		sk_bug(__FILE__, __LINE__, err.text);
@@ -549,8 +568,6 @@ static void leave(struct sk_engine *e)
 {
 	bool failed = e->failures >= SK_FAILURES_MAX;
 
-	if (failed)
-		atomic_store(&e->state, SK_STATE_FAILED);
 	pthread_mutex_lock(&e->lock);
 	e->gone = true;
 	pthread_mutex_unlock(&e->lock);
@@ -599,7 +616,10 @@ sk_status sk_step_warm_up(struct sk_engine *e, struct sk_err *err)
 	struct sk_step s = { .T = 1, .S = 1, .ids = &id, .pos = &zero, .seq_start = start, .blocks = &blocks };
 	const float *logits;
 	sk_status st = SK_OK;
+	int recorded = sk_model_record(e->model);
 
+	if (recorded)
+		sk_log(SK_LOG_INFO, "%d steps recorded, of up to %u sequences", recorded, e->setup.info.sequences_max);
 	if (e->setup.start_id >= 0) {
 		id = e->setup.start_id;
 		s.blocks = s.cross_blocks = &cross;

@@ -54,5 +54,7 @@ int sk_launcher(int argc, char **argv);
 
 /* Say on stderr why a command failed and return the exit code of exits.def. Says nothing for SK_OK. */
 int sk_exit(const char *cmd, sk_status status, const struct sk_err *err);
+/* The code alone. */
+int sk_exit_code(sk_status status);
 
 #endif

@@ -563,6 +563,24 @@ void sk_conns_cancel(struct sk_loop *l)
 			sk_gen_cancel(c->req.gen);
 }
 
+void sk_conns_fail(struct sk_loop *l, sk_status st)
+{
+	for (struct sk_conn *c = l->conns, *next; c; c = next) {
+		struct sk_request *r = &c->req;
+
+		next = c->next;
+		if (c->state != SK_CONN_ANSWERING || c->buried || c->gone || !r->gen)
+			continue;
+		pump(c);                /* perhaps its end has come after all */
+		if (r->gen) {
+			sk_reply_status(r, st, NULL);
+			r->gen_ended = true;
+			sk_gen_close(&r->gen);
+		}
+		sk_conn_advance(c);
+	}
+}
+
 void sk_conns_tell(struct sk_loop *l)
 {
 	/* Not those that a worker has: it writes to them. */

@@ -89,6 +89,7 @@ void sk_conn_timeout(struct sk_timer *t, int64_t now_us);       /* one of its ti
 void sk_conn_worked(struct sk_conn *c);                         /* its request came back from the workers */
 void sk_conn_advance(struct sk_conn *c);                        /* its generation has news, or its socket room */
 void sk_conns_cancel(struct sk_loop *l);                        /* all running generations */
+void sk_conns_fail(struct sk_loop *l, sk_status st);             /* all running generations: no word of the engine's will come */
 void sk_conns_tell(struct sk_loop *l);                          /* the log, of requests that will not be finished */
 /* Close the one that has had no request for longest, if since before `before_us`. */
 bool sk_conns_evict(struct sk_loop *l, int64_t before_us);

@@ -30,6 +30,7 @@ static const struct {
 	{ SK_ENOMEM,      503, "overloaded",            "", "Out of memory for this request" },
 	{ SK_ECANCELED,   500, "incomplete_generation", "", "Incomplete generation" },
 	{ SK_EENGINE,     424, "generation",            "Request failed during generation: ", NULL },
+	{ SK_EDEVICE,     424, "generation",            "Request failed during generation: ", "the device failed" },
 };
 
 bool sk_error_row(size_t i, int *ret_http, const char **ret_type)

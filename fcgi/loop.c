@@ -348,6 +348,9 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 		l->stop = !l->ready;
 		if (l->ready && !l->draining)
 			begin_drain(l);
+		/* An engine that still runs tells its requests itself; a thread that hangs in a device does not. */
+		if (l->ready && l->result == SK_EDEVICE)
+			sk_conns_fail(l, l->result);
 		return;
 	}
 	if (!l->ready) {

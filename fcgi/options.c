@@ -591,7 +591,7 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 	*ret_e = (struct sk_engine_opts){
 		.model = o->model,
 		.model_id = o->model_name,
-		.backend = o->backend,
+		.backend = o->device,
 		.dtype = o->dtype,
 		.kv_dtype = strcmp(o->kv_cache_dtype, "auto") == 0 ? NULL : o->kv_cache_dtype,
 		.threads = (int)o->threads,
@@ -600,6 +600,8 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 		.batch_prefill_tokens = (uint32_t)o->max_batch_prefill_tokens,
 		.sequences_max = (uint32_t)o->max_batch_size,
 		.kv_bytes = o->kv_memory,
+		.device_timeout_ms = (uint32_t)o->device_timeout_ms,
+		.memory_fraction = o->cuda_memory_fraction,
 		.kv_tokens = (uint64_t)o->max_batch_total_tokens,
 		.top_n_max = (uint32_t)o->max_top_n_tokens,
 		.look_ahead = (int)o->look_ahead,
@@ -657,7 +659,7 @@ void sk_command_help(const char *cmd, FILE *to)
 	sk_options_help(to);
 }
 
-int sk_exit(const char *cmd, sk_status status, const struct sk_err *err)
+int sk_exit_code(sk_status status)
 {
 	static const struct { sk_status status; int code; } exits[] = {
 #define SK_EXIT(status, code, words) { status, code },
@@ -665,10 +667,15 @@ int sk_exit(const char *cmd, sk_status status, const struct sk_err *err)
 #undef SK_EXIT
 	};
 
-	if (status != SK_OK)
-		fprintf(stderr, "saker %s: %s\n", cmd, err && *err->text ? err->text : sk_status_words(status));
 	for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
 		if (exits[i].status == status)
 			return exits[i].code;
 	return 1;
+}
+
+int sk_exit(const char *cmd, sk_status status, const struct sk_err *err)
+{
+	if (status != SK_OK)
+		fprintf(stderr, "saker %s: %s\n", cmd, err && *err->text ? err->text : sk_status_words(status));
+	return sk_exit_code(status);
 }

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "fcgi/commands.h"
 #include "fcgi/keys.h"
 #include "fcgi/loop.h"
 #include "fcgi/metrics.h"
@@ -78,15 +79,15 @@ sk_status sk_serve(const struct sk_options *o, struct sk_serve *s, struct sk_err
 		st = sk_loop_run(loop, err);
 	/*
 	 * A worker may have a huge prompt to tokenise, and nothing can interrupt it: whoever says twice that we shall end does
-	 * not wait for it. The kernel takes threads, memory and connections.
+	 * not wait for it. The kernel takes threads, memory and connections. Nor is a device waited for that has failed.
 	 */
-	if (loop && sk_loop_at_once(loop)) {
+	if (loop && (sk_loop_at_once(loop) || st == SK_EDEVICE)) {
 		sk_loop_tell(loop);
 		if (s->end)
 			s->end(s->arg);
 		if (st < 0)
 			sk_log(SK_LOG_ERROR, "%s", err->text);
-		_exit(st < 0 ? 1 : 0);
+		_exit(sk_exit_code(st));
 	}
 	if (s->leave)
 		s->leave(s->arg);

@@ -55,6 +55,7 @@ void sk_serve_signals(sigset_t *ret_ends);
 /*
  * Blocks until the end. Call with a single thread; signals are blocked in it from then on.
  *   SK_OK      stopped by a signal, all answers given or the drain's time over
+ *   (SK_EDEVICE does not return: the process ends with its exit code, as after a second signal)
  *   SK_EENGINE the child died (its exit is in err; it was waited for and s->child is 0), or the engine failed
  *   others     why the engine or the sockets could not be set up
  */

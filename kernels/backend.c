@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,24 +102,111 @@ static sk_status find_best(const struct sk_backend **ret_backend, struct sk_err 
 	return SK_OK;
 }
 
+/* ---- devices by name ---- */
+
+#define DEVICES_SHOWN 16
+
+static void add(char *text, size_t bytes, const char *form, ...) __attribute__((format(printf, 3, 4)));
+
+static void add(char *text, size_t bytes, const char *form, ...)
+{
+	size_t len = strlen(text);
+	va_list args;
+
+	va_start(args, form);
+	vsnprintf(text + len, bytes - len, form, args);
+	va_end(args);
+}
+
+void sk_devices_describe(char *text, size_t text_bytes)
+{
+	*text = '\0';
+	for (const struct sk_backend *const *b = sk_backends(); *b; b++) {
+		char what[256] = "";
+
+		if ((*b)->score(what, sizeof what) <= 0) {
+			add(text, text_bytes, "%sno %s: %s", *text ? "; " : "", (*b)->name, what);
+			continue;
+		}
+		if (!(*b)->look)
+			add(text, text_bytes, "%s%s", *text ? "; " : "", (*b)->name);
+		for (int i = 0; (*b)->look && i < DEVICES_SHOWN && (*b)->look(i, what, sizeof what); i++)
+			add(text, text_bytes, "%s%s:%d %s", *text ? "; " : "", (*b)->name, i, what);
+	}
+}
+
+/* A module is known by its name, be it there or not. */
+static sk_status no_backend(const char *name, size_t len, struct sk_err *err)
+{
+	const char *dir = getenv("SAKER_MODULES");
+	char found[512];
+
+	sk_devices_describe(found, sizeof found);
+	for (size_t i = 0; i < LEN(modules); i++)
+		if (strlen(modules[i]) == len && !memcmp(modules[i], name, len))
+			return sk_fail(err, SK_ENOENT, "no device \"%s\": saker-%s.so is not in %s, or cannot be used; there is %s", name,
+				       modules[i], dir && *dir ? dir : SK_MODULE_DIR, found);
+	return sk_fail(err, SK_ENOENT, "no device \"%.64s\"; there is %s", name, found);
+}
+
+static const struct sk_backend *backend_named(const char *name, size_t len)
+{
+	for (const struct sk_backend *const *b = sk_backends(); *b; b++)
+		if (strlen((*b)->name) == len && !memcmp((*b)->name, name, len))
+			return *b;
+	return NULL;
+}
+
 sk_status sk_backend_find(const char *name, const struct sk_backend **ret_backend, struct sk_err *err)
 {
-	char known[128] = "";
-	size_t len = 0;
+	const struct sk_backend *b;
+	char why[256] = "";
 
 	if (!name || !strcmp(name, "auto"))
 		return find_best(ret_backend, err);
-	for (const struct sk_backend *const *b = sk_backends(); *b; b++) {
-		char why[256] = "";
+	b = backend_named(name, strlen(name));
+	if (!b)
+		return no_backend(name, strlen(name), err);
+	if (b->score(why, sizeof why) <= 0)
+		return sk_fail(err, SK_ENOTSUP, "device %s: %s", name, why);
+	*ret_backend = b;
+	return SK_OK;
+}
 
-		if (!strcmp(name, (*b)->name)) {
-			if ((*b)->score(why, sizeof why) <= 0)
-				return sk_fail(err, SK_ENOTSUP, "backend %s: %s", name, why);
-			*ret_backend = *b;
-			return SK_OK;
-		}
-		if (len < sizeof known)
-			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", (*b)->name);
+/* Digits to the end of the word, few enough for an int; -1: it is something else. */
+static int ordinal_read(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len < 1 || len > 4 || strspn(text, "0123456789") != len ? -1 : atoi(text);
+}
+
+sk_status sk_device_find(const char *name, const struct sk_backend **ret_backend, int *ret_ordinal, struct sk_err *err)
+{
+	const char *colon = name ? strchr(name, ':') : NULL;
+	char word[64], what[256], found[512];
+	const struct sk_backend *b;
+	int ordinal = 0;
+	sk_status st;
+
+	if (colon) {
+		ordinal = ordinal_read(colon + 1);
+		if (ordinal < 0 || (size_t)(colon - name) >= sizeof word)
+			return sk_fail(err, SK_EINVAL, "device \"%.64s\": wanted: a name, or a name, a colon and a number of at most 4 digits",
+				       name);
+		snprintf(word, sizeof word, "%.*s", (int)(colon - name), name);
+		name = word;
 	}
-	return sk_fail(err, SK_ENOENT, "no backend \"%.64s\"; there is %s", name, known);
+	st = sk_backend_find(name, &b, err);
+	if (st < 0)
+		return st;
+	if (colon && !b->look)
+		return sk_fail(err, SK_EINVAL, "device %s:%d: %s is the machine itself and has no numbers", name, ordinal, name);
+	if (colon && !b->look(ordinal, what, sizeof what)) {
+		sk_devices_describe(found, sizeof found);
+		return sk_fail(err, SK_ENOENT, "no device %s:%d; there is %s", name, ordinal, found);
+	}
+	*ret_backend = b;
+	*ret_ordinal = ordinal;
+	return SK_OK;
 }

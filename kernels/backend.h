@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-#define SK_BACKEND_ABI 5
+#define SK_BACKEND_ABI 7
 
 struct sk_dev;
 
@@ -48,6 +48,16 @@ struct sk_ops {
 	void (*glu)(struct sk_dev *, const struct sk_op_glu *);
 	void (*rows)(struct sk_dev *, const struct sk_op_rows *);
 	void (*row_stats)(struct sk_dev *, const struct sk_op_row_stats *);
+
+	/*
+	 * NULL, or steps of one generated token a sequence without an encoder can be recorded. Between record (which begins the
+	 * step; false: not such a step) and recorded (false: it could not be, which is logged) operations are remembered and not
+	 * done. replay, right behind begin: true, the operations of a recorded step with as many tokens or more are done on this
+	 * one's; they asked for the rows of all tokens, in order. Scratch, weights and pool stay where they are.
+	 */
+	bool (*record)(struct sk_dev *, const struct sk_step *);
+	bool (*recorded)(struct sk_dev *);
+	bool (*replay)(struct sk_dev *, const struct sk_step *);
 };
 
 struct sk_backend {
@@ -56,7 +66,10 @@ struct sk_backend {
 	bool host_memory;               /* what alloc gives may be read by the host after sync, without get */
 	/* 0: not usable on this machine, with the reason in why; else higher is better. */
 	int (*score)(char *why, size_t why_bytes);
-	uint64_t (*memory_free)(int ordinal);   /* bytes a device with memory of its own has free; NULL: the host's memory */
+	/* One line about device `ordinal`, without taking hold of it; false: there is none. NULL: the backend is the host itself. */
+	bool (*look)(int ordinal, char *what, size_t what_bytes);
+	/* Of a device's own memory, in bytes; false: it cannot be asked. NULL: the host's memory. */
+	bool (*memory)(int ordinal, uint64_t *ret_free, uint64_t *ret_total);
 	sk_status (*open)(int ordinal, const struct sk_dev_opts *o, struct sk_dev **ret_dev, struct sk_err *err);
 	void (*close)(struct sk_dev **dev);
 	void (*describe)(const struct sk_dev *, char *isa, size_t isa_bytes, char *device, size_t device_bytes);
@@ -66,7 +79,7 @@ struct sk_backend {
 	void (*free)(struct sk_dev *, void *p);
 	void (*put)(struct sk_dev *, void *to, const void *from, size_t bytes);         /* host to device */
 	void (*get)(struct sk_dev *, void *to, const void *from, size_t bytes);         /* device to host, waits */
-	sk_status (*sync)(struct sk_dev *, struct sk_err *err);                         /* wait; SK_EENGINE: the device failed */
+	sk_status (*sync)(struct sk_dev *, struct sk_err *err);                         /* wait; SK_EDEVICE: the device failed, and stays so */
 
 	/* Scratch for the largest step, taken once. *ret_bytes may be asked with dev = NULL (the plan only). */
 	sk_status (*reserve)(struct sk_dev *, const struct sk_dev_plan *, size_t *ret_bytes, struct sk_err *err);
@@ -91,6 +104,15 @@ struct sk_backend {
 
 /* By name, or NULL/"auto": the best score. SK_ENOENT, SK_ENOTSUP (score 0; err says why). */
 sk_status sk_backend_find(const char *name, const struct sk_backend **ret_backend, struct sk_err *err);
+
+/*
+ * The same with a device's number behind the name: "cuda", which is its device 0, or "cuda:1". What is there is named in err.
+ *   SK_EINVAL  not a name or NAME:N;  SK_ENOENT  no such backend, or no such device of it;  SK_ENOTSUP  as above
+ */
+sk_status sk_device_find(const char *name, const struct sk_backend **ret_backend, int *ret_ordinal, struct sk_err *err);
+
+/* Which devices this machine has, and why a backend that could have some has none: "cuda:0 NVIDIA H100 ...; cpu". */
+void sk_devices_describe(char *text, size_t text_bytes);
 
 /* All of backends.def, in order; ends with NULL. */
 const struct sk_backend *const *sk_backends(void);

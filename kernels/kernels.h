@@ -81,7 +81,7 @@ struct sk_step {
 	const int32_t *const *cross_blocks;     /* [S] block tables in the pool of cross keys and values */
 	const int32_t *cross_len;               /* [S] keys there, at least 1 */
 	/* For models whose rotary frequencies hang on a sequence's length. */
-	const int32_t *prompt_len;              /* [S] tokens of each prompt; NULL: 1 each */
+	const int32_t *prompt_len;              /* [S] tokens of each prompt, whose rows a device may sum in an order of their own; NULL: 1 each */
 	const int32_t *freq_rows;               /* [T] the model's own, for rope; NULL: none */
 };
 

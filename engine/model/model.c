@@ -18,6 +18,8 @@ static sk_status take_scratch(struct sk_model *m, bool any_separate_glu, struct 
 			continue;
 		if (list[i].bytes <= SIZE_MAX)
 			*list[i].at = m->backend->alloc(m->dev, (size_t)list[i].bytes);
+		if (!*list[i].at && sk_model_sync(m, err) < 0)
+			return SK_EDEVICE;
 		if (!*list[i].at)
 			return sk_fail(err, SK_ENOMEM, "no memory for %" PRIu64 " bytes of scratch (%d tokens a step, %d rows of "
 				       "logits)", list[i].bytes, m->opts.tokens_max, m->opts.logits_max);
@@ -75,7 +77,7 @@ sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *
 	if (st >= 0 && o->kv_blocks < 1)
 		st = sk_fail(err, SK_EINVAL, "KV blocks: at least 1 is needed");
 	if (st >= 0)
-		st = m->backend->open(0, &o->dev, &m->dev, err);
+		st = m->backend->open(o->ordinal, &o->dev, &m->dev, err);
 	if (st >= 0)
 		st = take_scratch(m, sk_model_any_separate_glu(w, m->arch, &m->dims), err);
 	if (st >= 0)

@@ -18,6 +18,7 @@ struct sk_model;
 
 struct sk_model_opts {
 	const struct sk_backend *backend;
+	int ordinal;                            /* of the backend's devices */
 	struct sk_dev_opts dev;
 	enum sk_dtype kv_dtype;                 /* SK_BF16 or SK_F32 */
 	bool quantise;                          /* activations rounded as the weight format says (dtype auto) */
@@ -66,13 +67,21 @@ uint64_t sk_model_load_bytes(const struct sk_model *m);
 void sk_model_close(struct sk_model **m);
 
 struct sk_dev *sk_model_dev(struct sk_model *m);
+/* Whether the device has failed since the last forward: what was read from it is then worth nothing. */
+sk_status sk_model_sync(struct sk_model *m, struct sk_err *err);
 const struct sk_dims *sk_model_dims(const struct sk_model *m);
 void sk_model_kv_copy(struct sk_model *m, int32_t from_block, int32_t to_block);
 
 /*
+ * Once, after load: where the device can record steps, those of 1, 2, 4 ... generated tokens and of all there may be, for contexts of
+ * one chunk and for longer ones. How many; 0 is no failure.
+ */
+int sk_model_record(struct sk_model *m);
+
+/*
  * One ragged step: embeds step->ids, runs all layers, writes KV, and computes logits for the rows (indices of tokens in
  * the step) asked for. rows_len <= logits_max. *ret_logits (may be NULL): host float32 [rows_len][V], valid until the
- * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EENGINE: the device failed.
+ * next forward; a device's are copied for it, whole, so who needs few of them asks sk_model_logits(). Allocates nothing. SK_EDEVICE: the device failed.
  */
 sk_status sk_model_forward(struct sk_model *m, const struct sk_step *step, const int32_t *rows, int32_t rows_len,
 			   const float **ret_logits, struct sk_err *err);

@@ -10,7 +10,6 @@
 #include "kernels/cuda/gpu.h"
 
 #define ROW_THREADS 256
-#define BLOCK_TOKENS 16                 /* SK_KV_BLOCK */
 #define SPLIT 256                       /* SK_ATTEND_CHUNK */
 #define HEADS 4                         /* query heads of one kv head that a block takes: k and v are read once for them */
 #define THREADS 128
@@ -18,17 +17,6 @@
 #define VEC 8                           /* elements a thread takes at a time */
 
 /* ---- kv_write ---- */
-
-/* Element (layer, block, kv head, place, 0) of the pool. */
-__device__ __forceinline__ int64_t sk_kv_at(const struct sk_gpu_pool *p, int32_t layer, int32_t block, int32_t head, int32_t place)
-{
-	return ((((int64_t)layer * p->blocks + block) * p->kv_heads + head) * BLOCK_TOKENS + place) * p->ld;
-}
-
-__device__ __forceinline__ int32_t sk_kv_block(const struct sk_gpu_step *s, int32_t seq, int32_t pos)
-{
-	return s->tables[s->table_start[seq] + pos / BLOCK_TOKENS];
-}
 
 /* pool[layer][pos[t]] = round(k[t]), v likewise; grid T x parts of kv_heads * head_width, a thread an element of both. */
 template <class X>
@@ -38,9 +26,9 @@ __global__ void sk_k_kv_write(struct sk_gpu_kv_write a)
 	int32_t head = at / a.pool.head_width, i = at % a.pool.head_width, pos = a.step.pos[t];
 	int64_t to;
 
-	if (head >= a.pool.kv_heads)
-		return;
-	to = sk_kv_at(&a.pool, a.layer, sk_kv_block(&a.step, a.step.seq[t], pos), head, pos % BLOCK_TOKENS) + i;
+	if (head >= a.pool.kv_heads || a.step.seq[t] < 0)
+		return;         /* a token of no sequence fills a recorded step */
+	to = sk_kv_at(&a.pool, a.layer, sk_kv_block(&a.step, a.step.seq[t], pos), head, pos % SK_GPU_BLOCK) + i;
 	((X *)a.pool.k)[to] = sk_from_float<X>(a.k[t * a.k_stride + at]);
 	((X *)a.pool.v)[to] = sk_from_float<X>(a.v[t * a.v_stride + at]);
 }
@@ -88,30 +76,6 @@ struct sk_attend_room {
 	float *m, *l;           /* [2][HEADS]: the split's, the token's */
 };
 
-__device__ __forceinline__ float sk_round_bf16(float x) { return sk_to_float(sk_from_float<sk_bf16>(x)); }
-
-/*
- * The score s of key j with its bias, for a query at i. ALiBi counts from the query: slope (j - i) instead of slope j shifts all
- * scores of a row by the same, and rounds small numbers.
- */
-__device__ __forceinline__ float sk_attend_bias(const struct sk_gpu_attend *a, int32_t head, int32_t i, int32_t j, float s)
-{
-	int32_t apart = j - i;
-	float slope;
-
-	if (a->bias_kind == SK_GPU_BIAS_NONE)
-		return s;
-	if (a->bias_kind == SK_GPU_BIAS_TABLE) {
-		apart = apart < -a->reach ? -a->reach : apart > a->reach ? a->reach : apart;
-		return s + a->bias[head * (2 * (int64_t)a->reach + 1) + a->reach + apart];
-	}
-	slope = a->bias[head];
-	if (a->bias_kind == SK_GPU_BIAS_ALIBI)
-		return fmaf(slope, (float)apart, s);
-	slope = sk_round_bf16(slope);
-	return fmaf(a->scale, sk_round_bf16(slope * (float)j) - sk_round_bf16(slope * (float)i), s);
-}
-
 /* Scores of keys [from, from + len) for `heads` heads from head0 on, of a query at pos: LANES threads a key. */
 template <class X>
 __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, const struct sk_attend_room *r, int32_t seq,
@@ -125,7 +89,7 @@ __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, 
 
 		if (j < len) {
 			const X *k = (const X *)a->pool.k + sk_kv_at(&a->pool, a->layer, sk_kv_block(&a->step, seq, from + j), kv_head,
-								     (from + j) % BLOCK_TOKENS);
+								     (from + j) % SK_GPU_BLOCK);
 
 			for (int i = lane * VEC; i < ld; i += LANES * VEC) {
 				float x[VEC];
@@ -140,8 +104,8 @@ __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, 
 			for (int m = LANES / 2; m > 0; m /= 2)
 				dot[h] += sk_shfl_xor(dot[h], m);
 			if (lane == 0 && j < len)
-				r->score[h * SPLIT + j] = sk_attend_bias(a, head0 + (h < heads ? h : 0), pos, from + j,
-									 dot[h] * a->scale);
+				r->score[h * SPLIT + j] = sk_attend_bias(&a->bias, head0 + (h < heads ? h : 0), pos, from + j,
+									 dot[h] * a->bias.scale);
 		}
 	}
 }
@@ -183,7 +147,7 @@ __device__ __forceinline__ void sk_attend_values(const struct sk_gpu_attend *a, 
 		float x[VEC];
 
 		sk_kv_take((const X *)a->pool.v + sk_kv_at(&a->pool, a->layer, sk_kv_block(&a->step, seq, from + j), kv_head,
-							   (from + j) % BLOCK_TOKENS) + i, x);
+							   (from + j) % SK_GPU_BLOCK) + i, x);
 		for (int h = 0; h < HEADS; h++)
 			for (int e = 0; e < VEC; e++)
 				sum[h][e] = fmaf(r->score[h * SPLIT + j], x[e], sum[h][e]);
@@ -222,15 +186,16 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 {
 	SK_SMEM(float, shared);
 	const int ld = a.pool.ld, d = a.pool.head_width, group = a.heads / a.pool.kv_heads, chunks = (group + HEADS - 1) / HEADS;
-	const int32_t t = (int32_t)blockIdx.x, kv_head = (int32_t)blockIdx.y / chunks, chunk = (int32_t)blockIdx.y % chunks;
-	const int32_t seq = a.step.seq[t], pos = a.step.pos[t], keys = a.step.keys ? a.step.keys[seq] : pos + 1;
+	const int32_t place = (int32_t)blockIdx.x, t = a.tokens ? a.tokens[place] : place;
+	const int32_t kv_head = (int32_t)blockIdx.y / chunks, chunk = (int32_t)blockIdx.y % chunks;
+	const int32_t seq = a.step.seq[t], pos = a.step.pos[t], keys = a.step.keys && seq >= 0 ? a.step.keys[seq] : pos + 1;
 	const int32_t head0 = kv_head * group + chunk * HEADS;
 	const int heads = group - chunk * HEADS < HEADS ? group - chunk * HEADS : HEADS;
 	struct sk_attend_room r;
 	int32_t split = (int32_t)blockIdx.z, end = a.part ? split + 1 : (keys + SPLIT - 1) / SPLIT;
 
-	if (split * SPLIT >= keys)
-		return;         /* the whole block: another token of the step has more splits */
+	if (seq < 0 || split * SPLIT >= keys)
+		return;         /* the whole block: a token of no sequence, or another one has more splits */
 	r.q = shared;
 	r.score = r.q + HEADS * ld;
 	r.acc = r.score + HEADS * SPLIT;
@@ -280,7 +245,7 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 		int h = at / ld, i = at % ld;
 
 		if (a.part) {
-			float *p = a.part + (((int64_t)t * a.heads + head0 + h) * a.splits + blockIdx.z) * (ld + 2);
+			float *p = a.part + (((int64_t)place * a.heads + head0 + h) * a.splits + blockIdx.z) * (ld + 2);
 
 			p[2 + i] = r.acc[at];
 			if (i == 0) {
@@ -296,11 +261,11 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 /* grid T x heads, a thread a dimension: merges a token's splits in ascending order. */
 __global__ void sk_k_attend_merge(struct sk_gpu_attend a)
 {
-	const int32_t t = (int32_t)blockIdx.x, h = (int32_t)blockIdx.y, ld = a.pool.ld;
-	const int32_t keys = a.step.keys ? a.step.keys[a.step.seq[t]] : a.step.pos[t] + 1;
-	const float *p = a.part + ((int64_t)t * a.heads + h) * a.splits * (ld + 2);
+	const int32_t place = (int32_t)blockIdx.x, t = a.tokens ? a.tokens[place] : place, h = (int32_t)blockIdx.y, ld = a.pool.ld;
+	const int32_t seq = a.step.seq[t], keys = seq < 0 ? 0 : a.step.keys ? a.step.keys[seq] : a.step.pos[t] + 1;
+	const float *p = a.part + ((int64_t)place * a.heads + h) * a.splits * (ld + 2);
 
-	for (int32_t i = (int32_t)threadIdx.x; i < a.pool.head_width; i += (int32_t)blockDim.x) {
+	for (int32_t i = (int32_t)threadIdx.x; keys > 0 && i < a.pool.head_width; i += (int32_t)blockDim.x) {
 		float m = -INFINITY, l = 0.0f, acc = 0.0f;
 
 		for (int32_t s = 0; s * SPLIT < keys; s++) {

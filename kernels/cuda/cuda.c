@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,51 @@ bool sk_cuda_ok(struct sk_dev *dev, cudaError_t e, const char *doing)
 	return dev->failed == cudaSuccess;
 }
 
-static sk_status failure(const struct sk_dev *dev, struct sk_err *err)
+sk_status sk_cuda_failure(const struct sk_dev *dev, struct sk_err *err)
 {
-	return sk_fail(err, dev->failed == cudaErrorMemoryAllocation ? SK_ENOMEM : SK_EENGINE, "device %d (%s): %s: %s (%s)",
-		       dev->ordinal, dev->name, dev->failed_doing, cudaGetErrorString(dev->failed), cudaGetErrorName(dev->failed));
+	return sk_fail(err, SK_EDEVICE, "device " SK_CUDA_NAME ":%d (%s): %s: %s (%s)", dev->ordinal, dev->name, dev->failed_doing,
+		       cudaGetErrorString(dev->failed), cudaGetErrorName(dev->failed));
+}
+
+/* Too little memory is not the device's failure: the caller tells what did not fit. */
+static bool taken(struct sk_dev *dev, cudaError_t e)
+{
+	if (e == cudaSuccess)
+		return true;
+	cudaGetLastError();
+	if (e != cudaErrorMemoryAllocation)
+		sk_cuda_ok(dev, e, "taking memory");
+	return false;
+}
+
+bool sk_cuda_take(struct sk_dev *dev, void **ret_p, size_t bytes)
+{
+	return taken(dev, cudaMalloc(ret_p, bytes ? bytes : 1));
+}
+
+bool sk_cuda_take_pinned(struct sk_dev *dev, void **ret_p, size_t bytes)
+{
+	return taken(dev, cudaMallocHost(ret_p, bytes));
+}
+
+sk_status sk_cuda_no_memory(const struct sk_dev *dev, struct sk_err *err, const char *form, ...)
+{
+	char words[256];
+	va_list args;
+
+	if (dev->failed != cudaSuccess)
+		return sk_cuda_failure(dev, err);
+	va_start(args, form);
+	vsnprintf(words, sizeof words, form, args);
+	va_end(args);
+	return sk_fail(err, SK_ENOMEM, "device " SK_CUDA_NAME ":%d (%s): %s", dev->ordinal, dev->name, words);
 }
 
 static sk_status cuda_sync(struct sk_dev *dev, struct sk_err *err)
 {
 	sk_cuda_ok(dev, cudaGetLastError(), "a kernel's launch");
 	sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "the step");
-	return dev->failed == cudaSuccess ? SK_OK : failure(dev, err);
+	return dev->failed == cudaSuccess ? SK_OK : sk_cuda_failure(dev, err);
 }
 
 /* ---- open and close ---- */
@@ -50,13 +85,31 @@ static int cuda_score(char *why, size_t why_bytes)
 	return 0;
 }
 
-static uint64_t cuda_memory_free(int ordinal)
+static bool cuda_look(int ordinal, char *what, size_t what_bytes)
+{
+	struct cudaDeviceProp prop;
+	int n = 0;
+
+	if (cudaGetDeviceCount(&n) != cudaSuccess || ordinal < 0 || ordinal >= n ||
+	    cudaGetDeviceProperties(&prop, ordinal) != cudaSuccess) {
+		cudaGetLastError();
+		return false;
+	}
+	snprintf(what, what_bytes, "%s (sm_%d%d, %zu MiB)", prop.name, prop.major, prop.minor, prop.totalGlobalMem >> 20);
+	return true;
+}
+
+static bool cuda_memory(int ordinal, uint64_t *ret_free, uint64_t *ret_total)
 {
 	size_t left = 0, all = 0;
 
-	if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess)
+	if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess) {
 		cudaGetLastError();
-	return left;
+		return false;
+	}
+	*ret_free = left;
+	*ret_total = all;
+	return true;
 }
 
 static void cuda_close(struct sk_dev **ret_dev)
@@ -67,6 +120,9 @@ static void cuda_close(struct sk_dev **ret_dev)
 		return;
 	*ret_dev = NULL;
 	cudaSetDevice(dev->ordinal);
+	sk_cuda_load_end(dev);
+	sk_cuda_graphs_drop(dev);
+	sk_pool_close(&dev->pool);
 	if (dev->stream)
 		cudaStreamSynchronize(dev->stream);
 	cudaFree(dev->room);
@@ -77,11 +133,6 @@ static void cuda_close(struct sk_dev **ret_dev)
 	cudaFree(dev->stats_sum);
 	cudaFreeHost(dev->ring_host);
 	cudaFreeHost(dev->stats_host);
-	for (int i = 0; i < 2; i++) {
-		cudaFreeHost(dev->stage[i]);
-		if (dev->staged[i])
-			cudaEventDestroy(dev->staged[i]);
-	}
 	if (dev->stream)
 		cudaStreamDestroy(dev->stream);
 	cudaGetLastError();
@@ -96,7 +147,7 @@ static sk_status open_device(struct sk_dev *dev, struct sk_err *err)
 	snprintf(dev->name, sizeof dev->name, "GPU");
 	if (!sk_cuda_ok(dev, cudaSetDevice(dev->ordinal), "choosing the device") ||
 	    !sk_cuda_ok(dev, cudaGetDeviceProperties(&prop, dev->ordinal), "asking for its properties"))
-		return failure(dev, err);
+		return sk_cuda_failure(dev, err);
 	snprintf(dev->name, sizeof dev->name, "%s", prop.name);
 	dev->major = prop.major;
 	dev->minor = prop.minor;
@@ -106,7 +157,7 @@ static sk_status open_device(struct sk_dev *dev, struct sk_err *err)
 	    !sk_cuda_ok(dev, cudaMalloc((void **)&dev->stats_max, rows * sizeof(float)), "taking memory") ||
 	    !sk_cuda_ok(dev, cudaMalloc((void **)&dev->stats_sum, rows * sizeof(float)), "taking memory") ||
 	    !sk_cuda_ok(dev, cudaMallocHost(&dev->stats_host, rows * 12), "pinning memory"))
-		return failure(dev, err);
+		return sk_cuda_failure(dev, err);
 	return SK_OK;
 }
 
@@ -122,6 +173,10 @@ static sk_status cuda_open(int ordinal, const struct sk_dev_opts *o, struct sk_d
 	if (!dev)
 		return sk_fail(err, SK_ENOMEM, "no memory for a device");
 	dev->ordinal = ordinal;
+	dev->threads = o->threads;
+	/* Where there are no threads to be had the caller's does it all. */
+	if (o->threads > 1)
+		sk_pool_open(o->threads < SK_POOL_THREADS_MAX ? o->threads : SK_POOL_THREADS_MAX, o->no_step_down, &dev->pool, NULL);
 	st = open_device(dev, err);
 	if (st < 0) {
 		cuda_close(&dev);
@@ -143,10 +198,8 @@ static void *cuda_alloc(struct sk_dev *dev, size_t bytes)
 {
 	void *p = NULL;
 
-	if (cudaMalloc(&p, bytes ? bytes : 1) != cudaSuccess) {
-		cudaGetLastError();             /* not the device's failure: the caller tells what did not fit */
+	if (!sk_cuda_take(dev, &p, bytes))
 		return NULL;
-	}
 	sk_cuda_ok(dev, cudaMemsetAsync(p, 0, bytes ? bytes : 1, dev->stream), "clearing memory");
 	return p;
 }
@@ -169,12 +222,12 @@ static void cuda_get(struct sk_dev *dev, void *to, const void *from, size_t byte
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "copying from the device");
 }
 
-/* What a step says at most: four numbers a token, five a sequence, its two block tables, the rows of logits. */
+/* What a step says at most: six numbers a token, seven a sequence, its two block tables, the rows of logits. */
 static size_t step_len(const struct sk_dev_plan *p)
 {
 	size_t blocks = ((size_t)p->context_max + SK_KV_BLOCK - 1) / SK_KV_BLOCK;
 
-	return 5 * (size_t)p->tokens_max + (size_t)p->sequences_max * (5 + 2 * blocks) + 64;
+	return 6 * (size_t)p->tokens_max + (size_t)p->sequences_max * (7 + 2 * blocks) + 64;
 }
 
 static size_t head_ld(int32_t head_width)
@@ -202,18 +255,17 @@ static sk_status cuda_reserve(struct sk_dev *dev, const struct sk_dev_plan *p, s
 		*ret_bytes = room + ring + part;
 	if (!dev)
 		return SK_OK;
+	sk_cuda_graphs_drop(dev);
 	cudaFree(dev->room);
 	cudaFree(dev->part);
 	cudaFree(dev->ring);
 	cudaFreeHost(dev->ring_host);
 	dev->room = dev->part = NULL;
 	dev->ring = dev->ring_host = NULL;
-	if (cudaMalloc(&dev->room, room) != cudaSuccess || cudaMalloc((void **)&dev->part, part) != cudaSuccess ||
-	    cudaMalloc((void **)&dev->ring, ring) != cudaSuccess || cudaMallocHost((void **)&dev->ring_host, ring) != cudaSuccess) {
-		cudaGetLastError();
-		return sk_fail(err, SK_ENOMEM, "device %d (%s): no memory for %zu bytes of scratch: fewer max-batch-prefill-tokens or "
-			       "a smaller max-total-tokens need less", dev->ordinal, dev->name, room + ring + part);
-	}
+	if (!sk_cuda_take(dev, &dev->room, room) || !sk_cuda_take(dev, (void **)&dev->part, part) ||
+	    !sk_cuda_take(dev, (void **)&dev->ring, ring) || !sk_cuda_take_pinned(dev, (void **)&dev->ring_host, ring))
+		return sk_cuda_no_memory(dev, err, "no memory for %zu bytes of scratch: fewer max-batch-prefill-tokens or a smaller "
+					 "max-total-tokens need less", room + ring + part);
 	dev->plan = *p;
 	dev->pairs_max = (int32_t)pairs_max(p);
 	dev->step_len = step_len(p);
@@ -246,10 +298,27 @@ const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n)
 
 /* ---- host_run ---- */
 
+struct host_job {
+	void (*fn)(void *arg, int32_t i, int worker);
+	void *arg;
+};
+
+static void host_items(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct host_job *j = arg;
+
+	for (int32_t i = from; i < to; i++)
+		j->fn(j->arg, i, worker);
+}
+
 static void cuda_host_run(struct sk_dev *dev, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg)
 {
-	for (int32_t i = 0; i < n; i++)
-		fn(arg, i, 0);
+	struct host_job j = { fn, arg };
+
+	if (dev->pool)
+		sk_pool_run(dev->pool, n, 1, host_items, &j);
+	else
+		host_items(&j, 0, n, 0);
 }
 
 /* The module's one symbol. */
@@ -257,7 +326,7 @@ extern const struct sk_backend sk_backend_module;
 const struct sk_backend sk_backend_module = {
 	.abi = SK_BACKEND_ABI, .size = sizeof(struct sk_backend), .name = SK_CUDA_NAME,
 	.host_memory = false,
-	.score = cuda_score, .memory_free = cuda_memory_free, .open = cuda_open, .close = cuda_close, .describe = cuda_describe,
+	.score = cuda_score, .look = cuda_look, .memory = cuda_memory, .open = cuda_open, .close = cuda_close, .describe = cuda_describe,
 	.alloc = cuda_alloc, .free = cuda_free, .put = cuda_put, .get = cuda_get, .sync = cuda_sync,
 	.reserve = cuda_reserve,
 	.weight_bytes = sk_cuda_weight_bytes, .weight_open = sk_cuda_weight_open, .weight_close = sk_cuda_weight_close,

@@ -39,6 +39,45 @@ __device__ __forceinline__ float sk_block_sum(float v, float *part)
 	return sum;
 }
 
+/* ---- the KV pool, and biases of attention ---- */
+
+/* Element (layer, block, kv head, place, 0) of the pool. */
+__device__ __forceinline__ int64_t sk_kv_at(const struct sk_gpu_pool *p, int32_t layer, int32_t block, int32_t head, int32_t place)
+{
+	return ((((int64_t)layer * p->blocks + block) * p->kv_heads + head) * SK_GPU_BLOCK + place) * p->ld;
+}
+
+__device__ __forceinline__ int32_t sk_kv_block(const struct sk_gpu_step *s, int32_t seq, int32_t pos)
+{
+	return s->tables[s->table_start[seq] + pos / SK_GPU_BLOCK];
+}
+
+__device__ __forceinline__ float sk_round_bf16(float x) { return sk_to_float(sk_from_float<sk_bf16>(x)); }
+
+/*
+ * The score s of key j with its bias, for a query at i. ALiBi counts from the query: slope (j - i) instead of slope j shifts all
+ * scores of a row by the same, and rounds small numbers.
+ */
+__device__ __forceinline__ float sk_attend_bias(const struct sk_gpu_bias *a, int32_t head, int32_t i, int32_t j, float s)
+{
+	int32_t apart = j - i;
+	float slope;
+
+	if (a->kind == SK_GPU_BIAS_NONE)
+		return s;
+	if (a->kind == SK_GPU_BIAS_TABLE) {
+		apart = apart < -a->reach ? -a->reach : apart > a->reach ? a->reach : apart;
+		return s + a->data[head * (2 * (int64_t)a->reach + 1) + a->reach + apart];
+	}
+	slope = a->data[head];
+	if (a->kind == SK_GPU_BIAS_ALIBI)
+		return fmaf(slope, (float)apart, s);
+	slope = sk_round_bf16(slope);
+	return fmaf(a->scale, sk_round_bf16(slope * (float)j) - sk_round_bf16(slope * (float)i), s);
+}
+
+/* ---- activations ---- */
+
 /*
  * The activations of kernels.h. erf(x) + 1 is erfc(-x), (1 + tanh u) / 2 is 1 / (1 + e^(-2u)): nothing cancels on the left.
  * Off by 4 eps |y|; GELU times 1 + v^2 / 2, GELU_TANH times 1 + |2u|, where the rounding of what they take the exponential of shows.

@@ -69,7 +69,43 @@ __device__ __forceinline__ uint4 sk_load_stream(const uint4 *p)
 
 __device__ __forceinline__ uint4 sk_load(const uint4 *p) { return *p; }
 
+/* 16 bytes from memory to shared memory, zeros where not `valid`; there after commit and wait. Before sm_80 at once. */
+__device__ __forceinline__ void sk_cp_async16(void *smem, const void *gmem, bool valid)
+{
+#if __CUDA_ARCH__ >= 800
+	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+		     :: "r"((unsigned)__cvta_generic_to_shared(smem)), "l"(gmem), "r"(valid ? 16 : 0) : "memory");
+#else
+	*(uint4 *)smem = valid ? *(const uint4 *)gmem : make_uint4(0, 0, 0, 0);
+#endif
+}
+
+__device__ __forceinline__ void sk_cp_async_commit(void)
+{
+#if __CUDA_ARCH__ >= 800
+	asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/* Until at most N of this thread's groups are on their way. */
+template <int N> __device__ __forceinline__ void sk_cp_async_wait(void)
+{
+#if __CUDA_ARCH__ >= 800
+	asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory");
+#endif
+}
+
+/* Two neighbours as one register of a fragment. */
+__device__ __forceinline__ unsigned sk_pair(const sk_bf16 *p) { return *(const unsigned *)p; }
+
 /* ---- matrix units ---- */
+
+/* Four 8 x 8 matrices of 16-bit numbers, turned; lane i gives the address of row i % 8 of matrix i / 8. */
+__device__ __forceinline__ void sk_ldmatrix_x4_trans(unsigned r[4], const void *row)
+{
+	asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+		     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"((unsigned)__cvta_generic_to_shared(row)) : "memory");
+}
 
 /* c [16][8] += a [16][16] b [16][8], bf16 in, float32 out; fragments as the PTX ISA lays them out for m16n8k16. */
 __device__ __forceinline__ void sk_mma_16816_bf16(float c[4], const unsigned a[4], const unsigned b[2])

@@ -22,6 +22,7 @@ enum sk_gpu_act { SK_GPU_NONE, SK_GPU_SILU, SK_GPU_GELU, SK_GPU_GELU_TANH, SK_GP
 /* A weight lies row by row, `ld` elements apart (K rounded up to SK_GPU_K, zeros behind K), rows rounded up to SK_GPU_N. */
 #define SK_GPU_K 32                     /* elements */
 #define SK_GPU_N 64                     /* rows */
+#define SK_GPU_BLOCK 16                 /* tokens of a block of the pool */
 #define SK_GPU_GLU 8                    /* a GLU's rows take turns: so many of gate, so many of up */
 
 /* ---- rows.cu ---- */
@@ -79,18 +80,30 @@ struct sk_gpu_kv_write { struct sk_gpu_pool pool; struct sk_gpu_step step; const
 void sk_gpu_kv_write(void *stream, const struct sk_gpu_kv_write *a);
 
 /* Biases of attention: the numbers of kernels.h, which ops.c checks. */
-enum sk_gpu_bias { SK_GPU_BIAS_NONE, SK_GPU_BIAS_ALIBI, SK_GPU_BIAS_ALIBI_BF16, SK_GPU_BIAS_TABLE };
+enum sk_gpu_bias_kind { SK_GPU_BIAS_NONE, SK_GPU_BIAS_ALIBI, SK_GPU_BIAS_ALIBI_BF16, SK_GPU_BIAS_TABLE };
+
+/* As in kernels.h; scale is what q . k is times. */
+struct sk_gpu_bias { int32_t kind, reach; const float *data; float scale; };
 
 /*
  * splits: the most splits of SK_ATTEND_CHUNK keys that a token of this step has. part: room for [T][heads][splits] states of
  * ld + 2 floats; NULL: one block takes a token's splits one after the other, with the same bits.
+ * tokens: the T tokens of the step that are meant; NULL: the first T.
  */
 struct sk_gpu_attend {
 	struct sk_gpu_pool pool; struct sk_gpu_step step; const float *q; float *y; int64_t q_stride, y_stride;
-	int32_t T, layer, heads, splits; float scale; float *part;
-	int32_t bias_kind, reach; const float *bias;    /* SK_GPU_BIAS_*; as in kernels.h */
+	int32_t T, layer, heads, splits; float *part; struct sk_gpu_bias bias; const int32_t *tokens;
 };
 void sk_gpu_attend(void *stream, const struct sk_gpu_attend *a);
+
+/* ---- prefill.cu ---- */
+
+/* runs: tokens [runs[2 s], runs[2 s + 1]) of the step are sequence s's, their positions ascending; run_max: the most of one. A bf16 pool. */
+struct sk_gpu_prefill {
+	struct sk_gpu_pool pool; struct sk_gpu_step step; const float *q; float *y; int64_t q_stride, y_stride;
+	int32_t layer, heads, runs_len, run_max; const int32_t *runs; struct sk_gpu_bias bias;
+};
+void sk_gpu_prefill(void *stream, const struct sk_gpu_prefill *a);
 
 #ifdef __cplusplus
 }

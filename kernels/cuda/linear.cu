@@ -125,7 +125,7 @@ static void exact(void *stream, const struct sk_gpu_linear *a)
  * of rows g and g + 8: any k may stand in any place of a fragment as long as A and B agree, and so a lane's part of a tile is
  * 16 bytes of one row, straight from memory to the registers: weights are read once, and pass no shared memory.
  * B comes from L1 and L2: float32 and aligned to 16 bytes, rounded on the way (F32X), or rounded before.
- * Registers: at most 255 for R = NT = 8, see the launch table.
+ * Registers: at most 240.
  */
 template <int R, int NT, bool F32X>
 __global__ void __launch_bounds__(THREADS) sk_k_linear_mma(struct sk_gpu_linear a, const void *x, int64_t x_ld)

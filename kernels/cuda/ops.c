@@ -51,29 +51,70 @@ static size_t put_cross(struct sk_dev *dev, const struct sk_step *s, int32_t *to
 	return end;
 }
 
+/* Which tokens are of prompts: runs, and a list of the others. A token's class is its position's, however often it is computed. */
+static size_t put_runs(struct sk_dev *dev, const struct sk_step *s, int32_t *to, size_t at, const int32_t *base)
+{
+	size_t S = (size_t)s->S;
+	int32_t n = 0, longest = 0;
+
+	if (SK_BUG_IF(at + 2 * S + (size_t)s->T > dev->step_len))
+		return at;
+	for (size_t i = 0; i < S; i++) {
+		int32_t t = s->seq_start[i], end = s->seq_start[i + 1], prompt = s->prompt_len ? s->prompt_len[i] : 0;
+
+		to[at + 2 * i] = t;
+		while (t < end && s->pos[t] < prompt)
+			t++;
+		to[at + 2 * i + 1] = t;
+		longest = t - s->seq_start[i] > longest ? t - s->seq_start[i] : longest;
+		for (; t < end; t++)
+			to[at + 2 * S + (size_t)n++] = t;
+	}
+	dev->runs = base + at;
+	dev->runs_len = s->S;
+	dev->run_max = longest;
+	dev->generated = base + at + 2 * S;
+	dev->generated_len = n;
+	return at + 2 * S + (size_t)n;
+}
+
+/* Ids, positions and sequences of the step's tokens, each array padded to T: with tokens of no sequence. */
+static void put_tokens(const struct sk_step *s, int32_t *to, size_t T)
+{
+	size_t n = (size_t)s->T;
+
+	memset(to, 0, 2 * T * sizeof *to);
+	if (s->ids)
+		memcpy(to, s->ids, n * sizeof *to);
+	memcpy(to + T, s->pos, n * sizeof *to);
+	for (int32_t i = 0; i < s->S; i++)
+		for (int32_t t = s->seq_start[i]; t < s->seq_start[i + 1]; t++)
+			to[2 * T + (size_t)t] = i;
+	for (size_t t = n; t < T; t++)
+		to[2 * T + t] = -1;
+}
+
 static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 {
 	int32_t *to, longest = 0;
 	size_t at = 0, T = (size_t)s->T, S = (size_t)s->S;
 	const int32_t *base;
 
-	if (dev->ring_len - dev->ring_at < dev->step_len) {
+	sk_cuda_load_end(dev);
+	dev->graph = dev->recording ? NULL : sk_cuda_graph_find(dev, s);
+	if (dev->graph)
+		T = S = (size_t)dev->graph->T;
+	/* A graph looks for its arrays at the ring's beginning. */
+	if (dev->graph || dev->recording || dev->ring_len - dev->ring_at < dev->step_len) {
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
 		dev->ring_at = 0;
 	}
-	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; rows of frequencies. */
+	/* Written in place: ids, positions, tokens' sequences, where tables start, the tables; the cross ones; runs of prompts; rows of frequencies. */
 	to = dev->ring_host + dev->ring_at;
 	base = dev->ring + dev->ring_at;
-	if (s->ids)
-		memcpy(to, s->ids, T * sizeof *to);
-	else
-		memset(to, 0, T * sizeof *to);
-	memcpy(to + T, s->pos, T * sizeof *to);
-	for (size_t i = 0; i < S; i++)
-		for (int32_t t = s->seq_start[i]; t < s->seq_start[i + 1]; t++)
-			to[2 * T + (size_t)t] = (int32_t)i;
+	put_tokens(s, to, T);
 	at = 3 * T + S;
-	for (size_t i = 0; i < S; i++) {
+	for (size_t i = 0; i < (size_t)s->S; i++) {
 		int32_t keys = s->seq_start[i + 1] > s->seq_start[i] ? s->pos[s->seq_start[i + 1] - 1] + 1 : 0;
 
 		to[3 * T + i] = (int32_t)(at - 3 * T - S);
@@ -89,6 +130,7 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 					 .tables = base + 3 * T + S };
 	dev->splits = (longest + SK_ATTEND_CHUNK - 1) / SK_ATTEND_CHUNK;
 	at = put_cross(dev, s, to, at, base);
+	at = put_runs(dev, s, to, at, base);
 	dev->step_freq_rows = s->freq_rows;
 	dev->freq_rows = base + at;
 	if (s->freq_rows && !SK_BUG_IF(at + T > dev->step_len)) {
@@ -252,19 +294,31 @@ _Static_assert((int)SK_GPU_BIAS_NONE == SK_BIAS_NONE && (int)SK_GPU_BIAS_ALIBI =
 	       (int)SK_GPU_BIAS_ALIBI_BF16 == SK_BIAS_ALIBI_BF16 && (int)SK_GPU_BIAS_TABLE == SK_BIAS_TABLE,
 	       "biases have the same numbers");
 
+/*
+ * Two classes by position where the matrix units do the prompts: prompts' tokens there, generated ones (and all of them on other
+ * devices, or in a float32 pool) by attend.cu.
+ */
 static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 {
-	int32_t splits = a->cross ? dev->splits_cross : dev->splits;
-	bool apart = (int64_t)a->step->T * splits <= dev->pairs_max && splits > 1;
+	bool tiles = a->kv->pool.type == SK_GPU_BF16 && dev->major >= 8 && dev->run_max > 0;
+	int32_t splits = a->cross ? dev->splits_cross : dev->splits, T = tiles ? dev->generated_len : a->step->T;
+	bool apart = (int64_t)T * splits <= dev->pairs_max && splits > 1;
+	const struct sk_gpu_bias bias = { .kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .data = a->bias.data, .scale = a->scale };
 
 	if (a->step->T < 1)
 		return;
 	if (SK_BUG_IF(a->step != dev->step || (a->cross && !dev->gpu_cross.keys)))
 		return;
-	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = a->cross ? dev->gpu_cross : dev->gpu,
-		.q = a->q.data, .y = a->y.data, .q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T,
-		.layer = a->layer, .heads = a->heads, .splits = splits, .scale = a->scale, .part = apart ? dev->part : NULL,
-		.bias_kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .bias = a->bias.data });
+	if (tiles)
+		sk_gpu_prefill(dev->stream, &(struct sk_gpu_prefill){ .pool = a->kv->pool,
+			.step = a->cross ? dev->gpu_cross : dev->gpu, .q = a->q.data, .y = a->y.data, .q_stride = a->q.stride,
+			.y_stride = a->y.stride, .layer = a->layer, .heads = a->heads, .runs_len = dev->runs_len, .run_max = dev->run_max,
+			.runs = dev->runs, .bias = bias });
+	if (T > 0)
+		sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool,
+			.step = a->cross ? dev->gpu_cross : dev->gpu, .q = a->q.data, .y = a->y.data, .q_stride = a->q.stride,
+			.y_stride = a->y.stride, .T = T, .layer = a->layer, .heads = a->heads, .splits = splits,
+			.part = apart ? dev->part : NULL, .bias = bias, .tokens = tiles ? dev->generated : NULL });
 	launched(dev, "attend");
 }
 
@@ -279,4 +333,7 @@ const struct sk_ops sk_cuda_ops = {
 	.glu = cuda_glu,
 	.rows = cuda_rows,
 	.row_stats = cuda_row_stats,
+	.record = sk_cuda_record,
+	.recorded = sk_cuda_recorded,
+	.replay = sk_cuda_replay,
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights and the KV pool in device memory. Layouts: launch.h. */
+/* Weights (their rows come through load.c) and the KV pool in device memory. Layouts: launch.h. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- weights ---- */
 
@@ -49,71 +48,6 @@ void sk_cuda_weight_close(struct sk_dev *dev, struct sk_weight **w)
 	*w = NULL;
 }
 
-/* The sources of a weight, and how far a stack's rows were taken: they are asked for in order. */
-struct rows_from {
-	const struct sk_weight_src *src;
-	int src_len;
-	enum sk_weight_join join;
-	int at;                                 /* source */
-	int64_t first;                          /* row of the weight that it starts with */
-};
-
-/* Where row `row` of the weight in memory comes from; NULL: nowhere, it is zeros. */
-static const unsigned char *row_source(struct rows_from *f, int64_t row)
-{
-	if (f->join == SK_JOIN_GLU) {
-		int64_t n = row / (2 * SK_GPU_GLU) * SK_GPU_GLU + row % SK_GPU_GLU;
-		const struct sk_weight_src *s = &f->src[row / SK_GPU_GLU % 2];
-
-		return n < s->N ? (const unsigned char *)s->data + (size_t)n * s->row_bytes : NULL;
-	}
-	while (f->at < f->src_len && row - f->first >= f->src[f->at].N)
-		f->first += f->src[f->at++].N;
-	if (f->at == f->src_len)
-		return NULL;
-	return (const unsigned char *)f->src[f->at].data + (size_t)(row - f->first) * f->src[f->at].row_bytes;
-}
-
-static bool take_stage(struct sk_dev *dev)
-{
-	for (int i = 0; i < 2; i++) {
-		if (!dev->stage[i] && cudaMallocHost((void **)&dev->stage[i], SK_CUDA_STAGE_BYTES) != cudaSuccess)
-			return false;
-		if (!dev->staged[i] && cudaEventCreateWithFlags(&dev->staged[i], cudaEventDisableTiming) != cudaSuccess)
-			return false;
-	}
-	return true;
-}
-
-/* Rows through the two pieces of pinned memory in turn: one is filled while the other goes over. */
-static void send_rows(struct sk_dev *dev, const struct sk_cuda_weight *cw, size_t element, const struct sk_weight_src *src,
-		      int src_len, enum sk_weight_join join)
-{
-	size_t row_bytes = (size_t)cw->ld * element, used = (size_t)cw->base.K * element;
-	int64_t rows = rows_of(cw->base.N, join), at_once = (int64_t)(SK_CUDA_STAGE_BYTES / row_bytes);
-	struct rows_from sources = { .src = src, .src_len = src_len, .join = join };
-
-	for (int64_t from = 0; from < rows; from += at_once) {
-		int64_t len = rows - from < at_once ? rows - from : at_once;
-		int piece = dev->stage_next;
-		unsigned char *to = dev->stage[piece];
-
-		dev->stage_next ^= 1;
-		if (!sk_cuda_ok(dev, cudaEventSynchronize(dev->staged[piece]), "copying weights"))
-			return;
-		for (int64_t i = 0; i < len; i++, to += row_bytes) {
-			const unsigned char *row = row_source(&sources, from + i);
-
-			if (row)
-				memcpy(to, row, used);
-			memset(to + (row ? used : 0), 0, row_bytes - (row ? used : 0));
-		}
-		sk_cuda_ok(dev, cudaMemcpyAsync((unsigned char *)cw->data + (size_t)from * row_bytes, dev->stage[piece],
-						(size_t)len * row_bytes, cudaMemcpyHostToDevice, dev->stream), "copying weights");
-		sk_cuda_ok(dev, cudaEventRecord(dev->staged[piece], dev->stream), "copying weights");
-	}
-}
-
 static sk_status weight_check(const struct sk_weight_src *src, int src_len, enum sk_weight_join join, int64_t *ret_N,
 			      struct sk_err *err)
 {
@@ -129,7 +63,7 @@ static sk_status weight_check(const struct sk_weight_src *src, int src_len, enum
 			return sk_fail(err, SK_ENOTSUP, "weights of different types or widths cannot be joined");
 		if (!gpu_type(src[i].dtype, &type, &bytes) || src[i].N <= 0 || src[i].K <= 0 ||
 		    src[i].row_bytes < (size_t)src[i].K * bytes ||
-		    (size_t)round_up(src[i].K, SK_GPU_K) * bytes > SK_CUDA_STAGE_BYTES)
+		    (size_t)round_up(src[i].K, SK_GPU_K) * bytes > SK_CUDA_PIECE_BYTES)
 			return sk_fail(err, SK_ENOTSUP, "weight [%d, %d] of type %d, rows of %zu bytes: the %s backend holds F32, F16 and "
 				       "BF16", src[i].N, src[i].K, (int)src[i].dtype, src[i].row_bytes, SK_CUDA_NAME);
 		N += src[i].N;
@@ -157,23 +91,22 @@ sk_status sk_cuda_weight_open(struct sk_dev *dev, const struct sk_weight_src *sr
 	cw->ld = round_up(src[0].K, SK_GPU_K);
 	bytes = (size_t)rows_of(N, join) * (size_t)cw->ld * element;
 	cw->base = (struct sk_weight){ .dtype = src[0].dtype, .N = (int32_t)N, .K = src[0].K, .join = join, .bytes = bytes };
-	if (!take_stage(dev) || cudaMalloc(&cw->data, bytes) != cudaSuccess) {
+	if (!sk_cuda_load_begin(dev) || !sk_cuda_take(dev, &cw->data, bytes)) {
 		size_t left = 0, all = 0;
 
-		cudaGetLastError();
 		cudaMemGetInfo(&left, &all);
-		st = sk_fail(err, SK_ENOMEM, "device %d (%s): a weight of %zu bytes does not fit, %zu of %zu are free: a smaller "
-			     "kv-memory leaves more for weights", dev->ordinal, dev->name, bytes, left, all);
+		st = sk_cuda_no_memory(dev, err, "a weight of %zu bytes does not fit, %zu of %zu are free: a smaller kv-memory leaves "
+				       "more for weights", bytes, left, all);
 		free(cw);
 		return st;
 	}
-	send_rows(dev, cw, element, src, src_len, join);
+	sk_cuda_load_rows(dev, &(struct sk_cuda_rows){ .to = cw->data, .row_bytes = (size_t)cw->ld * element,
+		.used_bytes = (size_t)src[0].K * element, .rows = rows_of(N, join), .src = src, .src_len = src_len, .join = join });
 	if (dev->failed != cudaSuccess) {
 		struct sk_weight *w = &cw->base;
 
 		sk_cuda_weight_close(dev, &w);
-		return sk_fail(err, SK_EENGINE, "device %d (%s): %s: %s", dev->ordinal, dev->name, dev->failed_doing,
-			       cudaGetErrorString(dev->failed));
+		return sk_cuda_failure(dev, err);
 	}
 	*ret_w = &cw->base;
 	return SK_OK;
@@ -211,11 +144,9 @@ sk_status sk_cuda_kv_open(struct sk_dev *dev, const struct sk_kv_spec *s, struct
 		return sk_fail(err, SK_EINVAL, "KV pool of %d layers, %d heads of %d, %d blocks: each must be positive, heads at most 256 "
 			       "wide", s->layers, s->kv_heads, s->head_width, s->blocks);
 	kv = calloc(1, sizeof *kv);
-	if (!kv || cudaMalloc(&kv->pool.k, bytes) != cudaSuccess) {
+	if (!kv || !sk_cuda_take(dev, &kv->pool.k, bytes)) {
 		free(kv);
-		cudaGetLastError();
-		return sk_fail(err, SK_ENOMEM, "device %d (%s): no memory for a KV pool of %zu bytes: give a smaller kv-memory",
-			       dev->ordinal, dev->name, bytes);
+		return sk_cuda_no_memory(dev, err, "no memory for a KV pool of %zu bytes: give a smaller kv-memory", bytes);
 	}
 	/* Zeros behind head_width are read, and must be numbers. */
 	sk_cuda_ok(dev, cudaMemsetAsync(kv->pool.k, 0, bytes, dev->stream), "clearing the KV pool");

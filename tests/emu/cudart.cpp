@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <vector>
 #include "cuda_runtime_api.h"
 #include "gpu_words.h"
@@ -27,6 +29,7 @@ struct capture {
 };
 
 struct CUstream_st {
+	std::vector<operation> late; /* under the lock: copies from page-locked memory, which is read when somebody waits */
 	std::shared_ptr<struct capture> capture;
 	bool origin = false; /* it began the capture, rather than joined it */
 };
@@ -35,6 +38,7 @@ struct CUevent_st {
 	double ms = 0;
 	bool timing = true;
 	std::shared_ptr<struct capture> capture; /* the one it was last recorded in */
+	cudaStream_t stream = nullptr;
 };
 
 struct CUgraph_st {
@@ -54,9 +58,13 @@ static std::mutex lock;
 /* Under the lock. Keys are addresses. */
 static std::map<uintptr_t, struct allocation> allocations;
 static size_t used_bytes[DEVICES_MAX];
+static std::set<cudaStream_t> streams;
 static bool fail_known;
 static long fail_left; /* 0: healthy for ever */
 static bool fail_now;
+static const char *fail_path; /* NULL: none */
+static cudaError_t fail_how = cudaErrorIllegalAddress;
+static bool fail_hangs;
 
 /* So much of a piece is poisoned: a pool of KV blocks is large, and mostly never touched. */
 static const size_t poison_bytes_max = 1 << 20;
@@ -79,6 +87,7 @@ static const struct {
 	{ cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle" },
 	{ cudaErrorNotReady, "cudaErrorNotReady", "device not ready" },
 	{ cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered" },
+	{ cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure" },
 	{ cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
 	  "operation not permitted when stream is capturing" },
 	{ cudaErrorUnknown, "cudaErrorUnknown", "unknown error" },
@@ -97,6 +106,16 @@ static void fail_read_environment(void)
 
 	if (!fail_known && text)
 		fail_left = atol(text);
+	if (!fail_known) {
+		const char *how = getenv("SK_EMU_FAIL");
+
+		fail_path = getenv("SK_EMU_FAIL_WHEN");
+		fail_hangs = how && !strcmp(how, "hang");
+		if (how && !strcmp(how, "memory"))
+			fail_how = cudaErrorMemoryAllocation;
+		if (how && !strcmp(how, "lost"))
+			fail_how = cudaErrorLaunchFailure;
+	}
 	fail_known = true;
 }
 
@@ -105,7 +124,7 @@ static cudaError_t device_state(void)
 {
 	std::lock_guard<std::mutex> guard(lock);
 
-	return fail(fail_now ? cudaErrorIllegalAddress : cudaSuccess);
+	return fail(fail_now ? fail_how : cudaSuccess);
 }
 
 /* As above, for what counts as work: launches, copies and waits. */
@@ -116,7 +135,11 @@ static cudaError_t device_work(void)
 	fail_read_environment();
 	if (fail_left > 0 && --fail_left == 0)
 		fail_now = true;
-	return fail(fail_now ? cudaErrorIllegalAddress : cudaSuccess);
+	if (fail_path && access(fail_path, F_OK) == 0)
+		fail_now = true;
+	while (fail_now && fail_hangs)
+		pause(); /* with the lock: nobody else comes through either */
+	return fail(fail_now ? fail_how : cudaSuccess);
 }
 
 void sk_emu_fail_after(long n)
@@ -126,6 +149,8 @@ void sk_emu_fail_after(long n)
 	fail_known = true;
 	fail_left = n;
 	fail_now = false;
+	fail_how = cudaErrorIllegalAddress;
+	fail_path = NULL;
 	last_error = cudaSuccess;
 }
 
@@ -274,9 +299,13 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *ret_prop, int device)
 	return cudaSuccess;
 }
 
+static cudaError_t all_catch_up(void);
+
 cudaError_t cudaDeviceSynchronize(void)
 {
-	return device_work();
+	cudaError_t error = all_catch_up();
+
+	return error != cudaSuccess ? error : device_work();
 }
 
 /* Memory. */
@@ -328,8 +357,49 @@ cudaError_t cudaMalloc(void **ret_ptr, size_t bytes)
 	return error;
 }
 
+/* What the stream has put off, in order; the first error of it. */
+static cudaError_t stream_catch_up(cudaStream_t stream)
+{
+	std::vector<operation> late;
+	cudaError_t first = cudaSuccess;
+
+	{
+		std::lock_guard<std::mutex> guard(lock);
+
+		if (streams.count(stream))
+			late.swap(stream->late);
+	}
+	for (const operation &op : late) {
+		cudaError_t error = op();
+
+		if (first == cudaSuccess)
+			first = error;
+	}
+	return first;
+}
+
+static cudaError_t all_catch_up(void)
+{
+	std::set<cudaStream_t> all;
+	cudaError_t first = cudaSuccess;
+
+	{
+		std::lock_guard<std::mutex> guard(lock);
+
+		all = streams;
+	}
+	for (cudaStream_t s : all) {
+		cudaError_t error = stream_catch_up(s);
+
+		if (first == cudaSuccess)
+			first = error;
+	}
+	return first;
+}
+
 cudaError_t cudaFree(void *ptr)
 {
+	all_catch_up();
 	cudaError_t error = ptr ? memory_put(ptr, true) : cudaSuccess;
 
 	return error != cudaSuccess ? error : device_state();
@@ -355,6 +425,7 @@ cudaError_t cudaMallocHost(void **ret_ptr, size_t bytes)
 
 cudaError_t cudaFreeHost(void *ptr)
 {
+	all_catch_up();
 	cudaError_t error = ptr ? memory_put(ptr, false) : cudaSuccess;
 
 	return error != cudaSuccess ? error : device_state();
@@ -391,9 +462,26 @@ static bool range_good(const void *ptr, size_t bytes, enum side side)
 	return bytes <= it->second.bytes - (at - it->first);
 }
 
+static bool page_locked(const void *ptr)
+{
+	std::lock_guard<std::mutex> guard(lock);
+	auto it = allocations.upper_bound((uintptr_t)ptr);
+
+	return it != allocations.begin() && (--it)->second.device < 0 && (uintptr_t)ptr < it->first + it->second.bytes;
+}
+
+static bool stream_captures(cudaStream_t stream)
+{
+	return stream && stream->capture && !stream->capture->over;
+}
+
 /* Do the work now, or let the stream's capture have it. */
 static cudaError_t stream_do(cudaStream_t stream, const operation &op)
 {
+	cudaError_t error = stream_catch_up(stream);
+
+	if (error != cudaSuccess)
+		return error;
 	if (!stream || !stream->capture || stream->capture->over)
 		return op();
 	stream->capture->operations.push_back(op);
@@ -409,13 +497,19 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaM
 		return fail(cudaErrorInvalidValue);
 	if (bytes && (!range_good(dst, bytes, to[kind]) || !range_good(src, bytes, from[kind])))
 		return fail(cudaErrorInvalidValue);
-	return stream_do(stream, [=] {
+	operation copy = [=] {
 		cudaError_t error = device_work();
 
 		if (error == cudaSuccess && bytes)
 			memmove(dst, src, bytes);
 		return error;
-	});
+	};
+
+	if (!bytes || kind != cudaMemcpyHostToDevice || !stream || stream_captures(stream) || !page_locked(src))
+		return stream_do(stream, copy);
+	std::lock_guard<std::mutex> guard(lock);
+	stream->late.push_back(copy);
+	return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind)
@@ -449,9 +543,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret_stream, unsigned)
 
 	if (error == cudaSuccess)
 		error = device_check(current_device);
-	if (error == cudaSuccess)
-		*ret_stream = new CUstream_st;
-	return error;
+	if (error != cudaSuccess)
+		return error;
+	*ret_stream = new CUstream_st;
+	std::lock_guard<std::mutex> guard(lock);
+	streams.insert(*ret_stream);
+	return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t *ret_stream)
@@ -463,18 +560,27 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
 	if (!stream)
 		return fail(cudaErrorInvalidResourceHandle);
+	stream_catch_up(stream);
+	{
+		std::lock_guard<std::mutex> guard(lock);
+
+		streams.erase(stream);
+	}
 	delete stream;
 	return cudaSuccess;
 }
 
-static bool stream_captures(cudaStream_t stream)
+/* What was put off, and then the device's own answer. */
+static cudaError_t stream_wait(cudaStream_t stream)
 {
-	return stream && stream->capture && !stream->capture->over;
+	cudaError_t error = stream_catch_up(stream);
+
+	return error != cudaSuccess ? error : device_work();
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-	return stream_captures(stream) ? fail(cudaErrorStreamCaptureUnsupported) : device_work();
+	return stream_captures(stream) ? fail(cudaErrorStreamCaptureUnsupported) : stream_wait(stream);
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
@@ -510,6 +616,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
 	struct timespec ts;
 
+	event->stream = stream;
 	event->capture = stream_captures(stream) ? stream->capture : nullptr;
 	if (event->capture)
 		return cudaSuccess;
@@ -520,6 +627,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
+	cudaError_t error = stream_catch_up(event->stream);
+
+	if (error != cudaSuccess)
+		return error;
 	if (event->capture && !event->capture->over && !stream_captures(stream)) {
 		if (!stream)
 			return fail(cudaErrorStreamCaptureUnsupported);
@@ -536,7 +647,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-	return event->capture ? fail(cudaErrorStreamCaptureUnsupported) : device_work();
+	return event->capture ? fail(cudaErrorStreamCaptureUnsupported) : stream_wait(event->stream);
 }
 
 cudaError_t cudaEventElapsedTime(float *ret_ms, cudaEvent_t start, cudaEvent_t end)

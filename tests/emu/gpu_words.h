@@ -339,6 +339,14 @@ struct sk_f16 {
 	uint16_t bits;
 };
 
+static inline unsigned sk_pair(const sk_bf16 *p)
+{
+	unsigned v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
 static inline float sk_float_of(unsigned bits)
 {
 	float f;

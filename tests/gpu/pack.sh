@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
-tests="tests/kernels/test_parity tests/kernels/test_attend tests/kernels/test_invariance tests/unit/test_model tests/unit/test_engine tests/golden/test_families"
+tests="tests/kernels/test_parity tests/kernels/test_attend tests/kernels/test_invariance tests/kernels/test_load tests/unit/test_model tests/unit/test_engine tests/golden/test_families"
 
 # static NAME: the archive of a library, or how to link it when there is none
 static() {

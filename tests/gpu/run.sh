@@ -28,6 +28,7 @@ parity() {
 	tell parity ./test_parity
 	tell attend ./test_attend
 	tell invariance ./test_invariance
+	tell load ./test_load
 	tell model env SAKER_TEST_SHOW=1 ./test_model
 	tell engine ./test_engine
 }
@@ -50,7 +51,7 @@ sanitize() {
 speed() {
 	shape=${1:-llama-3-8b}
 	model=${SAKER_TEST_ROOM:-/dev/shm}/$shape.gguf
-	flags="--model $model --backend cuda --max-total-tokens 4096 --kv-memory 16G"
+	flags="--model $model --device cuda --max-total-tokens 4096 --kv-memory 16G"
 	[ -f "$model" ] || python3 make_model.py "$shape" "$model" || exit 1
 	echo "== $(cat commit), $(date -u +%F), $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader)"
 	python3 limits.py

@@ -252,8 +252,9 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 {
 	int32_t pos[1024], seq_start[65] = { 0 }, T = 0, wide = h->heads * h->head_width, kv_wide = h->kv_heads * h->head_width;
 	const int32_t *blocks[64], *cross_blocks[64];
-	int32_t cross_len[64];
-	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks };
+	int32_t cross_len[64], prompt_len[64];
+	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks,
+			      .prompt_len = prompt_len };
 	size_t bias_len;
 	float *bias_data = lab_bias(h, how, &bias_len);
 	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len);
@@ -268,6 +269,7 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 			pos[T++] = parts[i].from + j;
 		seq_start[i + 1] = T;
 		blocks[i] = parts[i].seq->blocks;
+		prompt_len[i] = parts[i].prompt;
 		if (how->cross) {
 			cross_blocks[i] = parts[i].cross->blocks;
 			cross_len[i] = parts[i].cross->len;

@@ -79,6 +79,7 @@ struct lab_part {
 	struct lab_seq *seq;
 	int32_t from, n;
 	float *y;
+	int32_t prompt;                 /* tokens of the sequence's prompt: a device may have two classes, by position */
 	struct lab_seq *cross;          /* what its queries look at in a step with `cross` */
 };
 

@@ -38,6 +38,14 @@ static const struct { int32_t past, n; } steps[][5] = {
 
 static const struct lab_way_to_attend plainly = { .write = true };
 
+/* Of n tokens that come behind `past` ones: how many belong to the prompt. Devices may take those by other kernels. */
+enum prompts { NONE, SOME, ALL, PROMPTS };
+
+static int32_t prompt_of(enum prompts p, int32_t past, int32_t n)
+{
+	return p == NONE ? 0 : p == ALL ? past + n : past + n / 2;
+}
+
 static struct sk_kv *pool_open(struct lab *lab, const struct lab_heads *h)
 {
 	struct sk_kv_spec spec = { .layers = LAB_LAYERS, .kv_heads = h->kv_heads, .head_width = h->head_width, .blocks = 200,
@@ -50,7 +58,7 @@ static struct sk_kv *pool_open(struct lab *lab, const struct lab_heads *h)
 }
 
 static void attend_run(const struct lab_way *way, const struct lab_heads *h, const struct lab_way_to_attend *how, int step,
-		       struct lab_seq *seqs, int32_t n, float **y)
+		       enum prompts prompts, struct lab_seq *seqs, int32_t n, float **y)
 {
 	struct lab lab = lab_open(way, 2);
 	struct sk_kv *kv = pool_open(&lab, h);
@@ -60,7 +68,8 @@ static void attend_run(const struct lab_way *way, const struct lab_heads *h, con
 	for (int32_t i = 0; i < n; i++) {
 		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = 0, .n = steps[step][i].past };
 		lab_step(&lab, kv, h, &parts[i], 1);
-		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = steps[step][i].past, .n = steps[step][i].n, .y = y[i] };
+		parts[i] = (struct lab_part){ .seq = &seqs[i], .from = steps[step][i].past, .n = steps[step][i].n, .y = y[i],
+					      .prompt = prompt_of(prompts, steps[step][i].past, steps[step][i].n) };
 	}
 	lab_step_as(&lab, kv, h, parts, n, how);
 	lab.b->kv_close(lab.dev, &kv);
@@ -108,15 +117,21 @@ static void attend_case(const struct lab_heads *h, const struct lab_way_to_atten
 		y[n] = lab_room((size_t)steps[st][n].n * (size_t)wide);
 		free(blocks);
 	}
-	attend_run(&ways[0], h, how, st, seqs, n, ref);
-	for (int w = 1; w < ways_len; w++) {
-		attend_run(&ways[w], h, how, st, seqs, n, y);
+	attend_run(&ways[0], h, how, st, NONE, seqs, n, ref);
+	for (int w = PROMPTS; w < ways_len * PROMPTS; w++) {
+		enum prompts prompts = w % PROMPTS;
+		const struct lab_way *way = &ways[w / PROMPTS];
+
+		/* An emulated device is slow: every other case has the one sort of prompts or the other. */
+		if (prompts != NONE && (!lab_is_module(way) || (lab_is_emulated(way) && (wide + st) % 2 != (prompts == ALL))))
+			continue;
+		attend_run(way, h, how, st, prompts, seqs, n, y);
 		for (int32_t i = 0; i < n; i++) {
 			char what[96];
 
-			snprintf(what, sizeof what, "attend heads %d/%d x %d %s, bias %d, step %d, sequence %d", h->heads, h->kv_heads,
-				 h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, st, i);
-			attend_same(ways[w].name, what, h, how, seqs[i].q + (size_t)steps[st][i].past * (size_t)wide, steps[st][i].n,
+			snprintf(what, sizeof what, "attend heads %d/%d x %d %s, bias %d, step %d, prompts %d, sequence %d", h->heads,
+				 h->kv_heads, h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, st, (int)prompts, i);
+			attend_same(way->name, what, h, how, seqs[i].q + (size_t)steps[st][i].past * (size_t)wide, steps[st][i].n,
 				    seqs[i].len, y[i], ref[i]);
 		}
 	}
@@ -169,7 +184,7 @@ static const struct {
 	{ false, true, { { 513, 100, 300 }, { 256, 0, 17 } } },
 };
 
-static void cross_run(const struct lab_way *way, const struct lab_heads *h, const struct lab_way_to_attend *how, int c,
+static void cross_run(const struct lab_way *way, const struct lab_heads *h, const struct lab_way_to_attend *how, int c, enum prompts prompts,
 		      struct lab_seq *enc, struct lab_seq *dec, int32_t n, float **y)
 {
 	struct lab lab = lab_open(way, 2);
@@ -182,7 +197,8 @@ static void cross_run(const struct lab_way *way, const struct lab_heads *h, cons
 	}
 	for (int32_t i = 0; i < n; i++)
 		parts[i] = (struct lab_part){ .seq = crosses[c].own ? &enc[i] : &dec[i], .from = crosses[c].seq[i].from,
-					      .n = crosses[c].seq[i].n, .y = y[i], .cross = &enc[i] };
+					      .n = crosses[c].seq[i].n, .y = y[i], .cross = &enc[i],
+					      .prompt = prompt_of(prompts, crosses[c].seq[i].from, crosses[c].seq[i].n) };
 	lab_step_as(&lab, kv, h, parts, n, how);
 	lab.b->kv_close(lab.dev, &kv);
 	lab_close(&lab);
@@ -204,18 +220,22 @@ static void cross_case(const struct lab_heads *h, const struct lab_way_to_attend
 		y[n] = lab_room((size_t)crosses[c].seq[n].n * (size_t)wide);
 		free(blocks);
 	}
-	cross_run(&ways[0], h, how, c, enc, dec, n, ref);
-	for (int w = 1; w < ways_len; w++) {
-		if (crosses[c].large && lab_is_emulated(&ways[w]))
+	cross_run(&ways[0], h, how, c, NONE, enc, dec, n, ref);
+	for (int w = PROMPTS; w < ways_len * PROMPTS; w++) {
+		enum prompts prompts = w % PROMPTS;
+		const struct lab_way *way = &ways[w / PROMPTS];
+
+		if ((crosses[c].large && lab_is_emulated(way)) || (prompts != NONE && !lab_is_module(way)) ||
+		    (prompts != NONE && lab_is_emulated(way) && (wide + c) % 2 != (prompts == ALL)))
 			continue;
-		cross_run(&ways[w], h, how, c, enc, dec, n, y);
+		cross_run(way, h, how, c, prompts, enc, dec, n, y);
 		for (int32_t i = 0; i < n; i++) {
 			const float *q = (crosses[c].own ? enc[i].q : dec[i].q) + (size_t)crosses[c].seq[i].from * (size_t)wide;
 			char what[96];
 
-			snprintf(what, sizeof what, "cross heads %d/%d x %d %s, bias %d, case %d, sequence %d", h->heads, h->kv_heads,
-				 h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, c, i);
-			attend_same(ways[w].name, what, h, how, q, crosses[c].seq[i].n, enc[i].len + dec[i].len, y[i], ref[i]);
+			snprintf(what, sizeof what, "cross heads %d/%d x %d %s, bias %d, case %d, prompts %d, sequence %d", h->heads,
+				 h->kv_heads, h->head_width, h->dtype == SK_F32 ? "F32" : "BF16", (int)how->bias, c, (int)prompts, i);
+			attend_same(way->name, what, h, how, q, crosses[c].seq[i].n, enc[i].len + dec[i].len, y[i], ref[i]);
 		}
 	}
 	for (int32_t i = 0; i < n; i++) {

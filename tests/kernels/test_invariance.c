@@ -235,6 +235,7 @@ static const struct lab_heads heads[] = {
 };
 
 #define PROMPT 540              /* crosses two merges */
+#define CLASS 300               /* of it are a prompt: a device may have two classes, by position */
 
 static struct sk_kv *pool_open(struct lab *lab, const struct lab_heads *h)
 {
@@ -265,8 +266,8 @@ static void prefill(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h
 
 	for (int32_t at = 0, n; at < PROMPT; at += n) {
 		int32_t room_left = other ? other->len - beside : 0, with = room_left < 5 ? room_left : 5;
-		struct lab_part parts[2] = { { .seq = other, .from = beside, .n = with } };
-		struct lab_part mine = { .seq = s, .from = at };
+		struct lab_part parts[2] = { { .seq = other, .from = beside, .n = with, .prompt = 20 } };
+		struct lab_part mine = { .seq = s, .from = at, .prompt = CLASS };
 
 		n = *cut ? *cut++ : PROMPT - at;
 		mine.n = n;
@@ -367,8 +368,8 @@ START_TEST(a_query_sees_the_same_of_what_an_encoder_left)
 			for (int32_t at = 0; at < QUERIES; at += size) {
 				int32_t len = QUERIES - at < size ? QUERIES - at : size;
 
-				parts[0] = (struct lab_part){ .seq = &other, .from = 3, .n = 9, .cross = &other };
-				parts[1] = (struct lab_part){ .seq = &dec, .from = at, .n = len, .cross = &enc,
+				parts[0] = (struct lab_part){ .seq = &other, .from = 3, .n = 9, .cross = &other, .prompt = 7 };
+				parts[1] = (struct lab_part){ .seq = &dec, .from = at, .n = len, .cross = &enc, .prompt = 11,
 							      .y = (i ? got : want) + (size_t)at * (size_t)wide };
 				if (i % 2)
 					lab_step_as(&lab, kv, h, parts, 2, &how);
@@ -418,7 +419,7 @@ START_TEST(a_recomputed_sequence_goes_on_with_the_same_bits)
 		lab = lab_open(&ways[w], 2);
 		kv = pool_open(&lab, h);
 		for (int i = 0; i < SEQS; i++) {
-			parts[i] = (struct lab_part){ .seq = &seqs[i], .n = FROM - i * 3 };
+			parts[i] = (struct lab_part){ .seq = &seqs[i], .n = FROM - i * 3, .prompt = FROM - i * 3 };
 			lab_step(&lab, kv, h, &parts[i], 1);
 			parts[i].from = parts[i].n;
 			parts[i].n = 1;
@@ -431,7 +432,7 @@ START_TEST(a_recomputed_sequence_goes_on_with_the_same_bits)
 		}
 		for (int32_t b = 0; b < 18; b++)        /* to blocks that others left full */
 			seqs[0].blocks[b] = 18 * 3 + b;
-		parts[0] = (struct lab_part){ .seq = &seqs[0], .n = LENGTH, .y = got };
+		parts[0] = (struct lab_part){ .seq = &seqs[0], .n = LENGTH, .y = got, .prompt = FROM };
 		lab_step(&lab, kv, h, parts, 1);
 		equal(ways[w].name, "recomputed", want, got + (size_t)FROM * (size_t)wide, n);
 		for (int32_t b = 0; b < 18; b++)
@@ -459,19 +460,20 @@ START_TEST(what_another_sequence_left_in_a_block_has_no_effect)
 		bad.k[i] = i % 3 ? INFINITY : NAN;
 		bad.v[i] = i % 2 ? -INFINITY : NAN;
 	}
-	for (int w = 0; w < ways_len; w++) {
-		struct lab lab = lab_open(&ways[w], 2);
+	for (int w = 0; w < 2 * ways_len; w++) {
+		struct lab lab = lab_open(&ways[w / 2], 2);
 		struct sk_kv *kv = pool_open(&lab, h);
-		struct lab_part part = { .seq = &clean, .n = 21, .y = want };
+		int32_t prompt = w % 2 ? 21 : 0;
+		struct lab_part part = { .seq = &clean, .n = 21, .y = want, .prompt = prompt };
 
 		lab_step(&lab, kv, h, &part, 1);
-		part = (struct lab_part){ .seq = &bad, .n = 32 };
+		part = (struct lab_part){ .seq = &bad, .n = 32, .prompt = prompt };
 		lab_step(&lab, kv, h, &part, 1);
-		part = (struct lab_part){ .seq = &clean, .n = 20, .y = got };
+		part = (struct lab_part){ .seq = &clean, .n = 20, .y = got, .prompt = prompt };
 		lab_step(&lab, kv, h, &part, 1);
-		part = (struct lab_part){ .seq = &clean, .from = 20, .n = 1, .y = got + 20 * wide };
+		part = (struct lab_part){ .seq = &clean, .from = 20, .n = 1, .y = got + 20 * wide, .prompt = prompt };
 		lab_step(&lab, kv, h, &part, 1);
-		equal(ways[w].name, "in a block with infinities", want, got, 21 * (size_t)wide);
+		equal(ways[w / 2].name, "in a block with infinities", want, got, 21 * (size_t)wide);
 		lab.b->kv_close(lab.dev, &kv);
 		lab_close(&lab);
 	}

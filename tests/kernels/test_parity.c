@@ -12,10 +12,13 @@
 #include <check.h>
 #include <float.h>
 #include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/clock.h"
 #include "kernels/quant/half.h"
 
 #define LEN(a) ((int)(sizeof(a) / sizeof *(a)))
@@ -735,6 +738,43 @@ START_TEST(row_stats_are_the_first_maximum_and_logsumexp)
 }
 END_TEST
 
+/* ---- the host's threads ---- */
+
+struct host_job { _Atomic int times[40]; _Atomic uint64_t workers; int threads; };
+
+/* The first item waits for another thread, where there are several: who does all by himself waits in vain. */
+static void host_item(void *arg, int32_t i, int worker)
+{
+	struct host_job *j = arg;
+	int64_t until = sk_now_us() + 10000000;
+
+	ck_assert_int_lt(worker, j->threads);
+	j->times[i]++;
+	j->workers |= UINT64_C(1) << worker;
+	while (j->threads > 1 && !(j->workers & (j->workers - 1)) && sk_now_us() < until)
+		sched_yield();
+}
+
+START_TEST(the_hosts_threads_share_its_work)
+{
+	static const int32_t counts[] = { 0, 2, 40 };
+
+	for (int w = 0; w < ways_len; w++)
+		for (int threads = 1; threads <= 3; threads++)
+			for (int c = 0; c < LEN(counts); c++) {
+				struct lab lab = lab_open(&ways[w], threads);
+				struct host_job j = { .threads = w == 0 ? 1 : threads };         /* ref has one, always */
+
+				lab.b->host_run(lab.dev, counts[c], host_item, &j);
+				for (int32_t i = 0; i < 40; i++)
+					ck_assert_int_eq(j.times[i], i < counts[c]);
+				ck_assert_msg(counts[c] < 2 || j.threads < 2 || (j.workers & (j.workers - 1)), "%s: one of %d threads did it",
+					      ways[w].name, threads);
+				lab_close(&lab);
+			}
+}
+END_TEST
+
 START_TEST(every_other_way_is_there_where_the_machine_has_it)
 {
 	ck_assert_int_ge(ways_len, 1);
@@ -762,6 +802,7 @@ int main(void)
 	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, lab_few(LEN(widths)));
 	tcase_add_loop_test(c, an_activation_is_off_by_no_more_than_it_says, 0, 4);
 	tcase_add_test(c, rows_are_copied_whole);
+	tcase_add_test(c, the_hosts_threads_share_its_work);
 	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, lab_few(LEN(stats)));
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

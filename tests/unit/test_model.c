@@ -384,6 +384,90 @@ START_TEST(a_copied_block_continues_like_its_original)
 }
 END_TEST
 
+/* ---- recorded steps ---- */
+
+/* Three sequences, and how many of them take part in each step of one token. Behind 256 tokens attention has more splits. */
+enum { SEQS = 3, LONGEST = 264 };
+static const int32_t lens[SEQS] = { 5, 258, 21 }, takes[] = { 1, 3, 2, 3, 1 };
+
+/* Tokens [from[i], from[i] + n) of S sequences, the first of them `first`; with n == 1 logits of all rows go to out. */
+static bool feed(struct rig *r, int32_t first, int32_t S, const int32_t *from, int32_t n, float *out)
+{
+	int32_t tables[SEQS][20], step_ids[TOKENS], pos[TOKENS], start[SEQS + 1] = { 0 }, T = 0;
+	const int32_t *blocks[SEQS];
+	struct sk_step s = { .S = S, .ids = step_ids, .pos = pos, .seq_start = start, .blocks = blocks };
+	const struct sk_ops *ops = r->m->backend->ops;
+	const float *logits;
+	struct sk_err err = { 0 };
+
+	for (int32_t i = 0; i < S; i++) {
+		for (int32_t b = 0; b < 20; b++)
+			tables[i][b] = (first + i) * 20 + b;
+		blocks[i] = tables[i];
+		for (int32_t k = from[i]; k < from[i] + n; k++, T++) {
+			pos[T] = k;
+			step_ids[T] = (k * 7919 + (first + i) * 31 + 13) % 300;
+		}
+		start[i + 1] = T;
+	}
+	s.T = T;
+	ck_assert_msg(sk_model_forward(r->m, &s, all_rows, n == 1 ? T : 0, &logits, &err) == SK_OK, "%s", err.text);
+	if (n == 1)
+		memcpy(out, logits, sizeof(float) * (size_t)T * (size_t)r->vocab);
+	/* Doing it a second time changes nothing, and tells whether it was a recorded one. */
+	return n == 1 && ops->replay && ops->replay(r->m->dev, &s) && sk_model_sync(r->m, &err) == SK_OK;
+}
+
+/* Logits of all steps, one behind the other; whether every one of them was recorded. */
+static bool decode(struct rig *r, float *out)
+{
+	int32_t at[SEQS];
+	bool recorded = true;
+
+	for (int32_t i = 0; i < SEQS; i++)
+		for (int32_t k = 0; k < lens[i]; k += TOKENS)
+			feed(r, i, 1, &k, lens[i] - k < TOKENS ? lens[i] - k : TOKENS, NULL);
+	memcpy(at, lens, sizeof(at));
+	for (size_t t = 0; t < sizeof(takes) / sizeof(takes[0]); t++) {
+		recorded &= feed(r, 0, takes[t], at, 1, out);
+		out += (size_t)takes[t] * (size_t)r->vocab;
+		for (int32_t i = 0; i < takes[t]; i++)
+			at[i]++;
+	}
+	return recorded;
+}
+
+START_TEST(a_recorded_step_has_the_bits_of_its_operations)
+{
+	struct tiny_gguf tiny = models[0].o;
+
+	tiny.linear = tiny.embed = SK_BF16;
+	tiny.context = LONGEST;
+	for (int i = 0; i < 4; i++) {
+		struct rig_opts o = { .backend = i / 2 ? "cuda" : "cuda-emu", .quantise = i % 2 };
+		struct rig r;
+		float *out[2] = { NULL, NULL };
+		size_t len = 0;
+
+		for (int record = 0; record < 2; record++) {
+			if (!rig_open(&r, &tiny, o))
+				break;
+			len = 10 * (size_t)r.vocab;
+			out[record] = malloc(sizeof(float) * len);
+			ck_assert_ptr_nonnull(out[record]);
+			if (record)
+				ck_assert_int_eq(sk_model_record(r.m), 2 * 4);  /* 1, 2, 4 and 8 sequences, short and long */
+			ck_assert_int_eq(decode(&r, out[record]), record);
+			rig_close(&r);
+		}
+		if (out[1])
+			assert_same_bits(out[1], out[0], len, "recorded");
+		free(out[0]);
+		free(out[1]);
+	}
+}
+END_TEST
+
 /* ---- slices --------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -736,6 +820,7 @@ int main(void)
 	tcase_add_loop_test(t, a_sequence_among_others_has_the_bits_of_one_alone, 0, MODELS);
 	tcase_add_loop_test(t, rows_asked_for_have_the_bits_of_all_rows, 0, MODELS);
 	tcase_add_test(t, a_copied_block_continues_like_its_original);
+	tcase_add_test(t, a_recorded_step_has_the_bits_of_its_operations);
 	tcase_add_loop_test(t, sums_are_cut_on_heads_and_blocks, 0, sizeof(slice_cases) / sizeof(slice_cases[0]));
 	tcase_add_test(t, the_plan_counts_weights_and_cache);
 	tcase_add_loop_test(t, the_plan_is_what_open_takes_whatever_the_number_of_threads, 0, 3);

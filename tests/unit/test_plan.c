@@ -161,6 +161,141 @@ START_TEST(the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
 }
 END_TEST
 
+static const struct { const char *name, *device; sk_status want; const char *says; } devices[] = {
+	{ "by its name",                "cuda-emu",   SK_OK,     "" },
+	{ "the first",                  "cuda-emu:0", SK_OK,     "" },
+	{ "the last",                   "cuda-emu:1", SK_OK,     "" },
+	{ "one too many",               "cuda-emu:2", SK_ENOENT, "no device cuda-emu:2; there is " },
+	{ "what there is, is named",    "cuda-emu:9", SK_ENOENT, "cuda-emu:1 saker CUDA emulator (sm_80, " },
+	{ "no number",                  "cuda-emu:",  SK_EINVAL, "device \"cuda-emu:\"" },
+	{ "a word for a number",        "cuda-emu:x", SK_EINVAL, "device \"cuda-emu:x\"" },
+	{ "a sign",                     "cuda-emu:-1", SK_EINVAL, "device \"cuda-emu:-1\"" },
+	{ "more digits than there are", "cuda-emu:00000", SK_EINVAL, "at most 4 digits" },
+	{ "the machine has no number",  "cpu:0",      SK_EINVAL, "cpu is the machine itself" },
+	{ "a stranger",                 "abacus:1",   SK_ENOENT, "no device \"abacus\"; there is " },
+};
+
+START_TEST(a_device_is_a_name_and_perhaps_a_number)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_info info;
+	struct sk_err err;
+	sk_status st;
+
+	model_write();
+	tiny.linear = tiny.embed = SK_BF16;
+	tiny_gguf_write(&tiny, path);
+	setenv("SK_EMU_DEVICES", "2", 1);
+	st = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "cuda-emu" }, &info, &err);
+	ck_assert_msg(st == SK_OK || strstr(err.text, "saker-cuda-emu.so is not in"), "%s", st < 0 ? err.text : "");
+	for (int i = 0; i < LEN(devices) && st == SK_OK; i++) {
+		sk_status got = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = devices[i].device }, &info, &err);
+
+		ck_assert_msg(got == devices[i].want, "%s: %d %s", devices[i].name, got, got < 0 ? err.text : "");
+		ck_assert_msg(got >= 0 || strstr(err.text, devices[i].says), "%s: %s", devices[i].name, err.text);
+	}
+	unsetenv("SK_EMU_DEVICES");
+	model_remove();
+}
+END_TEST
+
+/* A device of so many KiB. What the words advise is done, and then it fits, or the words say that nothing helps. */
+static const struct { const char *name; int kib; struct sk_engine_opts o; const char *advice; } small_devices[] = {
+	{ "the pool is too large",         4096, { .kv_bytes = 1 << 24 },                     "kv-memory %" },
+	{ "tokens of the pool",            4096, { .kv_tokens = 1 << 20 },                    "max-batch-total-tokens %" },
+	{ "a small share",                 65536, { .memory_fraction = 0.02 },                "cuda-memory-fraction %" },
+	{ "long requests",                 560, { .total_tokens_max = 256, .batch_prefill_tokens = 64 }, "max-total-tokens %" },
+	{ "long steps",                    4096, { .batch_prefill_tokens = 16384 },           "max-batch-prefill-tokens %" },
+	{ "weights alone are too large",   256,  { .total_tokens_max = 0 },                   "no setting makes it fit" },
+};
+
+/* "kv-memory 3M would fit": the option of that name gets the value. */
+static bool follow(const char *advice, struct sk_engine_opts *o)
+{
+	double value;
+
+	if (sscanf(advice, "kv-memory %lf", &value) == 1)
+		o->kv_bytes = (uint64_t)value * (strstr(advice, "M would") ? 1 << 20 : 1);
+	else if (sscanf(advice, "max-batch-total-tokens %lf", &value) == 1)
+		o->kv_tokens = (uint64_t)value;
+	else if (sscanf(advice, "cuda-memory-fraction %lf", &value) == 1)
+		o->memory_fraction = value;
+	else if (sscanf(advice, "max-total-tokens %lf", &value) == 1)
+		o->total_tokens_max = (uint32_t)value;
+	else if (sscanf(advice, "max-batch-prefill-tokens %lf", &value) == 1)
+		o->batch_prefill_tokens = (uint32_t)value;
+	else
+		return false;
+	return true;
+}
+
+START_TEST(a_device_too_small_is_refused_with_the_setting_that_helps)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_engine_opts o = { .model = path, .backend = "cuda-emu" };
+	struct sk_info info;
+	struct sk_err err;
+	bool there;
+
+	model_write();
+	tiny.linear = tiny.embed = SK_BF16;
+	tiny_gguf_write(&tiny, path);
+	there = sk_engine_plan(&o, &info, &err) == SK_OK;
+	ck_assert_msg(there || strstr(err.text, "saker-cuda-emu.so is not in"), "%s", err.text);
+	for (int i = 0; i < LEN(small_devices) && there; i++) {
+		char kib[32];
+		const char *advice;
+
+		o = small_devices[i].o;
+		o.model = path;
+		o.backend = "cuda-emu";
+		snprintf(kib, sizeof(kib), "%d", small_devices[i].kib * 1024);
+		setenv("SK_EMU_MEMORY_BYTES", kib, 1);
+		ck_assert_msg(sk_engine_plan(&o, &info, &err) == SK_ENOMEM, "%s: it fits", small_devices[i].name);
+		advice = strstr(err.text, "): ");
+		ck_assert_ptr_nonnull(advice);
+		advice += 3;
+		ck_assert_msg(!strncmp(advice, small_devices[i].advice, strcspn(small_devices[i].advice, "%")), "%s: %s",
+			      small_devices[i].name, advice);
+		if (follow(advice, &o))
+			ck_assert_msg(sk_engine_plan(&o, &info, &err) == SK_OK, "%s, done: %s", small_devices[i].name, err.text);
+	}
+	unsetenv("SK_EMU_MEMORY_BYTES");
+	model_remove();
+}
+END_TEST
+
+/* All that is planned is taken; what is not would be a failure to load on a device with no byte more. */
+START_TEST(a_device_as_large_as_the_plan_holds_the_model)
+{
+	struct tiny_gguf tiny = TINY_GGUF_INIT;
+	struct sk_engine_opts o = { .model = path, .backend = "cuda-emu", .kv_bytes = 1 << 20 };
+	struct sk_engine *e;
+	struct sk_info info;
+	struct sk_err err;
+	char bytes[32];
+
+	model_write();
+	tiny.linear = tiny.embed = SK_BF16;
+	tiny_gguf_write(&tiny, path);
+	if (sk_engine_plan(&o, &info, &err) == SK_OK) {
+		uint64_t low = 1 << 16, high = 1 << 26;
+
+		while (low + 1 < high) {
+			snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)(low + high) / 2);
+			setenv("SK_EMU_MEMORY_BYTES", bytes, 1);
+			*(sk_engine_plan(&o, &info, &err) == SK_OK ? &high : &low) = (low + high) / 2;
+		}
+		snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)high);
+		setenv("SK_EMU_MEMORY_BYTES", bytes, 1);
+		e = engine_open(o);
+		sk_engine_close(&e);
+		unsetenv("SK_EMU_MEMORY_BYTES");
+	}
+	model_remove();
+}
+END_TEST
+
 START_TEST(a_small_pool_shortens_the_longest_request)
 {
 	struct sk_info info;
@@ -193,6 +328,9 @@ int main(void)
 	tcase_add_test(c, the_plan_says_in_what_it_will_calculate);
 	tcase_add_test(c, the_plan_has_the_bytes_that_the_engine_takes);
 	tcase_add_test(c, the_plan_names_the_device_and_why_each_backend_was_chosen_or_not);
+	tcase_add_test(c, a_device_is_a_name_and_perhaps_a_number);
+	tcase_add_test(c, a_device_too_small_is_refused_with_the_setting_that_helps);
+	tcase_add_test(c, a_device_as_large_as_the_plan_holds_the_model);
 	tcase_add_test(c, a_small_pool_shortens_the_longest_request);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

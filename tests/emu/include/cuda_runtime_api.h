@@ -3,10 +3,12 @@
  * A CUDA runtime without a GPU: the part of the real header of this name that saker's host half uses, same names and
  * numbers, for C11 and C++. tests/emu/cudart.cpp implements it; what it does differently is said here.
  *
- * Everything runs at once on the calling thread, so streams are always idle. Device memory is host memory, exactly
+ * Everything runs at once on the calling thread, but for copies from page-locked memory: it is read when the stream is next given
+ * other work, or waited for, so that who changes it too early sees what a GPU would. Device memory is host memory, exactly
  * sized and filled with 0xFF. Environment: SK_EMU_DEVICES (default 1), SK_EMU_MEMORY_BYTES per device (default 1
  * GiB), SK_EMU_FAIL_AFTER=n (the n-th launch, copy or wait fails, and everything after it, like a GPU that has
- * faulted).
+ * faulted), SK_EMU_FAIL_WHEN=path (the first of them when there is a file of this name), SK_EMU_FAIL: how, "illegal" (an
+ * access to an address, the default), "memory", "lost" (the GPU is off the bus), or "hang": it never returns.
  */
 #ifndef SK_EMU_CUDA_RUNTIME_API_H
 #define SK_EMU_CUDA_RUNTIME_API_H
@@ -34,6 +36,7 @@ typedef enum cudaError {
 	cudaErrorInvalidResourceHandle = 400,
 	cudaErrorNotReady = 600,
 	cudaErrorIllegalAddress = 700,
+	cudaErrorLaunchFailure = 719,
 	cudaErrorStreamCaptureUnsupported = 900,
 	cudaErrorUnknown = 999
 } cudaError_t;

@@ -3,10 +3,9 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
 #	                           capacity, slow answers and streams of the model behind each web server, hostile peers before the emulated
-#	                           GPU, goldens under ASan, real vocabularies, every target of nvcc, requests generated from the OpenAPI
-#	                           document, clients with many packages, fuzzing by time, a clean root, systemd in a container
+#	                           GPU, goldens under ASan, real vocabularies, requests generated from the OpenAPI document, clients with
+#	                           many packages, fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -256,20 +255,50 @@ stage_mutate() {
 	fi
 }
 
-# Prometheus' own judge of /metrics; the default run asks it where it is installed.
+# Prometheus' own judge of /metrics, and of the alert rules; the default run asks it about the first where it is installed.
 stage_promtool() {
 	# shellcheck disable=SC2086
 	missing=$(packages_missing $PACKAGES_LONG)
 	# shellcheck disable=SC2086
 	if [ -n "$missing" ] && { [ "$(id -u)" -ne 0 ] || ! packages_install $missing; }; then
 		count_skip "promtool: $missing is not installed"
-	elif (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
+		return
+	fi
+	if (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
 		>"$out/promtool.log" 2>&1; then
 		count_pass "promtool check metrics"
 	else
 		tail -n 20 "$out/promtool.log"
 		count_fail "promtool check metrics (see $out/promtool.log)"
 	fi
+	if (promtool check rules "$tree/etc/grafana/alerts.yml" && python3 "$tree/tests/lint/grafana.py" --rules >"$out/dashboard-rules.yml" &&
+		promtool check rules "$out/dashboard-rules.yml" && promtool test rules "$tree/tests/lint/alerts_test.yml") >"$out/promtool-rules.log" 2>&1; then
+		count_pass "promtool: the dashboard and the alert rules, each of which fires"
+	else
+		tail -n 20 "$out/promtool-rules.log"
+		count_fail "promtool: the alert rules (see $out/promtool-rules.log)"
+	fi
+}
+
+# The pages for browsers in Chromium behind nginx: every case on the engine double, then what needs no double on the model.
+stage_seen() {
+	# shellcheck disable=SC2086
+	missing=$(packages_missing $PACKAGES_LONG)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && [ "$(id -u)" -eq 0 ]; then packages_install $missing; fi
+	say "the pages in Chromium"
+	for binary in "tests/front/saker-double" ${model:+"./saker --model $model"}; do
+		# shellcheck disable=SC2086
+		(cd "$out/plain" && SAKER_TEST_LONG=1 python3 "$tree/tests/front/seen.py" $binary) >"$out/seen.log" 2>&1
+		case $? in
+		0) count_pass "the pages in Chromium, ${binary%% *}: $(tail -n 1 "$out/seen.log")" ;;
+		77) count_skip "the pages in Chromium, ${binary%% *}: $(tail -n 1 "$out/seen.log")" ;;
+		*)
+			grep -A 12 FAIL "$out/seen.log" | head -n 60
+			count_fail "the pages in Chromium, ${binary%% *} (see $out/seen.log)"
+			;;
+		esac
+	done
 }
 
 # A hundred thousand spoilt streams of records against the loop, on the sanitized build, beside an honest client.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's table of dialects, from the tables that the
- * program itself is made from.
+ * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's tables of dialects and settings, from the
+ * tables that the program itself is made from.
  *
- *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects
+ *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects | settings
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -216,7 +216,7 @@ static void saker_conf_5(void)
 	printf(".PP\nThese stop the start, because answers would not be what was asked for:\n");
 	put_foreigns(1);
 	printf(".SH API KEYS\nWithout \\fBapi_key\\fR and \\fBapi_key_file\\fR nobody is asked for a key. With them every path but \\fI/livez\\fR,\n"
-	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR and GET \\fI/\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
+	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR, GET \\fI/\\fR and \\fI/docs\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
 	       "\\fBx\\-api\\-key:\\fR \\fIKEY\\fR, else it answers 401. A line of the file is\n.IP\n\\fINAME\\fR \\fIKEY\\fR [admin]\n.PP\n"
 	       "where \\fIKEY\\fR is 1 to 512 visible ASCII characters, or sha256: and the 64 hexadecimal digits of\n"
 	       "\\fBprintf %%s \\fIKEY\\fB | sha256sum\\fR. # begins a comment line. The name stands in the log and in metrics. An owner\n"
@@ -325,11 +325,26 @@ static void dialects(void)
 #undef SK_DIALECT
 }
 
+/* ---- the README's table of settings ---- */
+
+static void settings_table(void)
+{
+	printf("| setting | default | what |\n| --- | --- | --- |\n");
+	for (const struct setting *s = settings; s->flag; s++) {
+		printf(*s->def ? "| `%s`%s | `%s` | " : "| `%s`%s | %s | ", s->flag, s->live ? " \u21bb" : "", s->def);
+		/* A bar would end the cell, a star or an angle bracket begin something else. */
+		for (const char *c = s->help; *c; c++)
+			printf(*c == '|' || *c == '<' || *c == '*' ? "\\%c" : "%c", *c);
+		printf(" |\n");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*print)(void); } pages[] = {
 		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 },
 		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf }, { "dialects", dialects },
+		{ "settings", settings_table },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -337,6 +352,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
-	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects\n");
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects | settings\n");
 	return EXIT_FAILURE;
 }

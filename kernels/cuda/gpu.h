@@ -56,4 +56,10 @@ __device__ __forceinline__ float sk_act(int act, float v)
 	return v;
 }
 
+/* cap tanh(v / cap), off by 4 eps cap */
+__device__ __forceinline__ float sk_softcap(float v, float cap)
+{
+	return cap * (1.0f - 2.0f / (1.0f + sk_exp(v * (2.0f / cap))));
+}
+
 #endif

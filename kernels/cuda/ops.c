@@ -130,7 +130,8 @@ static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 			return;
 	args = (struct sk_gpu_embed){
 		.ids = a->ids == dev->step_ids ? dev->ids : positions_of(dev, a->ids, a->T), .T = a->T, .K = w->base.K,
-		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride };
+		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride,
+		.scale = a->scale != 0.0f ? a->scale : 1.0f };
 	if (p) {
 		args.positions = p->data;
 		args.positions_ld = p->ld;
@@ -143,11 +144,13 @@ static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 
 static void cuda_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 {
+	int32_t parts = a->parts > 1 ? a->parts : 1;
+
 	if (a->x.dim[0] < 1)
 		return;
 	sk_gpu_norm(dev->stream, &(struct sk_gpu_norm){ .x = a->x.data, .x_stride = a->x.stride, .y = a->y.data,
-		.y_stride = a->y.stride, .w = a->w, .b = a->b, .T = a->x.dim[0], .D = a->x.dim[1], .eps = a->eps,
-		.centred = a->kind == SK_NORM_LAYER });
+		.y_stride = a->y.stride, .w = a->w, .b = a->b, .T = a->x.dim[0], .D = a->x.dim[1] / parts, .eps = a->eps,
+		.centred = a->kind == SK_NORM_LAYER, .parts = parts, .own = a->each });
 	launched(dev, "norm");
 }
 
@@ -172,6 +175,24 @@ static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		.gate_stride = a->gate.stride, .up_stride = a->up.stride, .y_stride = a->y.stride, .T = a->y.dim[0],
 		.F = a->y.dim[1], .act = (int32_t)a->act });
 	launched(dev, "glu");
+}
+
+static void cuda_add(struct sk_dev *dev, const struct sk_op_add *a)
+{
+	if (a->y.dim[0] < 1)
+		return;
+	sk_gpu_add(dev->stream, &(struct sk_gpu_add){ .x = a->x.data, .y = a->y.data, .x_stride = a->x.stride,
+		.y_stride = a->y.stride, .T = a->y.dim[0], .D = a->y.dim[1], .scale = a->scale });
+	launched(dev, "add");
+}
+
+static void cuda_bound(struct sk_dev *dev, const struct sk_op_bound *a)
+{
+	if (a->x.dim[0] < 1)
+		return;
+	sk_gpu_bound(dev->stream, &(struct sk_gpu_bound){ .x = a->x.data, .stride = a->x.stride, .T = a->x.dim[0],
+		.D = a->x.dim[1], .limit = a->limit, .soft = a->soft });
+	launched(dev, "bound");
 }
 
 static void cuda_rows(struct sk_dev *dev, const struct sk_op_rows *a)
@@ -264,7 +285,8 @@ static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 	sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool, .step = a->cross ? dev->gpu_cross : dev->gpu,
 		.q = a->q.data, .y = a->y.data, .q_stride = a->q.stride, .y_stride = a->y.stride, .T = a->step->T,
 		.layer = a->layer, .heads = a->heads, .splits = splits, .scale = a->scale, .part = apart ? dev->part : NULL,
-		.bias_kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .bias = a->bias.data });
+		.bias_kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .bias = a->bias.data, .window = a->cross ? 0 : a->window,
+		.softcap = a->softcap, .sinks = a->sinks });
 	launched(dev, "attend");
 }
 
@@ -277,6 +299,8 @@ const struct sk_ops sk_cuda_ops = {
 	.kv_write = cuda_kv_write,
 	.attend = cuda_attend,
 	.glu = cuda_glu,
+	.add = cuda_add,
+	.bound = cuda_bound,
 	.rows = cuda_rows,
 	.row_stats = cuda_row_stats,
 };

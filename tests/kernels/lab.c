@@ -256,7 +256,8 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks };
 	size_t bias_len;
 	float *bias_data = lab_bias(h, how, &bias_len);
-	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len);
+	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len), sinks;
+	float sink[128];
 	bool wanted = parts_len == 0;           /* an empty step asks everything */
 	float *all;
 
@@ -273,6 +274,10 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 			cross_len[i] = parts[i].cross->len;
 		}
 	}
+	ck_assert_int_le(h->heads, 128);
+	for (int32_t i = 0; i < h->heads; i++)
+		sink[i] = 8.0f * (float)(i + 1) / (float)h->heads - 4.0f;
+	sinks = lab_put(lab, sink, 1, h->heads, h->heads);
 	st.T = T;
 	if (how->cross) {
 		st.cross_blocks = cross_blocks;
@@ -289,7 +294,8 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 		lab->ops->attend(lab->dev, &(struct sk_op_attend){ .kv = kv, .layer = 1, .step = &st, .q = q, .y = y,
 				 .heads = h->heads, .kv_heads = h->kv_heads, .head_width = h->head_width,
 				 .scale = 1.0f / sqrtf((float)h->head_width),
-				 .bias = { how->bias, bias.data, how->reach }, .cross = how->cross });
+				 .bias = { how->bias, bias.data, how->reach }, .cross = how->cross, .window = how->window,
+				 .softcap = how->softcap, .sinks = how->sinks ? sinks.data : NULL });
 	all = malloc(((size_t)T * (size_t)wide + 1) * sizeof *all);
 	ck_assert_ptr_nonnull(all);
 	lab_get(lab, &y, all);
@@ -300,6 +306,7 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	free(all);
 	free(bias_data);
 	lab_drop(lab, &bias);
+	lab_drop(lab, &sinks);
 	lab_drop(lab, &q);
 	lab_drop(lab, &k);
 	lab_drop(lab, &v);

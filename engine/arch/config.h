@@ -15,7 +15,6 @@
 
 /* Limits well beyond any published model; products of any three of them stay below 2^63. */
 enum {
-	SK_LAYERS_MAX = 1024,
 	SK_WIDTH_MAX = 1 << 17,
 	SK_HEADS_MAX = 1024,
 	SK_HEAD_WIDTH_MAX = 1024,

@@ -27,7 +27,7 @@ int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum
 static bool any_separate(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot gate, enum sk_slot up, int32_t layers)
 {
 	for (int32_t l = 0; l < layers; l++)
-		if (sk_slots_run(w, a, (const enum sk_slot[]){ gate, up }, 2, l) != 2)
+		if (sk_slot_find(w, a, gate, l) && sk_slots_run(w, a, (const enum sk_slot[]){ gate, up }, 2, l) != 2)
 			return true;
 	return false;
 }
@@ -171,12 +171,15 @@ static sk_status check_layer(const struct sk_weights *w, const struct sk_arch *a
 	const char *gate = d->glu ? "gate in its MLP" : "MLP without a gate";
 	bool none = l >= d->layers;             /* the encoder has more */
 	bool pair = slot_there(w, a, SK_W_KV, l) || (slot_there(w, a, SK_W_K, l) && slot_there(w, a, SK_W_V, l));
+	bool gated = slot_there(w, a, SK_W_GATE, l) || slot_there(w, a, SK_W_GATE_UP, l);
 	const struct need needs[] = {
-		{ "norm before its attention", none || d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) },
-		{ "norm before its MLP", none || d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
-					 slot_there(w, a, SK_W_FFN_NORM, l) },
+		{ "norm at its attention", none || d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) ||
+					   slot_there(w, a, SK_W_ATTN_POST_NORM, l) },
+		{ "norm at its MLP", none || d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
+				     slot_there(w, a, SK_W_FFN_NORM, l) || slot_there(w, a, SK_W_FFN_POST_NORM, l) },
+		{ "norms of q and k", none || !d->qk_norm || (slot_there(w, a, SK_W_Q_NORM, l) && slot_there(w, a, SK_W_K_NORM, l)) },
 		{ "weights of q, k and v", none || slot_there(w, a, SK_W_QKV, l) || (slot_there(w, a, SK_W_Q, l) && pair) },
-		{ gate, none || slot_there(w, a, SK_W_GATE, l) == d->glu },
+		{ gate, none || gated == d->glu },
 		{ gate, l >= d->encoder_layers || slot_there(w, a, SK_W_ENC_GATE, l) == d->glu },
 	};
 
@@ -256,6 +259,8 @@ uint64_t sk_model_tables(const struct sk_dims *d)
 {
 	uint64_t sum = (uint64_t)(1 + d->rope.lengths) * padded(d->rope.width / 2) + padded(d->heads);  /* frequencies, slopes */
 
+	if (d->two_ropes)
+		sum += padded(d->rope_local.width / 2);
 	if (d->position == SK_POS_RELATIVE)
 		sum += 2 * padded((int64_t)d->heads * (2 * (int64_t)d->rel_distance + 1));
 	return sum;
@@ -275,8 +280,8 @@ uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, c
 		for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
 			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, a, r, l);
 
-			if (t && t->dims == 1)
-				sum += sk_model_vector(r->slot, d, t->dim[0]);
+			if (t && sk_slot_is_vector(r->slot, t->dims))
+				sum += sk_model_vector(r->slot, d, sk_tensor_len(t));
 		}
 	return sum;
 }
@@ -373,6 +378,8 @@ sk_status sk_model_begin_opts(struct sk_model *m, const struct sk_model_opts *o,
 		m->rows_max = largest(m->rows_max, o->encode_max);
 	if (m->dims.rope.scaling == SK_ROPE_DYNAMIC)
 		m->dims.rope.lengths = largest(o->context_max - m->dims.rope.original, 0);
+	if (m->dims.rope.scaling == SK_ROPE_LONG)
+		m->dims.rope.lengths = o->context_max > m->dims.rope.original;
 	return SK_OK;
 }
 
@@ -398,7 +405,7 @@ static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w
 	uint64_t columns = (uint64_t)t->dim[turned ? 0 : t->dims - 1], rows = t->dims == 2 ? (uint64_t)t->dim[turned] : 1, bytes;
 
 	s->params += rows * columns;
-	if (t->dims == 1 || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
+	if (sk_slot_is_vector(r->slot, t->dims) || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
 		return SK_OK;           /* among the vectors */
 	bytes = m->backend->weight_bytes(t->dtype, (int64_t)rows, (int64_t)columns);
 	if (bytes == 0)

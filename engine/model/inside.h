@@ -21,6 +21,12 @@
 /* A norm's weight and bias in the device's memory; there without both when it is one without tensors. */
 struct sk_model_norm { bool there; const float *w, *b; };
 
+/* A norm of q's or k's heads: one of all, a norm of each with weights of all or with its own. */
+struct sk_head_norm { struct sk_model_norm n; int32_t parts; bool each; };
+
+/* Rotary frequencies on the device: row 0; with freq_rows also others, `stride` floats apart. */
+struct sk_model_rope { const float *inv_freq; int32_t stride; float factor; };
+
 /* A linear layer: a repacked weight, which columns of the output it writes, and how its sum over K is cut. */
 struct sk_linear {
 	struct sk_weight *w;
@@ -32,13 +38,15 @@ struct sk_linear {
 
 /* One half of a layer that looks at tokens, and one that does not. */
 struct sk_attention {
-	struct sk_model_norm norm;
+	struct sk_model_norm norm, post;
+	struct sk_head_norm q_norm, k_norm;
+	const float *sinks;                     /* NULL: none */
 	struct sk_linear qkv[SK_PARTS_MAX];     /* one, or one for each run of equal types */
 	int32_t qkv_len;
 	struct sk_linear o;
 };
 struct sk_mlp {
-	struct sk_model_norm norm;
+	struct sk_model_norm norm, post;
 	struct sk_linear gate, up, down;        /* gate.w NULL: none; up.w NULL: gate holds both, joined as a GLU */
 };
 struct sk_layer {
@@ -64,9 +72,7 @@ struct sk_model {
 	struct sk_model_norm embed_norm, out_norm, encoder_norm;
 	float *vectors;                         /* norms, biases and tables, one after the other, each aligned to 64 bytes */
 	uint64_t vectors_len, vectors_used;     /* floats */
-	const float *inv_freq;                  /* row 0; DYNAMIC: row k for sequences of original + k tokens, rope_stride floats apart */
-	int32_t rope_stride;
-	float rope_factor;                      /* of cos and sin */
+	struct sk_model_rope rope, rope_local;  /* DYNAMIC: row k for sequences of original + k tokens; LONG: row 1 for all of them */
 	struct sk_attend_bias bias, encoder_bias;
 
 	/* scratch: float32, rows_max rows (but for logits) */
@@ -106,6 +112,11 @@ sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule 
 /* The tensor of a slot and layer, checked before by sk_model_check(); NULL for one that is not there. */
 const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
 bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
+
+/* Whether a tensor of `dims` dimensions is a vector of its slot's: norms of heads may have two. */
+bool sk_slot_is_vector(enum sk_slot slot, int32_t dims);
+/* How many elements a tensor has. */
+int64_t sk_tensor_len(const struct sk_tensor *t);
 
 /* ---- check.c ---- */
 
@@ -170,7 +181,7 @@ void sk_layer_mlp(struct sk_model *m, const struct sk_layer *y, float *x, int32_
 
 /* ---- rope.c ---- */
 
-/* inv_freq [width / 2] for a sequence of `length` tokens (DYNAMIC only looks at it); returns the factor of cos and sin. */
+/* inv_freq [width / 2] for a sequence of `length` tokens (DYNAMIC and LONG look at it); returns the factor of cos and sin. */
 float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f);
 
 #endif

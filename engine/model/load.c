@@ -7,6 +7,8 @@
  */
 #include "engine/model/inside.h"
 
+#include "engine/arch/config.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -60,6 +62,18 @@ static const float *put_vector(struct loader *ld, uint64_t len)
 	return to;
 }
 
+/* The weight of a norm, not its bias. */
+static bool is_norm(enum sk_slot slot)
+{
+	static const enum sk_slot norms[] = { SK_W_EMBED_NORM, SK_W_OUT_NORM, SK_W_ATTN_NORM, SK_W_Q_NORM, SK_W_K_NORM, SK_W_ATTN_POST_NORM,
+					      SK_W_FFN_NORM, SK_W_FFN_POST_NORM };
+
+	for (size_t i = 0; i < sizeof(norms) / sizeof(norms[0]); i++)
+		if (slot == norms[i])
+			return true;
+	return false;
+}
+
 /* A vector of the file; *ret_v stays NULL where it has none. */
 static sk_status load_vector(struct loader *ld, enum sk_slot slot, int32_t layer, float scale, const float **ret_v)
 {
@@ -68,6 +82,8 @@ static sk_status load_vector(struct loader *ld, enum sk_slot slot, int32_t layer
 	if (!t)
 		return SK_OK;
 	sk_quant_get(t->dtype)->dequantise(t->data, ld->row, (size_t)t->dim[0]);
+	for (int64_t i = 0; i < t->dim[0] && is_norm(slot) && ld->m->dims.norm_less_one; i++)
+		ld->row[i] += 1.0f;
 	for (int64_t i = 0; i < t->dim[0] && scale != 1.0f; i++)
 		ld->row[i] *= scale;
 	*ret_v = put_vector(ld, (uint64_t)t->dim[0]);
@@ -86,20 +102,62 @@ static sk_status load_norm(struct loader *ld, enum sk_slot slot, int32_t layer, 
 	return st;
 }
 
-/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
-static sk_status load_rope(struct loader *ld)
+/* The numbers of a head, of which rope turns neighbours: the even ones of what turns come first, as the rows of q and k are put. */
+static void part_pairs(const struct sk_dims *d, float *x)
 {
-	struct sk_model *m = ld->m;
-	const struct sk_rope *r = &m->dims.rope;
+	float odd[SK_HEAD_WIDTH_MAX / 2];
+	int32_t half = d->rope.width / 2;
+
+	for (int32_t i = 0; i < half; i++)
+		odd[i] = x[2 * i + 1];
+	for (int32_t i = 0; i < half; i++)
+		x[i] = x[2 * i];
+	memcpy(x + half, odd, sizeof(*odd) * (size_t)half);
+}
+
+/* Weight or bias of a norm of heads; how many numbers it has, 0 where it is not there. */
+static sk_status load_head_vector(struct loader *ld, enum sk_slot slot, int32_t layer, const float **ret_v, int64_t *ret_len)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	const struct sk_tensor *t = find(ld, slot, layer);
+
+	*ret_len = t ? sk_tensor_len(t) : 0;
+	if (!t)
+		return SK_OK;
+	sk_quant_get(t->dtype)->dequantise(t->data, ld->row, (size_t)*ret_len);
+	for (int64_t i = 0; i < *ret_len && is_norm(slot) && d->norm_less_one; i++)
+		ld->row[i] += 1.0f;
+	for (int64_t at = 0; at < *ret_len && d->rope.interleaved; at += d->head_width)
+		part_pairs(d, ld->row + at);
+	*ret_v = put_vector(ld, (uint64_t)*ret_len);
+	return tensor_done(ld, t);
+}
+
+/* As many numbers as a head has are for each of them; a row for each head is each its own; else all heads are normed as one. */
+static sk_status load_head_norm(struct loader *ld, enum sk_slot slot, int32_t layer, int32_t heads, struct sk_head_norm *n)
+{
+	const struct sk_tensor *t = find(ld, slot, layer);
+	int64_t len = 0, bias_len = 0;
+	sk_status st = load_head_vector(ld, slot, layer, &n->n.w, &len);
+
+	if (st >= 0)
+		st = load_head_vector(ld, slot + 1, layer, &n->n.b, &bias_len);
+	n->n.there = len > 0;
+	n->each = t && t->dims == 2;
+	n->parts = n->each || len == ld->m->dims.head_width ? heads : 1;
+	return st;
+}
+
+/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
+static sk_status load_frequencies(struct loader *ld, const struct sk_rope *r, struct sk_model_rope *to)
+{
 	const struct sk_tensor *t = find(ld, SK_W_ROPE_FREQS, 0);
 	int32_t half = r->width / 2;
 	float factors[1024 / 2];
 
-	if (m->dims.position != SK_POS_ROPE)
-		return SK_OK;
 	if (SK_BUG_IF((size_t)half > sizeof(factors) / sizeof(factors[0])))
 		return SK_EBUG;
-	m->rope_factor = sk_rope_frequencies(r, 0, ld->row);
+	to->factor = sk_rope_frequencies(r, 0, ld->row);
 	if (t)                                  /* Llama 3 in a GGUF: the file's own factor of each frequency */
 		sk_quant_get(t->dtype)->dequantise(t->data, factors, (size_t)half);
 	for (int32_t i = 0; i < half && t; i++) {
@@ -108,8 +166,8 @@ static sk_status load_rope(struct loader *ld)
 				       sk_weights_path(ld->w), t->name, i, (double)factors[i]);
 		ld->row[i] /= factors[i];
 	}
-	m->inv_freq = put_vector(ld, (uint64_t)half);
-	m->rope_stride = (half + 15) / 16 * 16;         /* put_vector's */
+	to->inv_freq = put_vector(ld, (uint64_t)half);
+	to->stride = (half + 15) / 16 * 16;             /* put_vector's */
 	for (int32_t k = 1; k <= r->lengths; k++) {
 		sk_rope_frequencies(r, r->original + k, ld->row);
 		put_vector(ld, (uint64_t)half);
@@ -117,22 +175,56 @@ static sk_status load_rope(struct loader *ld)
 	return t ? tensor_done(ld, t) : SK_OK;
 }
 
+/* LONG of a GGUF: the factors are tensors. */
+static sk_status load_stretch(struct loader *ld, enum sk_slot slot, float to[SK_ROPE_STRETCH_MAX])
+{
+	const struct sk_tensor *t = find(ld, slot, 0);
+
+	if (!t)
+		return SK_OK;
+	if (t->dim[0] > SK_ROPE_STRETCH_MAX)
+		return sk_fail(ld->err, SK_ETOOBIG, "%s: tensor %s has %" PRId64 " factors, the limit is %d", sk_weights_path(ld->w), t->name,
+			       t->dim[0], SK_ROPE_STRETCH_MAX);
+	sk_quant_get(t->dtype)->dequantise(t->data, to, (size_t)t->dim[0]);
+	for (int64_t i = 0; i < t->dim[0]; i++)
+		if (!(to[i] > 0.0f && to[i] < 1e9f))
+			return sk_fail(ld->err, SK_EFORMAT, "%s: tensor %s: factor %d is %g, it must be above 0 and below 1e9",
+				       sk_weights_path(ld->w), t->name, (int)i, (double)to[i]);
+	return tensor_done(ld, t);
+}
+
+static sk_status load_rope(struct loader *ld)
+{
+	struct sk_dims *d = &ld->m->dims;
+	sk_status st;
+
+	if (d->position != SK_POS_ROPE)
+		return SK_OK;
+	st = load_stretch(ld, SK_W_ROPE_SHORT, d->rope.stretch[0]);
+	if (st >= 0)
+		st = load_stretch(ld, SK_W_ROPE_LONG, d->rope.stretch[1]);
+	if (st >= 0)
+		st = load_frequencies(ld, &d->rope, &ld->m->rope);
+	return st < 0 || !d->two_ropes ? st : load_frequencies(ld, &d->rope_local, &ld->m->rope_local);
+}
+
 /*
  * Slopes of ALiBi: 2^(-8 i / n), i from 1, for n heads, a power of two; further heads take every other slope of 2n. As the
- * Hugging Face library calculates them, in float32.
+ * Hugging Face library calculates them, in float32. Another number than 8: alibi_max.
  */
 static void load_slopes(struct loader *ld)
 {
 	struct sk_model *m = ld->m;
 	int32_t heads = m->dims.heads, n = 1;
+	double last = m->dims.alibi_max > 0.0f ? (double)m->dims.alibi_max : 8.0;
 	float base, between;
 
 	if (m->dims.position != SK_POS_ALIBI && m->dims.position != SK_POS_ALIBI_BF16)
 		return;
 	while (2 * n <= heads)
 		n *= 2;
-	base = (float)pow(2.0, -8.0 / n);
-	between = (float)pow(2.0, -4.0 / n);
+	base = (float)pow(2.0, -last / n);
+	between = (float)pow(2.0, -last / 2.0 / n);
 	for (int32_t h = 0; h < heads; h++)
 		ld->row[h] = h < n ? powf(base, (float)(h + 1)) : powf(between, (float)(2 * (h - n) + 1));
 	m->bias = (struct sk_attend_bias){ .kind = m->dims.position == SK_POS_ALIBI ? SK_BIAS_ALIBI : SK_BIAS_ALIBI_BF16,
@@ -195,10 +287,21 @@ static sk_status load_layer_norms(struct loader *ld, int32_t l)
 {
 	struct sk_model *m = ld->m;
 	struct sk_layer *y = &m->layers[l];
-	sk_status st = load_norm(ld, SK_W_ATTN_NORM, l, true, &y->self.norm);
+	bool plain = m->dims.plain_norms;
+	sk_status st = load_norm(ld, SK_W_ATTN_NORM, l, plain, &y->self.norm);
 
 	if (st >= 0)
-		st = load_norm(ld, SK_W_FFN_NORM, l, m->dims.residual != SK_RESIDUAL_PARALLEL, &y->mlp.norm);
+		st = load_norm(ld, SK_W_FFN_NORM, l, plain && m->dims.residual != SK_RESIDUAL_PARALLEL, &y->mlp.norm);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_ATTN_POST_NORM, l, false, &y->self.post);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_FFN_POST_NORM, l, false, &y->mlp.post);
+	if (st >= 0)
+		st = load_head_norm(ld, SK_W_Q_NORM, l, m->dims.heads, &y->self.q_norm);
+	if (st >= 0)
+		st = load_head_norm(ld, SK_W_K_NORM, l, m->dims.kv_heads, &y->self.k_norm);
+	if (st >= 0)
+		st = load_vector(ld, SK_W_SINKS, l, 1.0f, &y->self.sinks);
 	return st < 0 || !m->dims.encoder_layers ? st : load_norm(ld, SK_W_CROSS_NORM, l, true, &y->cross.norm);
 }
 
@@ -448,6 +551,20 @@ static int32_t add_groups(const struct sk_dims *d, struct rows *list)
 	return n;
 }
 
+/* Rows q | k | v of one that lies in fourths of q, v and k: see SK_QKV_FOUR. */
+static int32_t add_fourths(const struct sk_dims *d, struct rows *list)
+{
+	int32_t part = d->heads / 4 * d->head_width, n = 0;
+
+	for (int32_t i = 0; i < 4; i++)
+		n += add_heads(d, SK_W_QKV, 3 * i * part, part, list + n);
+	for (int32_t i = 0; i < 4; i++)
+		n += add_heads(d, SK_W_QKV, (3 * i + 2) * part, part, list + n);
+	for (int32_t i = 0; i < 4; i++)
+		list[n++] = (struct rows){ SK_W_QKV, (3 * i + 1) * part, part, 1 };
+	return n;
+}
+
 static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a)
 {
 	struct rows *list = rows_list(ld);
@@ -456,7 +573,10 @@ static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a
 
 	if (!list)
 		return SK_ENOMEM;
-	len = ld->m->dims.qkv == SK_QKV_PARTS ? add_slot(ld, SK_W_QKV, l, list) : add_groups(&ld->m->dims, list);
+	if (ld->m->dims.qkv == SK_QKV_PARTS)
+		len = add_slot(ld, SK_W_QKV, l, list);
+	else
+		len = ld->m->dims.qkv == SK_QKV_FOUR ? add_fourths(&ld->m->dims, list) : add_groups(&ld->m->dims, list);
 	a->qkv_len = 1;
 	st = load_rows(ld, list, len, l, SK_JOIN_STACK, &a->qkv[0]);
 	free(list);
@@ -514,9 +634,13 @@ static sk_status load_attention(struct loader *ld, int32_t l, struct sk_attentio
 static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_t l, struct sk_mlp *p)
 {
 	const struct rows both[2] = { { slots[0], 0, ld->m->dims.ffn_width, 1 }, { slots[1], 0, ld->m->dims.ffn_width, 1 } };
+	int32_t F = ld->m->dims.ffn_width;
+	const struct rows fused[2] = { { SK_W_GATE_UP, 0, F, 1 }, { SK_W_GATE_UP, F, F, 1 } };
 	sk_status st;
 
-	if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
+	if (slots[0] == SK_W_GATE && find(ld, SK_W_GATE_UP, l)) {
+		st = load_rows(ld, fused, 2, l, SK_JOIN_GLU, &p->gate);
+	} else if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
 		st = load_rows(ld, both, 2, l, SK_JOIN_GLU, &p->gate);
 	} else {
 		st = load_linear(ld, slots[0], l, &p->gate);

@@ -62,7 +62,7 @@ int32_t sk_model_ranks_max(const struct sk_dims *d, enum sk_dtype weights)
 /* Where they are counted, and on which flag of a configuration they hang. */
 enum kind { EMBED, ATTENTION, MLP, HEAD, VECTORS, KINDS };
 enum flag { ALWAYS, NEVER, WITH_HEAD, WITH_PROJECTION, WITH_GATE, WITH_ATTENTION_BIAS, WITH_MLP_BIAS, WITH_NORM, WITH_SECOND_NORM,
-	    WITH_OUT_NORM };
+	    WITH_OUT_NORM, WITH_QK_NORM };
 
 #define BOTH(slot, kind, weight, bias) { SK_W_##slot, kind, weight }, { SK_W_##slot##_B, VECTORS, bias }
 static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots[] = {
@@ -75,6 +75,10 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(HEAD,          HEAD,      WITH_HEAD,        WITH_HEAD),
 	BOTH(ROPE_FREQS,    VECTORS,   NEVER,            NEVER),
 	BOTH(ATTN_NORM,     VECTORS,   WITH_NORM,        WITH_NORM),
+	BOTH(Q_NORM,        VECTORS,   WITH_QK_NORM,     NEVER),
+	BOTH(K_NORM,        VECTORS,   WITH_QK_NORM,     NEVER),
+	BOTH(ROPE_SHORT,    VECTORS,   NEVER,            NEVER),
+	BOTH(ROPE_LONG,     VECTORS,   NEVER,            NEVER),
 	BOTH(QKV,           ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
 	BOTH(Q,             ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
 	BOTH(K,             ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
@@ -84,6 +88,7 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(FFN_NORM,      VECTORS,   WITH_SECOND_NORM, WITH_SECOND_NORM),
 	BOTH(GATE,          MLP,       WITH_GATE,        WITH_MLP_BIAS),
 	BOTH(UP,            MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(GATE_UP,       MLP,       WITH_GATE,        WITH_MLP_BIAS),
 	BOTH(DOWN,          MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(CROSS_Q,       ATTENTION, ALWAYS,           ALWAYS),
 	BOTH(CROSS_K,       ATTENTION, ALWAYS,           ALWAYS),
@@ -121,6 +126,7 @@ static bool flag_is_set(const struct sk_dims *d, enum flag flag)
 		[WITH_MLP_BIAS] = d->mlp_bias,
 		[WITH_NORM] = !d->plain_norms,
 		[WITH_SECOND_NORM] = !d->plain_norms && !(d->residual == SK_RESIDUAL_PARALLEL && d->one_norm),
+		[WITH_QK_NORM] = d->qk_norm,
 		[WITH_OUT_NORM] = !d->plain_norms && !d->no_out_norm,
 	};
 
@@ -171,9 +177,10 @@ static sk_status add_rule(const struct sk_model *m, const struct sk_dims *whole,
 	bool turned = r->flags & SK_RULE_TRANSPOSED;
 	uint64_t layers = (uint64_t)sk_rule_layers(r, d), one;
 	int64_t dim[4];
+	int32_t dims = sk_rule_shape(r, d, dim);
 
-	if (sk_rule_shape(r, d, dim) == 1) {
-		bytes[VECTORS] += layers * sizeof(float) * sk_model_vector(r->slot, d, dim[0]);
+	if (sk_slot_is_vector(r->slot, dims)) {
+		bytes[VECTORS] += layers * sizeof(float) * sk_model_vector(r->slot, d, dims == 2 ? dim[0] * dim[1] : dim[0]);
 		return SK_OK;
 	}
 	if (r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)

@@ -209,11 +209,22 @@ struct sk_op_attend {
 /* y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE. */
 struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; };
 
-/* y += scale * x, float32 [T, D] */
-struct sk_op_add { struct sk_view x, y; float scale; };
+/*
+ * y += scale * x, float32 [T, D]; with `rows` (the host's, as many as x has, no two the same) y[rows[i]] += scales[i] * x[i] instead.
+ */
+struct sk_op_add { struct sk_view x, y; float scale; const int32_t *rows; const float *scales; };
 
 /* In place, float32 [T, D]: x = min(max(x, -limit), limit); soft: x = limit * tanh(x / limit). limit > 0. */
 struct sk_op_bound { struct sk_view x; float limit; bool soft; };
+
+/*
+ * Which of `experts` a token goes to, and how much of each, from a logit for each of them. The first of equals.
+ *	SOFTMAX         the `used` largest; their softmax over all, with `renormalise` over themselves
+ *	SPARSEMIXER     Phi-3.5-MoE's; route.c has the formula
+ */
+enum sk_route_kind { SK_ROUTE_SOFTMAX, SK_ROUTE_SPARSEMIXER };
+struct sk_route { enum sk_route_kind kind; int32_t experts, used; bool renormalise; float jitter; };
+void sk_route_row(const struct sk_route *r, const float *logits, int32_t *ret_experts, float *ret_weights);
 
 /* y[i] = x[rows[i]], float32 */
 struct sk_op_rows { struct sk_view x, y; const int32_t *rows; int32_t rows_len; };

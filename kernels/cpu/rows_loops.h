@@ -226,13 +226,13 @@ void SK_LEVEL(sk_cpu_glu)(struct sk_dev *dev, const struct sk_op_glu *a)
 static void add_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct sk_op_add *a = arg;
-	int32_t D = a->y.dim[1];
-	vf scale = v_set1(a->scale);
+	int32_t D = a->x.dim[1];
 
 	(void)worker;
 	for (int32_t t = from; t < to; t++) {
 		const float *x = (const float *)a->x.data + t * a->x.stride;
-		float *y = (float *)a->y.data + t * a->y.stride;
+		float *y = (float *)a->y.data + (a->rows ? a->rows[t] : t) * a->y.stride;
+		vf scale = v_set1(a->rows ? a->scales[t] : a->scale);
 		int32_t i = 0;
 
 		for (; i + VW <= D; i += VW)
@@ -244,7 +244,7 @@ static void add_rows(void *arg, int32_t from, int32_t to, int worker)
 
 void SK_LEVEL(sk_cpu_add)(struct sk_dev *dev, const struct sk_op_add *a)
 {
-	sk_cpu_rows_run(dev, a->y.dim[0], a->y.dim[1], add_rows, (void *)a);
+	sk_cpu_rows_run(dev, a->x.dim[0], a->x.dim[1], add_rows, (void *)a);
 }
 
 static inline vf bound_some(vf x, const struct sk_op_bound *a)

@@ -49,7 +49,10 @@ void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
 struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; };
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a);
 
-struct sk_gpu_add { const float *x; float *y; int64_t x_stride, y_stride; int32_t T, D; float scale; };
+/* rows, scales NULL: scale of all. */
+struct sk_gpu_add {
+	const float *x; float *y; int64_t x_stride, y_stride; int32_t T, D; float scale; const int32_t *rows; const float *scales;
+};
 void sk_gpu_add(void *stream, const struct sk_gpu_add *a);
 
 struct sk_gpu_bound { float *x; int64_t stride; int32_t T, D; float limit; bool soft; };

@@ -98,7 +98,9 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	if (at)
 		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
 			   "copying the step");
+	dev->step_first = dev->ring_at;
 	dev->ring_at += at;
+	dev->step_end = dev->ring_at;
 }
 
 /* ---- rows ---- */
@@ -179,10 +181,19 @@ static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 
 static void cuda_add(struct sk_dev *dev, const struct sk_op_add *a)
 {
-	if (a->y.dim[0] < 1)
+	int32_t T = a->x.dim[0];
+	const float *scales = NULL;
+	const int32_t *rows = NULL;
+
+	if (T < 1)
 		return;
+	if (a->rows) {
+		rows = sk_cuda_upload(dev, a->rows, (size_t)T);
+		scales = (const float *)(const void *)sk_cuda_upload(dev, (const int32_t *)(const void *)a->scales, (size_t)T);
+	}
 	sk_gpu_add(dev->stream, &(struct sk_gpu_add){ .x = a->x.data, .y = a->y.data, .x_stride = a->x.stride,
-		.y_stride = a->y.stride, .T = a->y.dim[0], .D = a->y.dim[1], .scale = a->scale });
+		.y_stride = a->y.stride, .T = T, .D = a->x.dim[1], .scale = a->scale, .rows = rows,
+		.scales = scales });
 	launched(dev, "add");
 }
 

@@ -136,14 +136,14 @@ void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a)
 
 /* ---- add, bound ---- */
 
-/* y += scale * x; grid T x parts of D, a thread an element. */
+/* y[t] += scale * x[t], or y[rows[t]] += scales[t] * x[t]; grid T x parts of D, a thread an element. */
 __global__ void sk_k_add(struct sk_gpu_add a)
 {
 	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
-	float *y = a.y + blockIdx.x * a.y_stride;
+	float *y = a.y + (a.rows ? (int64_t)a.rows[blockIdx.x] : (int64_t)blockIdx.x) * a.y_stride;
 
 	if (i < a.D)
-		y[i] = fmaf(a.scale, a.x[blockIdx.x * a.x_stride + i], y[i]);
+		y[i] = fmaf(a.rows ? a.scales[blockIdx.x] : a.scale, a.x[blockIdx.x * a.x_stride + i], y[i]);
 }
 
 void sk_gpu_add(void *stream, const struct sk_gpu_add *a)

@@ -85,13 +85,17 @@ void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 	}
 }
 
-/* y += scale * x */
+/* y[t] += scale * x[t], or y[rows[t]] += scales[t] * x[t] */
 void ref_add(struct sk_dev *dev, const struct sk_op_add *a)
 {
 	(void)dev;
-	for (int32_t t = 0; t < a->y.dim[0]; t++)
-		for (int32_t i = 0; i < a->y.dim[1]; i++)
-			ref_row(&a->y, t)[i] = (float)((double)ref_row(&a->y, t)[i] + (double)a->scale * (double)ref_row(&a->x, t)[i]);
+	for (int32_t t = 0; t < a->x.dim[0]; t++) {
+		float *y = ref_row(&a->y, a->rows ? a->rows[t] : t);
+		double scale = a->rows ? (double)a->scales[t] : (double)a->scale;
+
+		for (int32_t i = 0; i < a->x.dim[1]; i++)
+			y[i] = (float)((double)y[i] + scale * (double)ref_row(&a->x, t)[i]);
+	}
 }
 
 /* x = min(max(x, -limit), limit), or limit * tanh(x / limit); a NaN stays one. */

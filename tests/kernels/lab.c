@@ -252,7 +252,7 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 {
 	int32_t pos[1024], seq_start[65] = { 0 }, T = 0, wide = h->heads * h->head_width, kv_wide = h->kv_heads * h->head_width;
 	const int32_t *blocks[64], *cross_blocks[64];
-	int32_t cross_len[64];
+	int32_t cross_len[64], back[1024];
 	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks };
 	size_t bias_len;
 	float *bias_data = lab_bias(h, how, &bias_len);
@@ -278,6 +278,8 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	for (int32_t i = 0; i < h->heads; i++)
 		sink[i] = 8.0f * (float)(i + 1) / (float)h->heads - 4.0f;
 	sinks = lab_put(lab, sink, 1, h->heads, h->heads);
+	for (int32_t t = 0; t < T; t++)
+		back[t] = T - 1 - t;
 	st.T = T;
 	if (how->cross) {
 		st.cross_blocks = cross_blocks;
@@ -290,6 +292,8 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	lab->ops->begin(lab->dev, &st);
 	if (how->write)
 		lab->ops->kv_write(lab->dev, &(struct sk_op_kv_write){ .kv = kv, .layer = 1, .step = &st, .k = k, .v = v });
+	for (int32_t i = 0; i < how->beside; i++)       /* what the host says of them must not lie where the step's arrays do */
+		lab->ops->rows(lab->dev, &(struct sk_op_rows){ .x = q, .y = y, .rows = back, .rows_len = T });
 	if (wanted)
 		lab->ops->attend(lab->dev, &(struct sk_op_attend){ .kv = kv, .layer = 1, .step = &st, .q = q, .y = y,
 				 .heads = h->heads, .kv_heads = h->kv_heads, .head_width = h->head_width,

@@ -90,6 +90,7 @@ struct lab_way_to_attend {
 	enum sk_bias_kind bias; int32_t reach; bool cross, write;
 	int32_t window; float softcap;
 	bool sinks;                     /* from -4 to 4 */
+	int32_t beside;                 /* so many operations with arrays of their own between kv_write and attend */
 };
 float *lab_bias(const struct lab_heads *h, const struct lab_way_to_attend *how, size_t *ret_len);      /* caller frees */
 void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len,

@@ -512,7 +512,8 @@ END_TEST
 START_TEST(add_and_bound_are_what_they_say)
 {
 	enum { T = 17 };
-	int32_t D = widths[_i];
+	int32_t D = widths[_i], rows[T];
+	float scales[T];
 	struct lab_rand r = { (uint64_t)_i };
 	size_t n = (size_t)T * (size_t)D;
 	float *x = lab_floats(&r, n, 9.0f), *z = lab_floats(&r, n, 9.0f), *ref[3], *y = lab_room(n);
@@ -520,18 +521,25 @@ START_TEST(add_and_bound_are_what_they_say)
 
 	for (int i = 0; i < 3; i++)
 		ref[i] = lab_room(n);
-	x[0] = 1e30f;
-	x[n - 1] = -1e30f;
+	for (int32_t t = 0; t < T; t++) {
+		rows[t] = (t * 5 + 3) % T;
+		scales[t] = 0.1f * (float)(t - 8);
+	}
 	for (int w = 0; w < ways_len; w++)
 		for (int i = 0; i < 3; i++) {
 			struct lab lab = lab_open(&ways[w], 2);
-			struct sk_view vx = lab_put(&lab, x, T, D, D + 1), vz = lab_put(&lab, z, T, D, D);
+			struct sk_view vx, vz = lab_put(&lab, z, T, D, D);
 
+			x[0] = i ? 1e30f : 1.0f;
+			x[n - 1] = i ? -1e30f : 1.0f;
+			vx = lab_put(&lab, x, T, D, D + 1);
 			for (size_t k = 0; k < n; k++)
-				bound[k] = i == 0 ? fabs(0.3 * (double)x[k]) + fabs((double)z[k]) : i == 1 ? 0.0 : 2.5;
-			if (i == 0)
+				bound[k] = i == 0 ? 9.0 * 3.0 : i == 1 ? 0.0 : 2.5;
+			if (i == 0) {           /* row by row, each elsewhere and by a scale of its own; the same in all */
 				lab.ops->add(lab.dev, &(struct sk_op_add){ .x = vx, .y = vz, .scale = 0.3f });
-			else
+				lab.ops->add(lab.dev, &(struct sk_op_add){ .x = vx, .y = vz, .rows = rows, .scales = scales });
+			}
+			if (i > 0)
 				lab.ops->bound(lab.dev, &(struct sk_op_bound){ .x = vx, .limit = 2.5f, .soft = i == 2 });
 			lab_get(&lab, i == 0 ? &vz : &vx, w ? y : ref[i]);
 			if (w)

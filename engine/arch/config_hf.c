@@ -33,6 +33,28 @@ sk_status sk_config_hf(const struct sk_weights *w, struct sk_dims *d, struct sk_
 	return st < 0 || d->position != SK_POS_ROPE ? st : sk_config_rope(w, d, err);
 }
 
+sk_status sk_config_experts_fit(const struct sk_weights *w, const struct sk_dims *d, struct sk_err *err)
+{
+	if (d->route.experts && (d->route.used < 1 || d->route.used > d->route.experts))
+		return sk_fail(err, SK_EFORMAT, "%s: a token goes to %d of %d experts", sk_weights_path(w), d->route.used, d->route.experts);
+	return SK_OK;
+}
+
+sk_status sk_config_hf_experts(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	sk_status st = sk_config_int(w, "num_local_experts num_experts", 1, SK_EXPERTS_MAX, &d->route.experts, err);
+
+	if (st >= 0)
+		st = sk_config_int(w, "num_experts_per_tok", 1, SK_EXPERTS_USED_MAX, &d->route.used, err);
+	d->expert_width = d->ffn_width;
+	if (st >= 0)
+		st = sk_config_int(w, "moe_intermediate_size", 1, SK_FFN_MAX, &d->expert_width, err);
+	if (st >= 0)
+		st = sk_config_int(w, "shared_expert_intermediate_size", 1, SK_FFN_MAX, &d->shared_width, err);
+	d->ffn_width = d->shared_width ? d->shared_width : d->expert_width;
+	return st < 0 ? st : sk_config_experts_fit(w, d, err);
+}
+
 void sk_config_all_local(struct sk_dims *d)
 {
 	for (int32_t l = 0; l < d->layers; l++)

@@ -219,6 +219,10 @@ void sk_layer_mlp(struct sk_model *m, const struct sk_layer *y, float *x, int32_
 		return;
 	if (kind != SK_RESIDUAL_POST)
 		sk_layer_norm(m, &y->mlp.norm, x, h, rows);
+	if (y->mlp.experts) {
+		sk_layer_experts(m, &y->mlp, h, x, rows);
+		return;
+	}
 	widen(m, &y->mlp, h, rows);
 	add_mlp(m, &y->mlp, x, rows);
 	if (kind == SK_RESIDUAL_POST)

@@ -23,6 +23,7 @@ struct loader {
 	struct sk_err *err;
 	float *row;                             /* host: one vector, row_len floats */
 	uint64_t row_len;
+	bool more_to_come;                      /* the tensors' other rows are still needed */
 	struct turned { void *data; const struct sk_tensor *from; } turned[SK_PARTS_MAX];       /* transposed tensors the right way round */
 };
 
@@ -371,8 +372,8 @@ static sk_status source(struct loader *ld, const struct rows *r, int32_t layer, 
 {
 	const struct sk_tensor *t = find(ld, r->slot, layer);
 	bool turned = sk_slot_transposed(ld->w, ld->m->arch, r->slot, layer);
-	int32_t K = (int32_t)t->dim[turned ? 0 : 1];
-	size_t row_bytes = t->bytes / (size_t)t->dim[turned ? 1 : 0];
+	int32_t K = (int32_t)t->dim[turned ? 0 : t->dims - 1];
+	size_t row_bytes = t->bytes / (size_t)(turned ? t->dim[1] : sk_tensor_len(t) / K);
 	const void *data = t->data;
 	sk_status st = turned ? turn(ld, t, &data) : SK_OK;
 
@@ -454,7 +455,7 @@ static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t l
 	for (int32_t i = 0; i < len && st >= 0; i++) {
 		const struct sk_tensor *b = find(ld, list[i].slot + 1, layer);
 
-		if (comes_again(list, len, i))
+		if (comes_again(list, len, i) || ld->more_to_come)
 			continue;
 		st = tensor_done(ld, find(ld, list[i].slot, layer));
 		if (st >= 0 && b)
@@ -468,7 +469,9 @@ static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t l
 /* How many rows the tensor of a slot has; it is there. */
 static int32_t slot_rows(const struct loader *ld, enum sk_slot slot, int32_t layer)
 {
-	return (int32_t)find(ld, slot, layer)->dim[sk_slot_transposed(ld->w, ld->m->arch, slot, layer)];
+	const struct sk_tensor *t = find(ld, slot, layer);
+
+	return t->dims == 1 ? 1 : (int32_t)t->dim[sk_slot_transposed(ld->w, ld->m->arch, slot, layer)];
 }
 
 /* All rows of one slot; nothing where the file has none. */
@@ -654,6 +657,43 @@ static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_
 	return st;
 }
 
+/* Gate, up and down of one expert: tensors of its own, or its rows of those that all have (`of` them before). */
+static sk_status load_expert(struct loader *ld, const enum sk_slot slots[3], int32_t at, int32_t of, int32_t width, struct sk_expert *e)
+{
+	int32_t D = ld->m->dims.width;
+	const struct rows both[2] = { { slots[0], of * width, width, 1 }, { slots[1], of * width, width, 1 } };
+	sk_status st = load_rows(ld, both, 2, at, SK_JOIN_GLU, &e->gate_up);
+
+	if (st >= 0)
+		st = load_rows(ld, &(struct rows){ slots[2], of * D, D, 1 }, 1, at, SK_JOIN_STACK, &e->down);
+	if (st >= 0)
+		cut_slices(&e->down, 1);
+	return st;
+}
+
+static sk_status load_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
+{
+	static const enum sk_slot of_expert[] = { SK_W_EXPERT_GATE, SK_W_EXPERT_UP, SK_W_EXPERT_DOWN };
+	static const enum sk_slot of_shared[] = { SK_W_SHARED_GATE, SK_W_SHARED_UP, SK_W_SHARED_DOWN };
+	const struct sk_dims *d = &ld->m->dims;
+	const struct sk_tensor *first = find(ld, SK_W_EXPERT_GATE, l);
+	bool together = first && first->dims == 3;
+	sk_status st = load_linear(ld, SK_W_ROUTER, l, &p->router);
+
+	p->experts = calloc((size_t)d->route.experts, sizeof(*p->experts));
+	if (!p->experts)
+		return sk_fail(ld->err, SK_ENOMEM, "no memory for %d experts", d->route.experts);
+	for (int32_t e = 0; e < d->route.experts && st >= 0; e++) {
+		ld->more_to_come = together && e + 1 < d->route.experts;
+		st = load_expert(ld, of_expert, together ? l : l + e * SK_LAYERS_MAX, together ? e : 0, d->expert_width, &p->experts[e]);
+	}
+	ld->more_to_come = false;
+	if (st < 0 || !d->shared_width)
+		return st;
+	st = load_expert(ld, of_shared, l, 0, d->shared_width, &p->shared);
+	return st < 0 ? st : load_linear(ld, SK_W_SHARED_SCALE, l, &p->shared_scale);
+}
+
 static sk_status load_layer(struct loader *ld, int32_t l)
 {
 	struct sk_layer *y = &ld->m->layers[l];
@@ -666,7 +706,11 @@ static sk_status load_layer(struct loader *ld, int32_t l)
 		if (st >= 0)
 			st = load_runs(ld, (const enum sk_slot[]){ SK_W_CROSS_K, SK_W_CROSS_V }, 2, l, &y->cross_kv);
 	}
-	return st < 0 ? st : load_mlp(ld, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP, SK_W_DOWN }, l, &y->mlp);
+	if (st < 0)
+		return st;
+	if (ld->m->dims.route.experts)
+		return load_experts(ld, l, &y->mlp);
+	return load_mlp(ld, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP, SK_W_DOWN }, l, &y->mlp);
 }
 
 static sk_status load_encoder_layer(struct loader *ld, int32_t l)

@@ -62,7 +62,7 @@ int32_t sk_model_ranks_max(const struct sk_dims *d, enum sk_dtype weights)
 /* Where they are counted, and on which flag of a configuration they hang. */
 enum kind { EMBED, ATTENTION, MLP, HEAD, VECTORS, KINDS };
 enum flag { ALWAYS, NEVER, WITH_HEAD, WITH_PROJECTION, WITH_GATE, WITH_ATTENTION_BIAS, WITH_MLP_BIAS, WITH_NORM, WITH_SECOND_NORM,
-	    WITH_OUT_NORM, WITH_QK_NORM };
+	    WITH_OUT_NORM, WITH_QK_NORM, WITH_HEAD_BIAS };
 
 #define BOTH(slot, kind, weight, bias) { SK_W_##slot, kind, weight }, { SK_W_##slot##_B, VECTORS, bias }
 static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots[] = {
@@ -72,7 +72,7 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(PROJ_IN,       EMBED,     WITH_PROJECTION,  WITH_PROJECTION),
 	BOTH(PROJ_OUT,      HEAD,      WITH_PROJECTION,  WITH_PROJECTION),
 	BOTH(OUT_NORM,      VECTORS,   WITH_OUT_NORM,    WITH_OUT_NORM),
-	BOTH(HEAD,          HEAD,      WITH_HEAD,        WITH_HEAD),
+	BOTH(HEAD,          HEAD,      WITH_HEAD,        WITH_HEAD_BIAS),
 	BOTH(ROPE_FREQS,    VECTORS,   NEVER,            NEVER),
 	BOTH(ATTN_NORM,     VECTORS,   WITH_NORM,        WITH_NORM),
 	BOTH(Q_NORM,        VECTORS,   WITH_QK_NORM,     WITH_QK_NORM),
@@ -89,6 +89,14 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(GATE,          MLP,       WITH_GATE,        WITH_MLP_BIAS),
 	BOTH(UP,            MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(GATE_UP,       MLP,       WITH_GATE,        WITH_MLP_BIAS),
+	BOTH(ROUTER,        MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_GATE,   MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_UP,     MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_DOWN,   MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(SHARED_GATE,   MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_UP,     MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_DOWN,   MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_SCALE,  MLP,       ALWAYS,           ALWAYS),
 	BOTH(DOWN,          MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(CROSS_Q,       ATTENTION, ALWAYS,           ALWAYS),
 	BOTH(CROSS_K,       ATTENTION, ALWAYS,           ALWAYS),
@@ -127,6 +135,7 @@ static bool flag_is_set(const struct sk_dims *d, enum flag flag)
 		[WITH_NORM] = !d->plain_norms,
 		[WITH_SECOND_NORM] = !d->plain_norms && !(d->residual == SK_RESIDUAL_PARALLEL && d->one_norm),
 		[WITH_QK_NORM] = d->qk_norm,
+		[WITH_HEAD_BIAS] = d->head_bias,
 		[WITH_OUT_NORM] = !d->plain_norms && !d->no_out_norm,
 	};
 

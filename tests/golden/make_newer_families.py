@@ -77,6 +77,15 @@ def phi3(w, c):
         w.add_sliding_window(c.sliding_window)
 
 
+def moe(w, c):
+    w.add_expert_count(getattr(c, "num_local_experts", None) or c.num_experts)
+    w.add_expert_used_count(c.num_experts_per_tok)
+    if hasattr(c, "moe_intermediate_size"):
+        w.add_expert_feed_forward_length(c.moe_intermediate_size)
+    if hasattr(c, "shared_expert_intermediate_size"):
+        w.add_expert_shared_feed_forward_length(c.shared_expert_intermediate_size)
+
+
 class Form:
     """arch: llama.cpp's word; turned: rows of q and k are permuted; more: norms' weights have 1 added; put: further keys."""
 
@@ -91,6 +100,7 @@ GGUF = {
     "Cohere": Form("command-r", put=lambda w, c: w.add_logit_scale(c.logit_scale)), "Cohere2": Form("cohere2", put=cohere2),
     "Granite": Form("granite", turned=True, put=granite), "SmolLM3": Form("smollm3", turned=True), "Gemma": Form("gemma", more=True),
     "Gemma2": Form("gemma2", more=True, put=gemma2),
+    "Mixtral": Form("llama", turned=True, put=moe), "Qwen2Moe": Form("qwen2moe", put=moe), "Qwen3Moe": Form("qwen3moe", put=moe),
     "Gemma3Text": Form("gemma3", more=True, put=lambda w, c: w.add_sliding_window(c.sliding_window)),
 }
 
@@ -105,6 +115,16 @@ def tensors(case, model):
         if t.data_ptr() in seen:
             continue
         seen.add(t.data_ptr())
+        if "experts." in name:
+            block = "blk." + name.split("layers.")[1].split(".")[0]
+            if name.endswith("down_proj"):
+                yield block + ".ffn_down_exps.weight", t
+            else:
+                yield block + ".ffn_gate_exps.weight", t[:, :t.shape[1] // 2]
+                yield block + ".ffn_up_exps.weight", t[:, t.shape[1] // 2:]
+            continue
+        if name.endswith("shared_expert_gate.weight"):
+            t = t[0]
         new = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if form.transposed and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
             t = t.T
@@ -134,6 +154,34 @@ def save_gguf(case, model, path):
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
+
+
+def experts_apart(names, gate):
+    """What the library keeps of all experts in one tensor, as files have it: gate, up and down of each."""
+    def change(tensors, config):
+        out = {}
+        for name, t in tensors.items():
+            stem = name.rsplit(".", 1)[0]
+            if name.endswith("experts.gate_up_proj"):
+                half = t.shape[1] // 2
+                for e in range(t.shape[0]):
+                    out[f"{stem}.{e}.{names[0]}.weight"], out[f"{stem}.{e}.{names[1]}.weight"] = t[e, :half], t[e, half:]
+            elif name.endswith("experts.down_proj"):
+                for e in range(t.shape[0]):
+                    out[f"{stem}.{e}.{names[2]}.weight"] = t[e]
+            else:
+                out[name.replace(".mlp.router.", ".mlp.gate.")] = t
+        return {n.replace(".mlp.", gate): t for n, t in out.items()}
+    return change
+
+
+def plain_experts(model):
+    """Loops over the experts: the library's other way wants widths that are multiples of 16 bytes."""
+    model.set_experts_implementation("eager")
+
+
+MIXTRAL = experts_apart(("w1", "w3", "w2"), ".block_sparse_moe.")
+QWEN = experts_apart(("gate_proj", "up_proj", "down_proj"), ".mlp.")
 
 
 def case(name, kind, twin=False, dtype=BF16, **config):
@@ -231,6 +279,18 @@ CASES = [
     case("gemma3", "Gemma3Text", twin=True, **GEMMA3),
     case("gemma3-hub", "Gemma3Text", dtype=F16, edit=hub_gemma3, **dict(GEMMA3, rope_parameters=dict(
         GEMMA3_ROPE, sliding_attention=dict(DEFAULT, rope_theta=3000.0)), num_hidden_layers=3, layer_types=["sliding_attention"] * 2 + ["full_attention"])),
+    case("mixtral", "Mixtral", twin=True, tensors=MIXTRAL, prepare=plain_experts, num_local_experts=5, num_experts_per_tok=2, **dict(LLAMA, intermediate_size=14)),
+    case("mixtral-window", "Mixtral", dtype=F16, tensors=MIXTRAL, prepare=plain_experts,
+         form="safetensors-sharded", num_local_experts=4, num_experts_per_tok=3,
+         sliding_window=8, **dict(LLAMA, intermediate_size=11)),
+    case("qwen2-moe", "Qwen2Moe", twin=True, tensors=QWEN, prepare=plain_experts, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=10,
+         shared_expert_intermediate_size=18, **LLAMA),
+    case("qwen3-moe", "Qwen3Moe", twin=True, tensors=QWEN, prepare=plain_experts, num_experts=7, num_experts_per_tok=2, moe_intermediate_size=9, norm_topk_prob=True,
+         **HEAD),
+    case("qwen3-moe-shares", "Qwen3Moe", dtype=F16, tensors=QWEN, prepare=plain_experts, num_experts=4,
+         num_experts_per_tok=1, moe_intermediate_size=12, norm_topk_prob=False, attention_bias=True, **HEAD),
+    case("phimoe", "Phimoe", tensors=MIXTRAL, prepare=plain_experts, num_local_experts=5, attention_bias=True, lm_head_bias=True, sliding_window=9,
+         router_jitter_noise=0.15, **dict(LLAMA, intermediate_size=12)),
 ]
 
 if __name__ == "__main__":

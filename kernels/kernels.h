@@ -206,8 +206,11 @@ struct sk_op_attend {
 	const float *sinks;                     /* [H], the device's memory; NULL: none. Not with ALiBi, which is free to shift a row's scores */
 };
 
-/* y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE. */
-struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; };
+/*
+ * y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE.
+ * limit > 0 (gpt-oss): y = g / (1 + e^(-1.702 g)) * (u + 1) instead, g = min(gate, limit), u = min(max(up, -limit), limit).
+ */
+struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; float limit; };
 
 /*
  * y += scale * x, float32 [T, D]; with `rows` (the host's, as many as x has, no two the same) y[rows[i]] += scales[i] * x[i] instead.

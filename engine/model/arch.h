@@ -95,6 +95,7 @@ struct sk_dims {
 	float half_scale;                       /* of what each half of a layer adds; 0: 1 */
 	float out_scale;                        /* of what goes to the head; 0: 1 */
 	struct sk_route route;                  /* experts > 0: every MLP is a mixture of so many */
+	float glu_limit;                        /* of the experts' gate and up, as gpt-oss has it: see sk_op_glu; 0: none */
 	int32_t expert_width, shared_width;     /* of an expert's MLP; of one that all tokens share, 0: none */
 	bool norm_less_one;                     /* norms' weights are stored less 1 (Gemma) */
 	bool plain_norms;                       /* no norm has weights or biases */
@@ -127,7 +128,7 @@ enum sk_slot {
 	SK_SLOT(ATTN_NORM), SK_SLOT(Q_NORM), SK_SLOT(K_NORM), SK_SLOT(SINKS), SK_SLOT(ATTN_POST_NORM), SK_SLOT(QKV), SK_SLOT(Q), SK_SLOT(K), SK_SLOT(V), SK_SLOT(KV), SK_SLOT(O),
 	SK_SLOT(FFN_NORM), SK_SLOT(GATE), SK_SLOT(UP), SK_SLOT(GATE_UP), SK_SLOT(DOWN), SK_SLOT(FFN_POST_NORM),
 	/* an MLP that is a mixture; of the experts one tensor each ("%e" in its name), or all in one of three dimensions */
-	SK_SLOT(ROUTER), SK_SLOT(EXPERT_GATE), SK_SLOT(EXPERT_UP), SK_SLOT(EXPERT_DOWN),
+	SK_SLOT(ROUTER), SK_SLOT(EXPERT_GATE), SK_SLOT(EXPERT_UP), SK_SLOT(EXPERT_GATE_UP), SK_SLOT(EXPERT_DOWN),
 	SK_SLOT(SHARED_GATE), SK_SLOT(SHARED_UP), SK_SLOT(SHARED_DOWN), SK_SLOT(SHARED_SCALE),
 	/* its attention over what the encoder left */
 	SK_SLOT(CROSS_NORM), SK_SLOT(CROSS_Q), SK_SLOT(CROSS_K), SK_SLOT(CROSS_V), SK_SLOT(CROSS_O),
@@ -155,7 +156,7 @@ enum {
  * one slot (names that changed over the years): the first that is there counts, and one is enough.
  *
  * shape: as stored, a letter a dimension, rows first: D width, E embed_width, F ffn_width, V vocab, H heads, Q = heads * head_width,
- * G = kv_heads * head_width, C = Q + 2G, I = 2G, J = 2F, K kv_heads, W head_width, X experts, M expert_width,
+ * G = kv_heads * head_width, C = Q + 2G, I = 2G, J = 2F, K kv_heads, W head_width, X experts, M expert_width, N = 2M,
  * S shared_width, 1 one, R = half of the rotated width, P positions, B rel_buckets; NULL: any (IGNORE).
  */
 struct sk_weight_rule { enum sk_slot slot; const char *name, *shape; enum sk_split split; unsigned flags; };

@@ -269,6 +269,10 @@ uint64_t sk_model_tables(const struct sk_dims *d)
 /* Biases of q, k and v lie together, in as many parts as their weights. */
 uint64_t sk_model_vector(enum sk_slot slot, const struct sk_dims *d, int64_t len)
 {
+	if (slot == SK_W_EXPERT_GATE_UP_B)      /* each by itself */
+		return 2 * (uint64_t)d->route.experts * padded(d->expert_width);
+	if (slot == SK_W_EXPERT_DOWN_B)
+		return (uint64_t)d->route.experts * padded(d->width);
 	return is_qkv_bias(slot) ? padded(((int64_t)d->heads + 2 * d->kv_heads) * d->head_width) + 32 : padded(len);
 }
 
@@ -311,7 +315,7 @@ void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scrat
 		{ &m->qkv,    4 * rows * (q + 2 * kv) },
 		{ &m->att,    4 * rows * q },
 		{ &m->ffn,    4 * rows * ffn },
-		{ &m->ffn_up, any_separate_glu ? 4 * rows * ffn : 0 },
+		{ &m->ffn_up, any_separate_glu || d->glu_limit > 0.0f ? 4 * rows * ffn : 0 },
 		{ &m->e,      d->embed_width != d->width ? 4 * rows * (uint64_t)d->embed_width : 0 },
 		{ &m->last,   4 * rows * width },
 		{ &m->moe.logits,   4 * rows * experts },
@@ -412,8 +416,8 @@ static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w
 			    const struct sk_tensor *t, struct sums *s, struct sk_err *err)
 {
 	bool turned = r->flags & SK_RULE_TRANSPOSED;
-	uint64_t columns = (uint64_t)t->dim[turned ? 0 : t->dims - 1], each = t->dims == 3 ? (uint64_t)t->dim[0] : 1, bytes;
-	uint64_t rows = t->dims == 2 ? (uint64_t)t->dim[turned] : t->dims == 3 ? each * (uint64_t)t->dim[1] : 1;
+	uint64_t columns = (uint64_t)t->dim[t->dims - (turned ? 2 : 1)], each = t->dims == 3 ? (uint64_t)t->dim[0] : 1, bytes;
+	uint64_t rows = (uint64_t)sk_tensor_len(t) / columns;
 
 	s->params += rows * columns;
 	if (sk_slot_is_vector(r->slot, t->dims) || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)

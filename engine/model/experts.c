@@ -28,7 +28,16 @@ static void add_expert(struct sk_model *m, const struct sk_expert *e, int32_t wi
 	int32_t D = m->dims.width;
 	struct sk_view inner = sk_rows_whole(m->ffn, n, width), out = sk_rows_whole(m->moe.out, n, D);
 
-	sk_layer_linear(m, &e->gate_up, sk_rows_whole(h, n, D), inner, SK_LINEAR_GLU, m->dims.act);
+	if (e->up.w) {
+		struct sk_view up = sk_rows_whole(m->ffn_up, n, width);
+
+		sk_layer_linear(m, &e->gate_up, sk_rows_whole(h, n, D), inner, 0, SK_ACT_NONE);
+		sk_layer_linear(m, &e->up, sk_rows_whole(h, n, D), up, 0, SK_ACT_NONE);
+		m->backend->ops->glu(m->dev, &(struct sk_op_glu){ .gate = inner, .up = up, .y = inner, .act = m->dims.act,
+								  .limit = m->dims.glu_limit });
+	} else {
+		sk_layer_linear(m, &e->gate_up, sk_rows_whole(h, n, D), inner, SK_LINEAR_GLU, m->dims.act);
+	}
 	sk_layer_linear(m, &e->down, inner, out, 0, SK_ACT_NONE);
 	m->backend->ops->add(m->dev, &(struct sk_op_add){ .x = out, .y = sk_rows_whole(x, m->rows_max, D), .rows = rows, .scales = scales });
 }

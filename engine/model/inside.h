@@ -45,7 +45,7 @@ struct sk_attention {
 	int32_t qkv_len;
 	struct sk_linear o;
 };
-struct sk_expert { struct sk_linear gate_up, down; };
+struct sk_expert { struct sk_linear gate_up, up, down; };          /* up.w: apart, gate_up is the gate alone */
 struct sk_mlp {
 	struct sk_model_norm norm, post;
 	struct sk_expert *experts, shared;      /* NULL: none, what is below is the MLP */
@@ -123,7 +123,7 @@ sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule 
 const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
 bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
 
-/* Whether a tensor of `dims` dimensions is a vector of its slot's: norms of heads may have two. */
+/* Whether a tensor of `dims` dimensions is a vector of its slot's: norms of heads and biases of experts have two. */
 bool sk_slot_is_vector(enum sk_slot slot, int32_t dims);
 /* How many elements a tensor has. */
 int64_t sk_tensor_len(const struct sk_tensor *t);

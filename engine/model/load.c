@@ -671,6 +671,69 @@ static sk_status load_expert(struct loader *ld, const enum sk_slot slots[3], int
 	return st;
 }
 
+/* Rows of one expert's part of a tensor [experts][K][N], as turn() turns a whole one. */
+static void turn_part(const struct sk_tensor *t, int32_t e, unsigned char *to)
+{
+	size_t K = (size_t)t->dim[1], N = (size_t)t->dim[2], size = t->bytes / ((size_t)t->dim[0] * K * N);
+	const unsigned char *from = (const unsigned char *)t->data + (size_t)e * K * N * size;
+
+	for (size_t k = 0; k < K; k++)
+		for (size_t n = 0; n < N; n++)
+			memcpy(to + (n * K + k) * size, from + (k * N + n) * size, size);
+}
+
+/* Every step-th row of such a part, turned, from `first` on, and of the biases [experts][N] of the slot behind it. */
+static sk_status load_part(struct loader *ld, enum sk_slot slot, int32_t l, int32_t e, int32_t first, int32_t step, const void *turned,
+			   struct sk_linear *lin)
+{
+	const struct sk_tensor *t = find(ld, slot, l), *b = find(ld, slot + 1, l);
+	size_t row_bytes = t->bytes / (size_t)(t->dim[0] * t->dim[2]);
+	int32_t N = (int32_t)t->dim[2], rows = N / step;
+	const struct sk_weight_src src = { .data = (const unsigned char *)turned + (size_t)first * row_bytes, .dtype = t->dtype, .N = rows,
+					   .K = (int32_t)t->dim[1], .row_bytes = row_bytes * (size_t)step };
+	sk_status st = ld->m->backend->weight_open(ld->m->dev, &src, 1, SK_JOIN_STACK, &lin->w, ld->err);
+
+	if (st < 0)
+		return st;
+	lin->columns = rows;
+	if (b) {
+		read_bias(b, &(struct rows){ slot, e * N + first, rows, step }, ld->row);
+		lin->bias = put_vector(ld, (uint64_t)rows);
+	}
+	return SK_OK;
+}
+
+/* Gate and up as neighbours in one tensor, and down, both transposed: gpt-oss. */
+static sk_status load_turned_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
+{
+	static const enum sk_slot slots[] = { SK_W_EXPERT_GATE_UP, SK_W_EXPERT_DOWN };
+	const struct sk_tensor *gate_up = find(ld, slots[0], l), *down = find(ld, slots[1], l);
+	size_t each = (gate_up->bytes > down->bytes ? gate_up->bytes : down->bytes) / (size_t)gate_up->dim[0];
+	unsigned char *turned = sk_quant_get(gate_up->dtype)->block_len == 1 && sk_quant_get(down->dtype)->block_len == 1 ? malloc(each) : NULL;
+	sk_status st = turned ? SK_OK : sk_fail(ld->err, SK_ENOMEM, "no memory to turn a part of tensor %s", gate_up->name);
+
+	for (int32_t e = 0; e < ld->m->dims.route.experts && st >= 0; e++) {
+		struct sk_expert *x = &p->experts[e];
+
+		turn_part(gate_up, e, turned);
+		st = load_part(ld, slots[0], l, e, 0, 2, turned, &x->gate_up);
+		if (st >= 0)
+			st = load_part(ld, slots[0], l, e, 1, 2, turned, &x->up);
+		turn_part(down, e, turned);
+		if (st >= 0)
+			st = load_part(ld, slots[1], l, e, 0, 1, turned, &x->down);
+		if (st >= 0)
+			cut_slices(&x->down, 1);
+	}
+	free(turned);
+	for (int i = 0; i < 2 && st >= 0; i++) {
+		st = tensor_done(ld, find(ld, slots[i], l));
+		if (st >= 0 && find(ld, slots[i] + 1, l))
+			st = tensor_done(ld, find(ld, slots[i] + 1, l));
+	}
+	return st;
+}
+
 static sk_status load_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
 {
 	static const enum sk_slot of_expert[] = { SK_W_EXPERT_GATE, SK_W_EXPERT_UP, SK_W_EXPERT_DOWN };
@@ -683,6 +746,8 @@ static sk_status load_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
 	p->experts = calloc((size_t)d->route.experts, sizeof(*p->experts));
 	if (!p->experts)
 		return sk_fail(ld->err, SK_ENOMEM, "no memory for %d experts", d->route.experts);
+	if (st >= 0 && find(ld, SK_W_EXPERT_GATE_UP, l))
+		return load_turned_experts(ld, l, p);
 	for (int32_t e = 0; e < d->route.experts && st >= 0; e++) {
 		ld->more_to_come = together && e + 1 < d->route.experts;
 		st = load_expert(ld, of_expert, together ? l : l + e * SK_LAYERS_MAX, together ? e : 0, d->expert_width, &p->experts[e]);

@@ -141,6 +141,7 @@ static void close_attention(struct sk_model *m, struct sk_attention *a)
 static void close_expert(struct sk_model *m, struct sk_expert *e)
 {
 	close_weight(m, &e->gate_up.w);
+	close_weight(m, &e->up.w);
 	close_weight(m, &e->down.w);
 }
 

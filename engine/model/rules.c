@@ -99,7 +99,7 @@ bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enu
 
 bool sk_slot_is_vector(enum sk_slot slot, int32_t dims)
 {
-	return (dims == 1 && slot != SK_W_SHARED_SCALE) || slot == SK_W_Q_NORM || slot == SK_W_K_NORM || slot == SK_W_Q_NORM_B || slot == SK_W_K_NORM_B;
+	return (dims == 1 && slot != SK_W_SHARED_SCALE) || slot == SK_W_EXPERT_GATE_UP_B || slot == SK_W_EXPERT_DOWN_B || slot == SK_W_Q_NORM || slot == SK_W_K_NORM || slot == SK_W_Q_NORM_B || slot == SK_W_K_NORM_B;
 }
 
 int64_t sk_tensor_len(const struct sk_tensor *t)
@@ -120,7 +120,7 @@ static int64_t letter(const struct sk_dims *d, char c)
 		{ 'D', d->width }, { 'E', d->embed_width }, { 'V', d->vocab }, { 'F', d->ffn_width }, { 'Q', q }, { 'G', g },
 		{ 'C', q + 2 * g }, { 'I', 2 * g }, { 'H', d->heads }, { 'R', d->rope.width / 2 }, { 'P', d->positions },
 		{ 'B', d->rel_buckets }, { 'J', 2 * (int64_t)d->ffn_width }, { 'K', d->kv_heads }, { 'W', d->head_width },
-		{ 'X', d->route.experts }, { 'M', d->expert_width }, { 'S', d->shared_width }, { '1', 1 },
+		{ 'X', d->route.experts }, { 'M', d->expert_width }, { 'N', 2 * (int64_t)d->expert_width }, { 'S', d->shared_width }, { '1', 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)

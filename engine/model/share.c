@@ -92,7 +92,9 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(ROUTER,        MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(EXPERT_GATE,   MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(EXPERT_UP,     MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_GATE_UP, MLP,      ALWAYS,           ALWAYS),
 	BOTH(EXPERT_DOWN,   MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(SINKS,         VECTORS,   ALWAYS,           NEVER),
 	BOTH(SHARED_GATE,   MLP,       ALWAYS,           ALWAYS),
 	BOTH(SHARED_UP,     MLP,       ALWAYS,           ALWAYS),
 	BOTH(SHARED_DOWN,   MLP,       ALWAYS,           ALWAYS),
@@ -169,10 +171,13 @@ uint64_t sk_model_params(const struct sk_arch *a, const struct sk_dims *d)
 
 	for (const struct sk_weight_rule *r = a->weights; r->slot != SK_W_END; r++) {
 		int64_t dim[4];
+		uint64_t each = 1;
 
-		if (is_there(a, d, r, &kind))
-			sum += (uint64_t)sk_rule_layers(r, d) *
-			       (uint64_t)(sk_rule_shape(r, d, dim) == 2 ? dim[0] * dim[1] : dim[0]);
+		if (!is_there(a, d, r, &kind))
+			continue;
+		for (int32_t i = sk_rule_shape(r, d, dim); i > 0; i--)
+			each *= (uint64_t)dim[i - 1];
+		sum += (uint64_t)sk_rule_layers(r, d) * each;
 	}
 	return sum;
 }
@@ -194,7 +199,8 @@ static sk_status add_rule(const struct sk_model *m, const struct sk_dims *whole,
 	}
 	if (r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
 		return SK_OK;           /* among the tables */
-	one = m->backend->weight_bytes(weights, dim[turned], dim[!turned]);
+	one = dims == 3 ? (uint64_t)dim[0] * m->backend->weight_bytes(weights, dim[1 + turned], dim[2 - turned]) :
+			  m->backend->weight_bytes(weights, dim[turned], dim[!turned]);
 	if (!one)
 		return sk_fail(err, SK_ENOTSUP, "backend %s cannot hold %s of type %s with %" PRId64 " columns", m->backend->name, r->name,
 			       sk_quant_get(weights)->name, dim[!turned]);

@@ -81,6 +81,16 @@ static inline vf v_softcap(vf v, float cap)
 	return v_mul(v_set1(cap), v_sub(one, v_div(v_set1(2.0f), v_add(one, v_exp(twice)))));
 }
 
+/* g / (1 + e^(-1.702 g)) (u + 1), g and u bounded; 6 eps |g (u + 1)| */
+static inline vf v_limited_glu(vf g, vf u, float limit)
+{
+	const vf most = v_set1(limit), one = v_set1(1.0f);
+
+	g = v_min(most, g);
+	u = v_min(most, v_max(v_set1(-limit), u));
+	return v_mul(v_div(g, v_add(one, v_exp(v_mul(g, v_set1(-1.702f))))), v_add(u, one));
+}
+
 static inline vf v_act(enum sk_act act, vf v)
 {
 	switch (act) {

@@ -197,6 +197,11 @@ void SK_LEVEL(sk_cpu_rope)(struct sk_dev *dev, const struct sk_op_rope *a)
 
 /* ---- glu ---- */
 
+static inline vf glu_some(const struct sk_op_glu *a, vf g, vf u)
+{
+	return a->limit > 0.0f ? v_limited_glu(g, u, a->limit) : v_mul(v_act(a->act, g), u);
+}
+
 static void glu_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct sk_op_glu *a = arg;
@@ -210,9 +215,9 @@ static void glu_rows(void *arg, int32_t from, int32_t to, int worker)
 		int32_t i = 0;
 
 		for (; i + VW <= F; i += VW)
-			v_store(y + i, v_mul(v_act(a->act, v_load(g + i)), v_load(u + i)));
+			v_store(y + i, glu_some(a, v_load(g + i), v_load(u + i)));
 		if (i < F)
-			v_store_n(y + i, v_mul(v_act(a->act, v_load_n(g + i, F - i, 0.0f)), v_load_n(u + i, F - i, 0.0f)), F - i);
+			v_store_n(y + i, glu_some(a, v_load_n(g + i, F - i, 0.0f), v_load_n(u + i, F - i, 0.0f)), F - i);
 	}
 }
 

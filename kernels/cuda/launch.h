@@ -46,7 +46,7 @@ struct sk_gpu_rope {
 };
 void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
 
-struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; };
+struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; float limit; };
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a);
 
 /* rows, scales NULL: scale of all. */

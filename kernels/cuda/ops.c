@@ -175,7 +175,7 @@ static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		return;
 	sk_gpu_glu(dev->stream, &(struct sk_gpu_glu){ .gate = a->gate.data, .up = a->up.data, .y = a->y.data,
 		.gate_stride = a->gate.stride, .up_stride = a->up.stride, .y_stride = a->y.stride, .T = a->y.dim[0],
-		.F = a->y.dim[1], .act = (int32_t)a->act });
+		.F = a->y.dim[1], .act = (int32_t)a->act, .limit = a->limit });
 	launched(dev, "glu");
 }
 

@@ -119,14 +119,24 @@ void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a)
 
 /* ---- glu ---- */
 
-/* y = act(gate) * up; grid T x parts of F, a thread an element. */
+/* g / (1 + e^(-1.702 g)) (u + 1), g and u bounded */
+__device__ __forceinline__ float sk_limited_glu(float g, float u, float limit)
+{
+	g = g > limit ? limit : g;
+	u = u > limit ? limit : u < -limit ? -limit : u;
+	return g / (1.0f + sk_exp(-1.702f * g)) * (u + 1.0f);
+}
+
+/* y = act(gate) * up, or with a limit; grid T x parts of F, a thread an element. */
 __global__ void sk_k_glu(struct sk_gpu_glu a)
 {
 	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
 
-	if (i < a.F)
-		a.y[blockIdx.x * a.y_stride + i] = sk_act(a.act, a.gate[blockIdx.x * a.gate_stride + i]) *
-						   a.up[blockIdx.x * a.up_stride + i];
+	if (i < a.F) {
+		float g = a.gate[blockIdx.x * a.gate_stride + i], u = a.up[blockIdx.x * a.up_stride + i];
+
+		a.y[blockIdx.x * a.y_stride + i] = a.limit > 0.0f ? sk_limited_glu(g, u, a.limit) : sk_act(a.act, g) * u;
+	}
 }
 
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a)

@@ -72,6 +72,13 @@ double ref_act(enum sk_act act, double v)
 	return v;
 }
 
+static double limited_glu(double g, double u, double limit)
+{
+	g = g > limit ? limit : g;
+	u = u > limit ? limit : u < -limit ? -limit : u;
+	return g / (1.0 + exp(-1.702 * g)) * (u + 1.0);
+}
+
 /* y = act(gate) * up */
 void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 {
@@ -81,7 +88,8 @@ void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		float *y = ref_row(&a->y, t);
 
 		for (int32_t i = 0; i < a->y.dim[1]; i++)
-			y[i] = (float)(ref_act(a->act, (double)g[i]) * (double)u[i]);
+			y[i] = (float)(a->limit > 0.0f ? limited_glu((double)g[i], (double)u[i], (double)a->limit)
+						       : ref_act(a->act, (double)g[i]) * (double)u[i]);
 	}
 }
 

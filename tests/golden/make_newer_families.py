@@ -291,6 +291,9 @@ CASES = [
          num_experts_per_tok=1, moe_intermediate_size=12, norm_topk_prob=False, attention_bias=True, **HEAD),
     case("phimoe", "Phimoe", tensors=MIXTRAL, prepare=plain_experts, num_local_experts=5, attention_bias=True, lm_head_bias=True, sliding_window=9,
          router_jitter_noise=0.15, **dict(LLAMA, intermediate_size=12)),
+    case("gpt-oss", "GptOss", prepare=plain_experts, num_local_experts=5, num_experts_per_tok=2, swiglu_limit=1.5, sliding_window=7, pad_token_id=0,
+         rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 15000.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                          "original_max_position_embeddings": 16}, **dict(HEAD, intermediate_size=12)),
 ]
 
 if __name__ == "__main__":

@@ -734,6 +734,34 @@ START_TEST(an_activation_is_off_by_no_more_than_it_says)
 }
 END_TEST
 
+/* Of gates and ups far inside and far outside. */
+START_TEST(a_limited_glu_is_what_it_says)
+{
+	enum { T = 3, F = 100 };
+	struct lab_rand r = { 8 };
+	float *g = lab_floats(&r, T * F, 12.0f), *u = lab_floats(&r, T * F, 12.0f), ref[T * F], y[T * F];
+	double bound[T * F];
+
+	for (int i = 0; i < T * F; i++)
+		bound[i] = 2.0 * fmin(fabs((double)g[i]), 20.0) * 8.0;
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_view vg = lab_put(&lab, g, T, F, F + 1), vu = lab_put(&lab, u, T, F, F), vy = lab_put(&lab, NULL, T, F, F);
+
+		lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy, .act = SK_ACT_SILU, .limit = 7.0f });
+		lab_get(&lab, &vy, w ? y : ref);
+		if (w)
+			lab_same(ways[w].name, "limited glu", y, ref, bound, T * F);
+		lab_drop(&lab, &vg);
+		lab_drop(&lab, &vu);
+		lab_drop(&lab, &vy);
+		lab_close(&lab);
+	}
+	free(g);
+	free(u);
+}
+END_TEST
+
 START_TEST(rows_are_copied_whole)
 {
 	static const int32_t picks[] = { 16, 0, 3, 3, 9 };
@@ -861,6 +889,7 @@ int main(void)
 	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, lab_few(LEN(ropes)));
 	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, lab_few(LEN(widths)));
 	tcase_add_loop_test(c, an_activation_is_off_by_no_more_than_it_says, 0, 4);
+	tcase_add_test(c, a_limited_glu_is_what_it_says);
 	tcase_add_test(c, rows_are_copied_whole);
 	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, lab_few(LEN(stats)));
 	suite_add_tcase(s, c);

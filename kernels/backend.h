@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-#define SK_BACKEND_ABI 7
+#define SK_BACKEND_ABI 8
 
 struct sk_dev;
 
@@ -46,6 +46,8 @@ struct sk_ops {
 	void (*kv_write)(struct sk_dev *, const struct sk_op_kv_write *);
 	void (*attend)(struct sk_dev *, const struct sk_op_attend *);
 	void (*glu)(struct sk_dev *, const struct sk_op_glu *);
+	void (*add)(struct sk_dev *, const struct sk_op_add *);
+	void (*bound)(struct sk_dev *, const struct sk_op_bound *);
 	void (*rows)(struct sk_dev *, const struct sk_op_rows *);
 	void (*row_stats)(struct sk_dev *, const struct sk_op_row_stats *);
 

@@ -92,11 +92,12 @@ struct sk_kv;
 /* ---- operations: one args struct each ---- */
 
 /*
- * y[t] = dequantise(w row ids[t]) as float32; with `positions` (learned position embeddings, as wide as w)
+ * y[t] = dequantise(w row ids[t]) as float32, times `scale`; with `positions` (learned position embeddings, as wide as w)
  * + dequantise(positions row pos[t]), added in float32.
  */
 struct sk_op_embed {
 	const int32_t *ids; int32_t T; const struct sk_weight *w; struct sk_view y;
+	float scale;                            /* 0: 1 */
 	const struct sk_weight *positions;      /* NULL: none */
 	const int32_t *pos;                     /* [T], with positions */
 };
@@ -106,9 +107,15 @@ struct sk_op_embed {
  * LayerNorm (Ba, Kiros, Hinton 2016):    y[t][i] = (x[t][i] - m) * (1 / sqrt(mean_i (x[t][i] - m)^2 + eps)) * w[i] + b[i],
  *                                        m = mean_i x[t][i]
  * x, y float32 [T, D]; w, b float32 [D] in the device's memory, NULL: ones, zeros. y may be x.
+ * parts > 1 (the heads of q or of k): a row is so many vectors, each normed alone, D = its columns / parts; w and b are [D] for all
+ * of them, or [parts][D] where `each` has its own.
  */
 enum sk_norm_kind { SK_NORM_RMS, SK_NORM_LAYER };
-struct sk_op_norm { struct sk_view x, y; const float *w, *b; float eps; enum sk_norm_kind kind; };
+struct sk_op_norm {
+	struct sk_view x, y; const float *w, *b; float eps; enum sk_norm_kind kind;
+	int32_t parts;                          /* 0: 1 */
+	bool each;
+};
 
 /*
  * Activations, float32.
@@ -180,8 +187,11 @@ struct sk_attend_bias {
  * Attention over the paged cache (k and v of this step are already written), softmax(scores) v per head; query head h reads
  * kv head h / (H / K):
  *	causal          keys j <= pos[t] of blocks[s]
+ *	window          of those the last `window`, pos[t] itself among them
  *	cross           keys j < cross_len[s] of cross_blocks[s], all of them: an encoder's own tokens (kv is then where
  *	                kv_write of this step put them, blocks and cross_blocks the same tables), or what a decoder looks at
+ * A softcap bends each score s = scale * q . k to cap * tanh(s / cap), before the bias. A sink is one more score of each head, of a key whose
+ * value is zero.
  * q, y float32 [T, H*d]. Keys in chunks of SK_ATTEND_CHUNK positions counted from 0, merged ascending by running maximum.
  */
 struct sk_op_attend {
@@ -191,10 +201,33 @@ struct sk_op_attend {
 	float scale;
 	struct sk_attend_bias bias;
 	bool cross;
+	int32_t window;                         /* not with `cross`; 0: none */
+	float softcap;                          /* 0: none; not with ALIBI_BF16, whose bias comes before the scale */
+	const float *sinks;                     /* [H], the device's memory; NULL: none. Not with ALiBi, which is free to shift a row's scores */
 };
 
-/* y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE. */
-struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; };
+/*
+ * y = act(gate) * up, float32 [T, F]: for GLUs whose two halves could not be joined. act is not NONE.
+ * limit > 0 (gpt-oss): y = g / (1 + e^(-1.702 g)) * (u + 1) instead, g = min(gate, limit), u = min(max(up, -limit), limit).
+ */
+struct sk_op_glu { struct sk_view gate, up, y; enum sk_act act; float limit; };
+
+/*
+ * y += scale * x, float32 [T, D]; with `rows` (the host's, as many as x has, no two the same) y[rows[i]] += scales[i] * x[i] instead.
+ */
+struct sk_op_add { struct sk_view x, y; float scale; const int32_t *rows; const float *scales; };
+
+/* In place, float32 [T, D]: x = min(max(x, -limit), limit); soft: x = limit * tanh(x / limit). limit > 0. */
+struct sk_op_bound { struct sk_view x; float limit; bool soft; };
+
+/*
+ * Which of `experts` a token goes to, and how much of each, from a logit for each of them. The first of equals.
+ *	SOFTMAX         the `used` largest; their softmax over all, with `renormalise` over themselves
+ *	SPARSEMIXER     Phi-3.5-MoE's; route.c has the formula
+ */
+enum sk_route_kind { SK_ROUTE_SOFTMAX, SK_ROUTE_SPARSEMIXER };
+struct sk_route { enum sk_route_kind kind; int32_t experts, used; bool renormalise; float jitter; };
+void sk_route_row(const struct sk_route *r, const float *logits, int32_t *ret_experts, float *ret_weights);
 
 /* y[i] = x[rows[i]], float32 */
 struct sk_op_rows { struct sk_view x, y; const int32_t *rows; int32_t rows_len; };

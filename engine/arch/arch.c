@@ -28,7 +28,7 @@ static bool is_called(const struct sk_arch *a, const char *name)
 
 sk_status sk_arch_find(const char *name, const struct sk_arch **ret_arch, struct sk_err *err)
 {
-	char known[256] = "";
+	char known[512] = "";
 	size_t len = 0;
 
 	for (int i = 0; i < ARCHS; i++) {

@@ -228,8 +228,8 @@ sk_status sk_config_refuse(const struct sk_weights *w, const char *keys, const c
 /* The part of a head that turns. */
 #define ROPE_PART "partial_rotary_factor rotary_pct rope_parameters.partial_rotary_factor"
 
-/* Where scaling's keys are: "rope_scaling." of old configurations, "rope_parameters." of new ones. */
-#define SCALING(key) "rope_scaling." key " rope_parameters." key
+/* Where scaling's keys are: "rope_scaling." of old configurations, "rope_parameters." of new ones, one more below of those with two ropes. */
+#define SCALING(key) "rope_scaling." key " rope_parameters." key " rope_parameters.full_attention." key
 
 /* Scaling that is no object, or has a factor and no name, would be none: a library of that day may have done something else. */
 static sk_status check_scaling(const struct sk_weights *w, bool named, struct sk_err *err)
@@ -250,10 +250,12 @@ static sk_status check_scaling(const struct sk_weights *w, bool named, struct sk
 
 static sk_status rope_kind(const struct sk_weights *w, struct sk_rope *r, struct sk_err *err)
 {
-	static const char *const names[] = { "default", "linear", "dynamic", "llama3", "yarn", NULL };
-	static const enum sk_rope_scaling kinds[] = { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN };
+	static const char *const names[] = { "default", "linear", "dynamic", "llama3", "yarn", "longrope", "su", NULL };
+	static const enum sk_rope_scaling kinds[] = { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN, SK_ROPE_LONG,
+						       SK_ROPE_LONG };
 	int i = -1;
-	sk_status st = sk_config_word(w, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type rope_parameters.type",
+	sk_status st = sk_config_word(w, "rope_scaling.rope_type rope_scaling.type rope_parameters.rope_type rope_parameters.type "
+				      "rope_parameters.full_attention.rope_type",
 				      "rotary scaling", names, &i, err);
 
 	if (i >= 0)
@@ -263,7 +265,7 @@ static sk_status rope_kind(const struct sk_weights *w, struct sk_rope *r, struct
 
 /*
  * How many dims of a head turn. Of an odd number the library makes a frequency for each begun pair, so one dim more turns; where
- * there is none, or yarn has to mix a frequency for each whole pair, it stops with an error.
+ * there is none, or yarn or longrope have something for each whole pair, it stops with an error.
  */
 static sk_status rope_width(const struct sk_weights *w, struct sk_dims *d, float part, struct sk_err *err)
 {
@@ -272,14 +274,58 @@ static sk_status rope_width(const struct sk_weights *w, struct sk_dims *d, float
 
 	r->odd = named % 2;
 	r->width = named + r->odd;
-	if (named < 1 || r->width > d->head_width || (r->odd && r->scaling == SK_ROPE_YARN)) {
+	if (named < 1 || r->width > d->head_width || (r->odd && (r->scaling == SK_ROPE_YARN || r->scaling == SK_ROPE_LONG))) {
 		char key[KEY_MAX];
 
 		find(w, ROPE_PART, key);
 		return sk_fail(err, SK_EFORMAT, "%s: key %s: %d of a head's %d dimensions turn, it must be from 1 to %d, and an even "
-			       "number where all do or with yarn", sk_weights_path(w), key, named, d->head_width, d->head_width);
+			       "number where all do or with yarn or longrope", sk_weights_path(w), key, named, d->head_width, d->head_width);
 	}
 	return SK_OK;
+}
+
+/* A factor for each frequency. */
+static sk_status read_stretch(const struct sk_weights *w, const char *keys, int32_t len, float *ret_factors, struct sk_err *err)
+{
+	char key[KEY_MAX];
+	const struct sk_meta_value *v = find(w, keys, key);
+	struct sk_meta_value item;
+	const void *cursor = NULL;
+	size_t at = 0;
+
+	if (!v)
+		return missing(w, key, err);
+	if (len > SK_ROPE_STRETCH_MAX)
+		return sk_fail(err, SK_ETOOBIG, "%s: key %s: %d factors of rotary frequencies, the limit is %d", sk_weights_path(w), key, len,
+			       SK_ROPE_STRETCH_MAX);
+	if (v->type != SK_META_ARRAY || (v->item != SK_META_INT && v->item != SK_META_FLOAT) || v->len != (size_t)len)
+		return sk_fail(err, SK_EFORMAT, "%s: key %s must be a list of %d numbers", sk_weights_path(w), key, len);
+	for (int32_t i = 0; sk_meta_next(v, &cursor, &at, &item); i++) {
+		double f = item.type == SK_META_INT ? (double)item.i : item.f;
+
+		if (!(f > 0.0 && f <= 1e6))
+			return sk_fail(err, SK_EFORMAT, "%s: key %s: factor %d is %g, it must be above 0 and at most 1e6", sk_weights_path(w),
+				       key, i, f);
+		ret_factors[i] = (float)f;
+	}
+	return SK_OK;
+}
+
+/* longrope: a factor for each frequency, up to the length it was trained for and beyond it. */
+static sk_status long_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	struct sk_rope *r = &d->rope;
+	sk_status st = read_stretch(w, SCALING("short_factor"), r->width / 2, r->stretch[0], err);
+
+	if (st >= 0)
+		st = read_stretch(w, SCALING("long_factor"), r->width / 2, r->stretch[1], err);
+	if (st >= 0)
+		st = sk_config_int(w, "original_max_position_embeddings " SCALING("original_max_position_embeddings"), 2, SK_CONTEXT_MAX,
+				   &r->original, err);
+	r->factor = (float)d->context_max / (float)r->original;
+	if (st >= 0)
+		st = sk_config_float(w, SCALING("factor"), 1e6, &r->factor, err);
+	return st < 0 ? st : sk_config_float(w, SCALING("attention_factor"), 1e6, &r->attention, err);
 }
 
 sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
@@ -292,7 +338,7 @@ sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct s
 	r->factor = 1.0f;
 	r->original = d->context_max;
 	r->round = true;
-	st = sk_config_float(w, "rope_theta rotary_emb_base rope_parameters.rope_theta", 1e15, &r->base, err);
+	st = sk_config_float(w, "rope_theta rotary_emb_base rope_parameters.rope_theta rope_parameters.full_attention.rope_theta", 1e15, &r->base, err);
 	if (st >= 0)
 		st = sk_config_float(w, ROPE_PART, 1.0, &part, err);
 	if (st >= 0)
@@ -303,6 +349,8 @@ sk_status sk_config_rope(const struct sk_weights *w, struct sk_dims *d, struct s
 		return st;
 	if (r->scaling == SK_ROPE_PLAIN)
 		return SK_OK;
+	if (r->scaling == SK_ROPE_LONG)
+		return long_rope(w, d, err);
 	if (!find(w, SCALING("factor"), (char[KEY_MAX]){ 0 }))
 		return missing(w, "rope_scaling.factor", err);
 	st = sk_config_float(w, SCALING("factor"), 1e6, &r->factor, err);

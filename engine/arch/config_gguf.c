@@ -40,17 +40,19 @@ const struct sk_weight_rule sk_gguf_weights[] = {
 	{ SK_W_V_B,          "blk.%d.attn_v.bias",        "G",   SK_SPLIT_KV_HEADS, SK_RULE_OPTIONAL },
 	{ SK_W_O,            "blk.%d.attn_output.weight", "D,Q", SK_SPLIT_K },
 	{ SK_W_O_B,          "blk.%d.attn_output.bias",   "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
-	{ SK_W_FFN_NORM,     "blk.%d.ffn_norm.weight",    "D",   SK_SPLIT_NONE },
+	{ SK_W_FFN_NORM,     "blk.%d.ffn_norm.weight",    "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_FFN_NORM_B,   "blk.%d.ffn_norm.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_GATE,         "blk.%d.ffn_gate.weight",    "F,D", SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
 	{ SK_W_GATE_B,       "blk.%d.ffn_gate.bias",      "F",   SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
 	{ SK_W_UP,           "blk.%d.ffn_up.weight",      "F,D", SK_SPLIT_ROWS },
 	{ SK_W_UP_B,         "blk.%d.ffn_up.bias",        "F",   SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
 	{ SK_W_DOWN,         "blk.%d.ffn_down.weight",    "D,F", SK_SPLIT_K },
+	SK_GGUF_EXPERTS,
 	{ SK_W_DOWN_B,       "blk.%d.ffn_down.bias",      "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_OUT_NORM,     "output_norm.weight",        "D",   SK_SPLIT_NONE },
 	{ SK_W_OUT_NORM_B,   "output_norm.bias",          "D",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_HEAD,         "output.weight",             "V,D", SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
+	{ SK_W_HEAD_B,       "output.bias",               "V",   SK_SPLIT_ROWS,     SK_RULE_OPTIONAL },
 	{ SK_W_ROPE_FREQS,   "rope_freqs.weight",         "R",   SK_SPLIT_NONE,     SK_RULE_OPTIONAL },
 	{ SK_W_END }
 };
@@ -135,10 +137,21 @@ static sk_status read_rope(const struct sk_weights *w, struct sk_dims *d, struct
 	return SK_OK;
 }
 
-sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+sk_status sk_config_gguf_experts(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
 {
-	int32_t window = 0, value_length;
-	sk_status st = sk_config_refuse(w, ".expert_count", "a mixture of experts", err);
+	sk_status st = sk_config_int(w, ".expert_count", 0, SK_EXPERTS_MAX, &d->route.experts, err);
+
+	if (st >= 0)
+		st = sk_config_int(w, ".expert_used_count", 1, SK_EXPERTS_USED_MAX, &d->route.used, err);
+	if (st >= 0)
+		st = sk_config_int(w, ".expert_feed_forward_length .feed_forward_length", 1, SK_FFN_MAX, &d->expert_width, err);
+	return st < 0 ? st : sk_config_experts_fit(w, d, err);
+}
+
+sk_status sk_config_gguf_windowed(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	int32_t value_length;
+	sk_status st = d->route.experts ? SK_OK : sk_config_refuse(w, ".expert_count", "a mixture of experts", err);
 
 	if (st >= 0)
 		st = SK_CONFIG_INTS(w, keys, d, err);
@@ -156,10 +169,16 @@ sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct s
 			     value_length, d->head_width);
 	if (st >= 0)
 		st = read_vocab(w, d, err);
-	/* Up to the window's length a sliding window hides nothing: the model is exact there, so that is its context. */
-	if (st >= 0)
-		st = sk_config_int(w, ".attention.sliding_window", 0, SK_CONTEXT_MAX, &window, err);
-	if (st >= 0 && window > 0 && window < d->context_max)
-		d->context_max = window;
+	return st < 0 ? st : sk_config_int(w, ".attention.sliding_window", 0, SK_CONTEXT_MAX, &d->window, err);
+}
+
+/* Up to the window's length a sliding window hides nothing: the model is exact there, so that is its context. */
+sk_status sk_config_gguf(const struct sk_weights *w, struct sk_dims *d, struct sk_err *err)
+{
+	sk_status st = sk_config_gguf_windowed(w, d, err);
+
+	if (st >= 0 && d->window > 0 && d->window < d->context_max)
+		d->context_max = d->window;
+	d->window = 0;
 	return st;
 }

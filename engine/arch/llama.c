@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Llama 1, 2 and 3 (Touvron et al. 2023): RMSNorm before each half of a layer, grouped-query attention with rotary positions,
- * SiLU GLU. As GGUF also SmolLM, TinyLlama and others that are converted to the same form.
+ * SiLU GLU. As GGUF also SmolLM, TinyLlama, Mistral, Mixtral and others that are
+ * converted to the same form.
  *
  * The rows of q and k are permuted in a GGUF, so that the pairs that turn together lie side by side: rope.interleaved. Loading puts them
  * back, so that both forms of file give the same bits.
@@ -43,8 +44,12 @@ static sk_status llama_config(struct sk_dims *d, const struct sk_weights *w, str
 
 static sk_status llama_gguf(struct sk_dims *d, const struct sk_weights *w, struct sk_err *err)
 {
+	sk_status st;
+
 	d->rope.interleaved = true;
-	return sk_config_gguf(w, d, err);
+	d->route.renormalise = true;    /* Mixtral's, of which a GGUF is called a Llama too */
+	st = sk_config_gguf_experts(w, d, err);
+	return st < 0 ? st : sk_config_gguf(w, d, err);
 }
 
 static const struct sk_weight_rule llama_weights[] = {

@@ -15,6 +15,13 @@
 
 /* ---- what a model is ------------------------------------------------------------------------------------------ */
 
+enum { SK_LAYERS_MAX = 1024 };
+
+/* Some of a model's layers. */
+struct sk_layer_set { uint64_t bits[SK_LAYERS_MAX / 64]; };
+static inline bool sk_layers_have(const struct sk_layer_set *s, int32_t layer) { return s->bits[layer / 64] >> layer % 64 & 1; }
+static inline void sk_layers_add(struct sk_layer_set *s, int32_t layer) { s->bits[layer / 64] |= (uint64_t)1 << layer % 64; }
+
 /* How a token knows where it stands. */
 enum sk_position_kind {
 	SK_POS_ROPE,                            /* q and k turn (rope_*) */
@@ -26,7 +33,7 @@ enum sk_position_kind {
 
 /* Where the norms of a layer's two halves f (attention, MLP) stand. */
 enum sk_residual_kind {
-	SK_RESIDUAL_PRE,                        /* x += f(norm x) */
+	SK_RESIDUAL_PRE,                        /* x += f(norm x), where there is such a norm; x += post(f(norm x)) where there is one behind */
 	SK_RESIDUAL_PARALLEL,                   /* x += attention(norm1 x) + mlp(norm2 x); no second norm: the first one's answer */
 	SK_RESIDUAL_POST,                       /* x = norm(x + f(x)): OPT-350m */
 	SK_RESIDUAL_NORMED,                     /* x = norm x; x += f(x): BLOOM's apply_residual_connection_post_layernorm */
@@ -36,10 +43,12 @@ enum sk_residual_kind {
 enum sk_qkv_kind {
 	SK_QKV_PARTS,                           /* all of q, all of k, all of v */
 	SK_QKV_GROUPS,                          /* for each kv head: its query heads, its k, its v */
+	SK_QKV_FOUR,                            /* a fourth of q, of v, of k; the next fourth of each: CodeGen */
 };
 
 /* How rotary frequencies are stretched beyond the length a model was trained for. rope.c has the formulas. */
-enum sk_rope_scaling { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN };
+enum sk_rope_scaling { SK_ROPE_PLAIN, SK_ROPE_LINEAR, SK_ROPE_DYNAMIC, SK_ROPE_LLAMA3, SK_ROPE_YARN, SK_ROPE_LONG };
+#define SK_ROPE_STRETCH_MAX 256         /* frequencies of a head that is stretched one by one */
 struct sk_rope {
 	int32_t width;                          /* rotated dims of a head, even */
 	bool odd;                               /* a configuration names one less: width - 1 is what the exponents are divided by */
@@ -51,8 +60,9 @@ struct sk_rope {
 	float low, high;                        /* LLAMA3: low_freq_factor, high_freq_factor. YARN: beta_slow, beta_fast */
 	bool round;                             /* YARN: the correction's ends are whole numbers */
 	float mscale, mscale_all;               /* YARN: 0: not given */
-	int32_t original;                       /* DYNAMIC, LLAMA3, YARN: the length it was trained for */
-	int32_t lengths;                        /* DYNAMIC: so many lengths beyond it can occur, each with frequencies of its own */
+	int32_t original;                       /* DYNAMIC, LLAMA3, YARN, LONG: the length it was trained for */
+	int32_t lengths;                        /* DYNAMIC: so many lengths beyond it can occur, each with frequencies of its own; LONG: 1 for all */
+	float stretch[2][SK_ROPE_STRETCH_MAX];  /* LONG: of each frequency, up to that length and beyond it */
 };
 
 /* What a layer keeps of the past. One entry a kind (self, window, cross, latent, state), with bytes per token. */
@@ -69,16 +79,33 @@ struct sk_dims {
 	enum sk_position_kind position;
 	enum sk_qkv_kind qkv;                   /* of a fused weight; separate ones need no word */
 	struct sk_rope rope;
+	struct sk_rope rope_local;              /* of the local layers, where two_ropes */
+	bool two_ropes;
+	struct sk_layer_set unturned;           /* ROPE: layers without */
+	struct sk_layer_set local;              /* see no more than the last `window` tokens, themselves among them */
+	int32_t window;
 	int32_t positions, position_offset;     /* LEARNED: rows of the table, and what is added to a position */
 	int32_t rel_buckets, rel_distance;      /* RELATIVE */
 	float score_scale;                      /* of q . k; 0: 1 / sqrt(head_width) */
+	bool score_by_layer;                    /* and over the number of the layer, from 1 */
+	float score_cap, logit_cap;             /* cap * tanh(x / cap); 0: none */
+	float alibi_max;                        /* ALIBI: the exponent of the last slope; 0: 8 */
+	float qkv_limit;                        /* q, k and v are clamped to it; 0: not */
+	float embed_scale;                      /* of the embedding; 0: 1 */
+	float half_scale;                       /* of what each half of a layer adds; 0: 1 */
 	float out_scale;                        /* of what goes to the head; 0: 1 */
+	struct sk_route route;                  /* experts > 0: every MLP is a mixture of so many */
+	float glu_limit;                        /* of the experts' gate and up, as gpt-oss has it: see sk_op_glu; 0: none */
+	int32_t expert_width, shared_width;     /* of an expert's MLP; of one that all tokens share, 0: none */
+	bool norm_less_one;                     /* norms' weights are stored less 1 (Gemma) */
 	bool plain_norms;                       /* no norm has weights or biases */
 	bool no_out_norm;                       /* nothing is normed before the head (OPT-350m) */
 	bool tied_head;                         /* no weight of its own: the embedding. config(): the file's is not to be used */
 	/* Which of the tensors that may be missing are there: for a plan without weights. With weights, what is there counts. */
 	bool attention_bias, mlp_bias;
+	bool qk_norm;                           /* norms of q and k */
 	bool one_norm;                          /* PARALLEL: both halves take the first norm's answer */
+	bool head_bias;                         /* of a head that may have one */
 	bool head_tied;                         /* no head of its own, as a rule (T5); tied_head: certainly */
 	bool sequences;                         /* prompts hold sequences of letters as Galactica has them (text/sequences.c) */
 	bool keep_special;                      /* generated text keeps special tokens, whatever is asked (Galactica, SantaCoder) */
@@ -96,10 +123,13 @@ enum sk_slot {
 	SK_W_END,
 	SK_W_IGNORE,                            /* known and not needed: masks, frequencies, copies of a tied weight */
 	SK_SLOT(EMBED), SK_SLOT(POSITIONS), SK_SLOT(EMBED_NORM), SK_SLOT(PROJ_IN), SK_SLOT(PROJ_OUT),
-	SK_SLOT(OUT_NORM), SK_SLOT(HEAD), SK_SLOT(ROPE_FREQS), SK_SLOT(REL_BIAS),
+	SK_SLOT(OUT_NORM), SK_SLOT(HEAD), SK_SLOT(ROPE_FREQS), SK_SLOT(ROPE_SHORT), SK_SLOT(ROPE_LONG), SK_SLOT(REL_BIAS),
 	/* a layer of the decoder; q, k and v are one, two or three tensors */
-	SK_SLOT(ATTN_NORM), SK_SLOT(QKV), SK_SLOT(Q), SK_SLOT(K), SK_SLOT(V), SK_SLOT(KV), SK_SLOT(O),
-	SK_SLOT(FFN_NORM), SK_SLOT(GATE), SK_SLOT(UP), SK_SLOT(DOWN),
+	SK_SLOT(ATTN_NORM), SK_SLOT(Q_NORM), SK_SLOT(K_NORM), SK_SLOT(SINKS), SK_SLOT(ATTN_POST_NORM), SK_SLOT(QKV), SK_SLOT(Q), SK_SLOT(K), SK_SLOT(V), SK_SLOT(KV), SK_SLOT(O),
+	SK_SLOT(FFN_NORM), SK_SLOT(GATE), SK_SLOT(UP), SK_SLOT(GATE_UP), SK_SLOT(DOWN), SK_SLOT(FFN_POST_NORM),
+	/* an MLP that is a mixture; of the experts one tensor each ("%e" in its name), or all in one of three dimensions */
+	SK_SLOT(ROUTER), SK_SLOT(EXPERT_GATE), SK_SLOT(EXPERT_UP), SK_SLOT(EXPERT_GATE_UP), SK_SLOT(EXPERT_DOWN),
+	SK_SLOT(SHARED_GATE), SK_SLOT(SHARED_UP), SK_SLOT(SHARED_DOWN), SK_SLOT(SHARED_SCALE),
 	/* its attention over what the encoder left */
 	SK_SLOT(CROSS_NORM), SK_SLOT(CROSS_Q), SK_SLOT(CROSS_K), SK_SLOT(CROSS_V), SK_SLOT(CROSS_O),
 	/* the encoder */
@@ -122,11 +152,12 @@ enum {
 };
 
 /*
- * name: as in the checkpoint, "%d" is the layer; looked for with and without the architecture's prefix. Several rules may have
+ * name: as in the checkpoint, "%d" is the layer, "%e" the expert; looked for with and without the architecture's prefix. Several rules may have
  * one slot (names that changed over the years): the first that is there counts, and one is enough.
  *
  * shape: as stored, a letter a dimension, rows first: D width, E embed_width, F ffn_width, V vocab, H heads, Q = heads * head_width,
- * G = kv_heads * head_width, C = Q + 2G, I = 2G, R = half of the rotated width, P positions, B rel_buckets; NULL: any (IGNORE).
+ * G = kv_heads * head_width, C = Q + 2G, I = 2G, J = 2F, K kv_heads, W head_width, X experts, M expert_width, N = 2M,
+ * S shared_width, 1 one, R = half of the rotated width, P positions, B rel_buckets; NULL: any (IGNORE).
  */
 struct sk_weight_rule { enum sk_slot slot; const char *name, *shape; enum sk_split split; unsigned flags; };
 

@@ -27,7 +27,7 @@ int sk_slots_run(const struct sk_weights *w, const struct sk_arch *a, const enum
 static bool any_separate(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot gate, enum sk_slot up, int32_t layers)
 {
 	for (int32_t l = 0; l < layers; l++)
-		if (sk_slots_run(w, a, (const enum sk_slot[]){ gate, up }, 2, l) != 2)
+		if (sk_slot_find(w, a, gate, l) && sk_slots_run(w, a, (const enum sk_slot[]){ gate, up }, 2, l) != 2)
 			return true;
 	return false;
 }
@@ -49,7 +49,8 @@ static sk_status check_rule(const struct sk_weights *w, const struct sk_arch *a,
 {
 	char name[SK_RULE_NAME_MAX];
 
-	for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
+	for (int32_t i = 0; i < sk_rule_layers(r, d); i++) {
+		int32_t l = sk_rule_at(r, d, i);
 		const struct sk_tensor *t = sk_rule_find(w, a, r, l);
 		sk_status st = SK_OK;
 
@@ -171,13 +172,15 @@ static sk_status check_layer(const struct sk_weights *w, const struct sk_arch *a
 	const char *gate = d->glu ? "gate in its MLP" : "MLP without a gate";
 	bool none = l >= d->layers;             /* the encoder has more */
 	bool pair = slot_there(w, a, SK_W_KV, l) || (slot_there(w, a, SK_W_K, l) && slot_there(w, a, SK_W_V, l));
+	bool gated = slot_there(w, a, SK_W_GATE, l) || slot_there(w, a, SK_W_GATE_UP, l);
 	const struct need needs[] = {
-		{ "norm before its attention", none || d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) },
-		{ "norm before its MLP", none || d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
-					 slot_there(w, a, SK_W_FFN_NORM, l) },
+		{ "norm at its attention", none || d->plain_norms || slot_there(w, a, SK_W_ATTN_NORM, l) ||
+					   slot_there(w, a, SK_W_ATTN_POST_NORM, l) },
+		{ "norm at its MLP", none || d->plain_norms || d->residual == SK_RESIDUAL_PARALLEL ||
+				     slot_there(w, a, SK_W_FFN_NORM, l) || slot_there(w, a, SK_W_FFN_POST_NORM, l) },
+		{ "norms of q and k", none || !d->qk_norm || (slot_there(w, a, SK_W_Q_NORM, l) && slot_there(w, a, SK_W_K_NORM, l)) },
 		{ "weights of q, k and v", none || slot_there(w, a, SK_W_QKV, l) || (slot_there(w, a, SK_W_Q, l) && pair) },
-		{ gate, none || slot_there(w, a, SK_W_GATE, l) == d->glu },
-		{ gate, l >= d->encoder_layers || slot_there(w, a, SK_W_ENC_GATE, l) == d->glu },
+		{ gate, none || d->route.experts || gated == d->glu },
 	};
 
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
@@ -256,6 +259,8 @@ uint64_t sk_model_tables(const struct sk_dims *d)
 {
 	uint64_t sum = (uint64_t)(1 + d->rope.lengths) * padded(d->rope.width / 2) + padded(d->heads);  /* frequencies, slopes */
 
+	if (d->two_ropes)
+		sum += padded(d->rope_local.width / 2);
 	if (d->position == SK_POS_RELATIVE)
 		sum += 2 * padded((int64_t)d->heads * (2 * (int64_t)d->rel_distance + 1));
 	return sum;
@@ -264,6 +269,10 @@ uint64_t sk_model_tables(const struct sk_dims *d)
 /* Biases of q, k and v lie together, in as many parts as their weights. */
 uint64_t sk_model_vector(enum sk_slot slot, const struct sk_dims *d, int64_t len)
 {
+	if (slot == SK_W_EXPERT_GATE_UP_B)      /* each by itself */
+		return 2 * (uint64_t)d->route.experts * padded(d->expert_width);
+	if (slot == SK_W_EXPERT_DOWN_B)
+		return (uint64_t)d->route.experts * padded(d->width);
 	return is_qkv_bias(slot) ? padded(((int64_t)d->heads + 2 * d->kv_heads) * d->head_width) + 32 : padded(len);
 }
 
@@ -273,39 +282,49 @@ uint64_t sk_model_vectors(const struct sk_weights *w, const struct sk_arch *a, c
 
 	for (const struct sk_weight_rule *r = sk_rules(w, a); r->slot != SK_W_END; r++)
 		for (int32_t l = 0; l < sk_rule_layers(r, d); l++) {
-			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, a, r, l);
+			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, a, r, sk_rule_at(r, d, l));
 
-			if (t && t->dims == 1)
-				sum += sk_model_vector(r->slot, d, t->dim[0]);
+			if (t && sk_slot_is_vector(r->slot, t->dims))
+				sum += sk_model_vector(r->slot, d, sk_tensor_len(t));
 		}
 	return sum;
 }
 
 /* ---- scratch -------------------------------------------------------------------------------------------------- */
 
+static int32_t largest(int32_t a, int32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The widest of what lies inside an MLP. */
+static int32_t inner_width(const struct sk_dims *d)
+{
+	return largest(d->ffn_width, largest(d->expert_width, d->shared_width));
+}
+
 void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scratch list[SK_SCRATCH_LEN])
 {
 	const struct sk_dims *d = &m->dims;
-	uint64_t rows = (uint64_t)m->rows_max, width = (uint64_t)d->width, ffn = (uint64_t)d->ffn_width;
+	uint64_t rows = (uint64_t)m->rows_max, width = (uint64_t)d->width, ffn = (uint64_t)inner_width(d);
 	uint64_t q = (uint64_t)d->heads * (uint64_t)d->head_width, kv = (uint64_t)d->kv_heads * (uint64_t)d->head_width;
+	uint64_t experts = (uint64_t)d->route.experts;
 	const struct sk_scratch buffers[SK_SCRATCH_LEN] = {
 		{ &m->x,      4 * rows * width },
 		{ &m->h,      4 * rows * width },
 		{ &m->qkv,    4 * rows * (q + 2 * kv) },
 		{ &m->att,    4 * rows * q },
 		{ &m->ffn,    4 * rows * ffn },
-		{ &m->ffn_up, any_separate_glu ? 4 * rows * ffn : 0 },
+		{ &m->ffn_up, any_separate_glu || d->glu_limit > 0.0f ? 4 * rows * ffn : 0 },
 		{ &m->e,      d->embed_width != d->width ? 4 * rows * (uint64_t)d->embed_width : 0 },
 		{ &m->last,   4 * rows * width },
+		{ &m->moe.logits,   4 * rows * experts },
+		{ &m->moe.gathered, experts ? 4 * rows * width : 0 },
+		{ &m->moe.out,      experts ? 4 * rows * width : 0 },
 		{ &m->logits, 4 * (uint64_t)m->logits_rows * (uint64_t)d->vocab },
 	};
 
 	memcpy(list, buffers, sizeof(buffers));
-}
-
-static int32_t largest(int32_t a, int32_t b)
-{
-	return a > b ? a : b;
 }
 
 void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan)
@@ -316,8 +335,8 @@ void sk_model_dev_plan(const struct sk_model *m, struct sk_dev_plan *ret_plan)
 	*ret_plan = (struct sk_dev_plan){
 		.tokens_max = m->rows_max,
 		.sequences_max = m->opts.sequences_max,
-		.K_max = largest(largest(d->width, d->embed_width), largest(q, d->ffn_width)),
-		.N_max = largest(largest(d->vocab, q + 2 * kv), largest(d->embed_width, largest(d->width, 2 * d->ffn_width))),
+		.K_max = largest(largest(d->width, d->embed_width), largest(q, inner_width(d))),
+		.N_max = largest(largest(d->vocab, q + 2 * kv), largest(d->embed_width, largest(d->width, largest(2 * inner_width(d), d->route.experts)))),
 		.heads = d->heads,
 		.kv_heads = d->kv_heads,
 		.head_width = d->head_width,
@@ -373,6 +392,8 @@ sk_status sk_model_begin_opts(struct sk_model *m, const struct sk_model_opts *o,
 		m->rows_max = largest(m->rows_max, o->encode_max);
 	if (m->dims.rope.scaling == SK_ROPE_DYNAMIC)
 		m->dims.rope.lengths = largest(o->context_max - m->dims.rope.original, 0);
+	if (m->dims.rope.scaling == SK_ROPE_LONG)
+		m->dims.rope.lengths = o->context_max > m->dims.rope.original;
 	return SK_OK;
 }
 
@@ -395,12 +416,13 @@ static sk_status add_tensor(const struct sk_model *m, const struct sk_weights *w
 			    const struct sk_tensor *t, struct sums *s, struct sk_err *err)
 {
 	bool turned = r->flags & SK_RULE_TRANSPOSED;
-	uint64_t columns = (uint64_t)t->dim[turned ? 0 : t->dims - 1], rows = t->dims == 2 ? (uint64_t)t->dim[turned] : 1, bytes;
+	uint64_t columns = (uint64_t)t->dim[t->dims - (turned ? 2 : 1)], each = t->dims == 3 ? (uint64_t)t->dim[0] : 1, bytes;
+	uint64_t rows = (uint64_t)sk_tensor_len(t) / columns;
 
 	s->params += rows * columns;
-	if (t->dims == 1 || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
+	if (sk_slot_is_vector(r->slot, t->dims) || r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
 		return SK_OK;           /* among the vectors */
-	bytes = m->backend->weight_bytes(t->dtype, (int64_t)rows, (int64_t)columns);
+	bytes = each * m->backend->weight_bytes(t->dtype, (int64_t)(rows / each), (int64_t)columns);
 	if (bytes == 0)
 		return sk_fail(err, SK_ENOTSUP, "%s: tensor %s: backend %s cannot hold a weight of type %s with %" PRIu64
 			       " columns", sk_weights_path(w), t->name, m->backend->name, sk_quant_get(t->dtype)->name, columns);
@@ -417,7 +439,8 @@ static sk_status add_tensors(const struct sk_model *m, const struct sk_weights *
 	for (const struct sk_weight_rule *r = sk_rules(w, m->arch); r->slot != SK_W_END; r++) {
 		if (r->slot == SK_W_IGNORE || (r->slot == SK_W_HEAD && m->dims.tied_head))
 			continue;
-		for (int32_t l = 0; l < sk_rule_layers(r, &m->dims) && st >= 0; l++) {
+		for (int32_t i = 0; i < sk_rule_layers(r, &m->dims) && st >= 0; i++) {
+			int32_t l = sk_rule_at(r, &m->dims, i);
 			const struct sk_tensor *t = sk_rule_find(w, m->arch, r, l);
 
 			if (t && t == sk_slot_find(w, m->arch, r->slot, l))

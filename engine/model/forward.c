@@ -26,6 +26,9 @@ static void head(struct sk_model *m, float *x, int32_t rows, float *logits)
 		h = m->e;
 	}
 	sk_layer_linear(m, &m->head, sk_rows_whole(h, rows, d->embed_width), sk_rows_whole(logits, rows, d->vocab), 0, SK_ACT_NONE);
+	if (d->logit_cap > 0.0f)
+		m->backend->ops->bound(m->dev, &(struct sk_op_bound){ .x = sk_rows_whole(logits, rows, d->vocab), .limit = d->logit_cap,
+								      .soft = true });
 }
 
 /* Whether `rows` are all the step's tokens, in order. */
@@ -82,7 +85,7 @@ static sk_status check_step(const struct sk_model *m, const struct sk_step *step
 }
 
 /*
- * Dynamic frequencies (rope.c): the prompt's tokens turn by its length, each generated one by the length that its sequence has
+ * Dynamic and long frequencies (rope.c): the prompt's tokens turn by its length, each generated one by the length that its sequence has
  * with it. So they hang on position and prompt alone, and a recomputed token turns as before.
  */
 static const struct sk_step *with_freq_rows(struct sk_model *m, const struct sk_step *step)
@@ -95,7 +98,7 @@ static const struct sk_step *with_freq_rows(struct sk_model *m, const struct sk_
 		for (int32_t t = step->seq_start[s]; t < step->seq_start[s + 1]; t++) {
 			int32_t len = step->prompt_len && step->prompt_len[s] > step->pos[t] ? step->prompt_len[s] : step->pos[t] + 1;
 
-			m->freq_rows[t] = len > original ? len - original : 0;
+			m->freq_rows[t] = len <= original ? 0 : m->dims.rope.scaling == SK_ROPE_LONG ? 1 : len - original;
 		}
 	m->step = *step;
 	m->step.freq_rows = m->freq_rows;

@@ -21,6 +21,12 @@
 /* A norm's weight and bias in the device's memory; there without both when it is one without tensors. */
 struct sk_model_norm { bool there; const float *w, *b; };
 
+/* A norm of q's or k's heads: one of all, a norm of each with weights of all or with its own. */
+struct sk_head_norm { struct sk_model_norm n; int32_t parts; bool each; };
+
+/* Rotary frequencies on the device: row 0; with freq_rows also others, `stride` floats apart. */
+struct sk_model_rope { const float *inv_freq; int32_t stride; float factor; };
+
 /* A linear layer: a repacked weight, which columns of the output it writes, and how its sum over K is cut. */
 struct sk_linear {
 	struct sk_weight *w;
@@ -32,13 +38,18 @@ struct sk_linear {
 
 /* One half of a layer that looks at tokens, and one that does not. */
 struct sk_attention {
-	struct sk_model_norm norm;
+	struct sk_model_norm norm, post;
+	struct sk_head_norm q_norm, k_norm;
+	const float *sinks;                     /* NULL: none */
 	struct sk_linear qkv[SK_PARTS_MAX];     /* one, or one for each run of equal types */
 	int32_t qkv_len;
 	struct sk_linear o;
 };
+struct sk_expert { struct sk_linear gate_up, up, down; };          /* up.w: apart, gate_up is the gate alone */
 struct sk_mlp {
-	struct sk_model_norm norm;
+	struct sk_model_norm norm, post;
+	struct sk_expert *experts, shared;      /* NULL: none, what is below is the MLP */
+	struct sk_linear router, shared_scale;
 	struct sk_linear gate, up, down;        /* gate.w NULL: none; up.w NULL: gate holds both, joined as a GLU */
 };
 struct sk_layer {
@@ -64,9 +75,7 @@ struct sk_model {
 	struct sk_model_norm embed_norm, out_norm, encoder_norm;
 	float *vectors;                         /* norms, biases and tables, one after the other, each aligned to 64 bytes */
 	uint64_t vectors_len, vectors_used;     /* floats */
-	const float *inv_freq;                  /* row 0; DYNAMIC: row k for sequences of original + k tokens, rope_stride floats apart */
-	int32_t rope_stride;
-	float rope_factor;                      /* of cos and sin */
+	struct sk_model_rope rope, rope_local;  /* DYNAMIC: row k for sequences of original + k tokens; LONG: row 1 for all of them */
 	struct sk_attend_bias bias, encoder_bias;
 
 	/* scratch: float32, rows_max rows (but for logits) */
@@ -77,6 +86,11 @@ struct sk_model {
 	float *ffn, *ffn_up;                    /* ffn_up: only where some gate and up could not be joined */
 	float *e;                               /* as wide as the embedding, where that is not x's width */
 	float *last;                            /* rows of x that go to the head */
+	struct {
+		float *logits, *gathered, *out; /* the device's: [rows_max][experts], [rows_max][D] */
+		float *host, *weights, *scales; /* the host's: the logits; of each token and choice, and of each in the order of experts */
+		int32_t *chosen, *rows, *start;
+	} moe;                                  /* NULL where nothing is a mixture */
 	float *logits;                          /* [logits_rows][V]: logits_max and the least tile */
 	float *logits_host;                     /* their copy where the device's memory is not the host's; else NULL */
 
@@ -93,7 +107,9 @@ struct sk_model {
 /* The rules for this checkpoint's form; end with SK_W_END. */
 const struct sk_weight_rule *sk_rules(const struct sk_weights *w, const struct sk_arch *a);
 bool sk_rule_per_layer(const struct sk_weight_rule *r);
-int32_t sk_rule_layers(const struct sk_weight_rule *r, const struct sk_dims *d);        /* 1 for a rule that is not per layer */
+int32_t sk_rule_layers(const struct sk_weight_rule *r, const struct sk_dims *d);        /* 1 for a rule that is not per layer; times the experts */
+/* The i-th of them, as all below have `layer`: with an expert e it is layer + e * SK_LAYERS_MAX. */
+int32_t sk_rule_at(const struct sk_weight_rule *r, const struct sk_dims *d, int32_t i);
 void sk_rule_name(const struct sk_weight_rule *r, int32_t layer, char out[SK_RULE_NAME_MAX]);
 /* The tensor of a rule and layer, with or without the architecture's prefix; NULL: not there. */
 const struct sk_tensor *sk_rule_find(const struct sk_weights *w, const struct sk_arch *a, const struct sk_weight_rule *r,
@@ -107,6 +123,11 @@ sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule 
 const struct sk_tensor *sk_slot_find(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
 bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enum sk_slot slot, int32_t layer);
 
+/* Whether a tensor of `dims` dimensions is a vector of its slot's: norms of heads and biases of experts have two. */
+bool sk_slot_is_vector(enum sk_slot slot, int32_t dims);
+/* How many elements a tensor has. */
+int64_t sk_tensor_len(const struct sk_tensor *t);
+
 /* ---- check.c ---- */
 
 /* How many tensors from slots[i] on have the type of the first: what can be joined. */
@@ -119,7 +140,7 @@ uint64_t sk_model_vector(enum sk_slot slot, const struct sk_dims *d, int64_t len
 
 /* Scratch buffers and their bytes; *x points into m, its bytes come with it. The plan adds them up, open takes them. */
 struct sk_scratch { float **at; uint64_t bytes; };
-#define SK_SCRATCH_LEN 9
+#define SK_SCRATCH_LEN 12
 void sk_model_scratch(struct sk_model *m, bool any_separate_glu, struct sk_scratch ret_list[SK_SCRATCH_LEN]);
 /* The backend's own too. */
 sk_status sk_model_scratch_bytes(struct sk_model *m, bool any_separate_glu, uint64_t *ret_bytes, struct sk_err *err);
@@ -165,12 +186,14 @@ void sk_layer_self(struct sk_model *m, const struct sk_layer *y, const struct sk
 void sk_layer_cross(struct sk_model *m, const struct sk_layer *y, int32_t layer, const struct sk_step *step);
 /* The cross keys and values of a decoder's layer, from the encoder's answer x. */
 void sk_layer_cross_write(struct sk_model *m, const struct sk_layer *y, int32_t layer, float *x, const struct sk_step *step);
+/* An MLP that is a mixture of experts, of h, added to x: experts.c. */
+void sk_layer_experts(struct sk_model *m, const struct sk_mlp *p, float *h, float *x, int32_t rows);
 /* The second half, for some rows of a stream. */
 void sk_layer_mlp(struct sk_model *m, const struct sk_layer *y, float *x, int32_t rows);
 
 /* ---- rope.c ---- */
 
-/* inv_freq [width / 2] for a sequence of `length` tokens (DYNAMIC only looks at it); returns the factor of cos and sin. */
+/* inv_freq [width / 2] for a sequence of `length` tokens (DYNAMIC and LONG look at it); returns the factor of cos and sin. */
 float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f);
 
 #endif

@@ -7,6 +7,8 @@
  */
 #include "engine/model/inside.h"
 
+#include "engine/arch/config.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ struct loader {
 	struct sk_err *err;
 	float *row;                             /* host: one vector, row_len floats */
 	uint64_t row_len;
+	bool more_to_come;                      /* the tensors' other rows are still needed */
 	struct turned { void *data; const struct sk_tensor *from; } turned[SK_PARTS_MAX];       /* transposed tensors the right way round */
 };
 
@@ -60,6 +63,18 @@ static const float *put_vector(struct loader *ld, uint64_t len)
 	return to;
 }
 
+/* The weight of a norm, not its bias. */
+static bool is_norm(enum sk_slot slot)
+{
+	static const enum sk_slot norms[] = { SK_W_EMBED_NORM, SK_W_OUT_NORM, SK_W_ATTN_NORM, SK_W_Q_NORM, SK_W_K_NORM, SK_W_ATTN_POST_NORM,
+					      SK_W_FFN_NORM, SK_W_FFN_POST_NORM };
+
+	for (size_t i = 0; i < sizeof(norms) / sizeof(norms[0]); i++)
+		if (slot == norms[i])
+			return true;
+	return false;
+}
+
 /* A vector of the file; *ret_v stays NULL where it has none. */
 static sk_status load_vector(struct loader *ld, enum sk_slot slot, int32_t layer, float scale, const float **ret_v)
 {
@@ -68,6 +83,8 @@ static sk_status load_vector(struct loader *ld, enum sk_slot slot, int32_t layer
 	if (!t)
 		return SK_OK;
 	sk_quant_get(t->dtype)->dequantise(t->data, ld->row, (size_t)t->dim[0]);
+	for (int64_t i = 0; i < t->dim[0] && is_norm(slot) && ld->m->dims.norm_less_one; i++)
+		ld->row[i] += 1.0f;
 	for (int64_t i = 0; i < t->dim[0] && scale != 1.0f; i++)
 		ld->row[i] *= scale;
 	*ret_v = put_vector(ld, (uint64_t)t->dim[0]);
@@ -86,20 +103,62 @@ static sk_status load_norm(struct loader *ld, enum sk_slot slot, int32_t layer, 
 	return st;
 }
 
-/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
-static sk_status load_rope(struct loader *ld)
+/* The numbers of a head, of which rope turns neighbours: the even ones of what turns come first, as the rows of q and k are put. */
+static void part_pairs(const struct sk_dims *d, float *x)
 {
-	struct sk_model *m = ld->m;
-	const struct sk_rope *r = &m->dims.rope;
+	float odd[SK_HEAD_WIDTH_MAX / 2];
+	int32_t half = d->rope.width / 2;
+
+	for (int32_t i = 0; i < half; i++)
+		odd[i] = x[2 * i + 1];
+	for (int32_t i = 0; i < half; i++)
+		x[i] = x[2 * i];
+	memcpy(x + half, odd, sizeof(*odd) * (size_t)half);
+}
+
+/* Weight or bias of a norm of heads; how many numbers it has, 0 where it is not there. */
+static sk_status load_head_vector(struct loader *ld, enum sk_slot slot, int32_t layer, const float **ret_v, int64_t *ret_len)
+{
+	const struct sk_dims *d = &ld->m->dims;
+	const struct sk_tensor *t = find(ld, slot, layer);
+
+	*ret_len = t ? sk_tensor_len(t) : 0;
+	if (!t)
+		return SK_OK;
+	sk_quant_get(t->dtype)->dequantise(t->data, ld->row, (size_t)*ret_len);
+	for (int64_t i = 0; i < *ret_len && is_norm(slot) && d->norm_less_one; i++)
+		ld->row[i] += 1.0f;
+	for (int64_t at = 0; at < *ret_len && d->rope.interleaved; at += d->head_width)
+		part_pairs(d, ld->row + at);
+	*ret_v = put_vector(ld, (uint64_t)*ret_len);
+	return tensor_done(ld, t);
+}
+
+/* As many numbers as a head has are for each of them; a row for each head is each its own; else all heads are normed as one. */
+static sk_status load_head_norm(struct loader *ld, enum sk_slot slot, int32_t layer, int32_t heads, struct sk_head_norm *n)
+{
+	const struct sk_tensor *t = find(ld, slot, layer);
+	int64_t len = 0, bias_len = 0;
+	sk_status st = load_head_vector(ld, slot, layer, &n->n.w, &len);
+
+	if (st >= 0)
+		st = load_head_vector(ld, slot + 1, layer, &n->n.b, &bias_len);
+	n->n.there = len > 0;
+	n->each = t && t->dims == 2;
+	n->parts = n->each || len == ld->m->dims.head_width ? heads : 1;
+	return st;
+}
+
+/* One row of frequencies for all, or one for each length that a sequence can have beyond the model's own. */
+static sk_status load_frequencies(struct loader *ld, const struct sk_rope *r, struct sk_model_rope *to)
+{
 	const struct sk_tensor *t = find(ld, SK_W_ROPE_FREQS, 0);
 	int32_t half = r->width / 2;
 	float factors[1024 / 2];
 
-	if (m->dims.position != SK_POS_ROPE)
-		return SK_OK;
 	if (SK_BUG_IF((size_t)half > sizeof(factors) / sizeof(factors[0])))
 		return SK_EBUG;
-	m->rope_factor = sk_rope_frequencies(r, 0, ld->row);
+	to->factor = sk_rope_frequencies(r, 0, ld->row);
 	if (t)                                  /* Llama 3 in a GGUF: the file's own factor of each frequency */
 		sk_quant_get(t->dtype)->dequantise(t->data, factors, (size_t)half);
 	for (int32_t i = 0; i < half && t; i++) {
@@ -108,8 +167,8 @@ static sk_status load_rope(struct loader *ld)
 				       sk_weights_path(ld->w), t->name, i, (double)factors[i]);
 		ld->row[i] /= factors[i];
 	}
-	m->inv_freq = put_vector(ld, (uint64_t)half);
-	m->rope_stride = (half + 15) / 16 * 16;         /* put_vector's */
+	to->inv_freq = put_vector(ld, (uint64_t)half);
+	to->stride = (half + 15) / 16 * 16;             /* put_vector's */
 	for (int32_t k = 1; k <= r->lengths; k++) {
 		sk_rope_frequencies(r, r->original + k, ld->row);
 		put_vector(ld, (uint64_t)half);
@@ -117,22 +176,56 @@ static sk_status load_rope(struct loader *ld)
 	return t ? tensor_done(ld, t) : SK_OK;
 }
 
+/* LONG of a GGUF: the factors are tensors. */
+static sk_status load_stretch(struct loader *ld, enum sk_slot slot, float to[SK_ROPE_STRETCH_MAX])
+{
+	const struct sk_tensor *t = find(ld, slot, 0);
+
+	if (!t)
+		return SK_OK;
+	if (t->dim[0] > SK_ROPE_STRETCH_MAX)
+		return sk_fail(ld->err, SK_ETOOBIG, "%s: tensor %s has %" PRId64 " factors, the limit is %d", sk_weights_path(ld->w), t->name,
+			       t->dim[0], SK_ROPE_STRETCH_MAX);
+	sk_quant_get(t->dtype)->dequantise(t->data, to, (size_t)t->dim[0]);
+	for (int64_t i = 0; i < t->dim[0]; i++)
+		if (!(to[i] > 0.0f && to[i] < 1e9f))
+			return sk_fail(ld->err, SK_EFORMAT, "%s: tensor %s: factor %d is %g, it must be above 0 and below 1e9",
+				       sk_weights_path(ld->w), t->name, (int)i, (double)to[i]);
+	return tensor_done(ld, t);
+}
+
+static sk_status load_rope(struct loader *ld)
+{
+	struct sk_dims *d = &ld->m->dims;
+	sk_status st;
+
+	if (d->position != SK_POS_ROPE)
+		return SK_OK;
+	st = load_stretch(ld, SK_W_ROPE_SHORT, d->rope.stretch[0]);
+	if (st >= 0)
+		st = load_stretch(ld, SK_W_ROPE_LONG, d->rope.stretch[1]);
+	if (st >= 0)
+		st = load_frequencies(ld, &d->rope, &ld->m->rope);
+	return st < 0 || !d->two_ropes ? st : load_frequencies(ld, &d->rope_local, &ld->m->rope_local);
+}
+
 /*
  * Slopes of ALiBi: 2^(-8 i / n), i from 1, for n heads, a power of two; further heads take every other slope of 2n. As the
- * Hugging Face library calculates them, in float32.
+ * Hugging Face library calculates them, in float32. Another number than 8: alibi_max.
  */
 static void load_slopes(struct loader *ld)
 {
 	struct sk_model *m = ld->m;
 	int32_t heads = m->dims.heads, n = 1;
+	double last = m->dims.alibi_max > 0.0f ? (double)m->dims.alibi_max : 8.0;
 	float base, between;
 
 	if (m->dims.position != SK_POS_ALIBI && m->dims.position != SK_POS_ALIBI_BF16)
 		return;
 	while (2 * n <= heads)
 		n *= 2;
-	base = (float)pow(2.0, -8.0 / n);
-	between = (float)pow(2.0, -4.0 / n);
+	base = (float)pow(2.0, -last / n);
+	between = (float)pow(2.0, -last / 2.0 / n);
 	for (int32_t h = 0; h < heads; h++)
 		ld->row[h] = h < n ? powf(base, (float)(h + 1)) : powf(between, (float)(2 * (h - n) + 1));
 	m->bias = (struct sk_attend_bias){ .kind = m->dims.position == SK_POS_ALIBI ? SK_BIAS_ALIBI : SK_BIAS_ALIBI_BF16,
@@ -195,10 +288,21 @@ static sk_status load_layer_norms(struct loader *ld, int32_t l)
 {
 	struct sk_model *m = ld->m;
 	struct sk_layer *y = &m->layers[l];
-	sk_status st = load_norm(ld, SK_W_ATTN_NORM, l, true, &y->self.norm);
+	bool plain = m->dims.plain_norms;
+	sk_status st = load_norm(ld, SK_W_ATTN_NORM, l, plain, &y->self.norm);
 
 	if (st >= 0)
-		st = load_norm(ld, SK_W_FFN_NORM, l, m->dims.residual != SK_RESIDUAL_PARALLEL, &y->mlp.norm);
+		st = load_norm(ld, SK_W_FFN_NORM, l, plain && m->dims.residual != SK_RESIDUAL_PARALLEL, &y->mlp.norm);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_ATTN_POST_NORM, l, false, &y->self.post);
+	if (st >= 0)
+		st = load_norm(ld, SK_W_FFN_POST_NORM, l, false, &y->mlp.post);
+	if (st >= 0)
+		st = load_head_norm(ld, SK_W_Q_NORM, l, m->dims.heads, &y->self.q_norm);
+	if (st >= 0)
+		st = load_head_norm(ld, SK_W_K_NORM, l, m->dims.kv_heads, &y->self.k_norm);
+	if (st >= 0)
+		st = load_vector(ld, SK_W_SINKS, l, 1.0f, &y->self.sinks);
 	return st < 0 || !m->dims.encoder_layers ? st : load_norm(ld, SK_W_CROSS_NORM, l, true, &y->cross.norm);
 }
 
@@ -270,8 +374,8 @@ static sk_status source(struct loader *ld, const struct rows *r, int32_t layer, 
 {
 	const struct sk_tensor *t = find(ld, r->slot, layer);
 	bool turned = sk_slot_transposed(ld->w, ld->m->arch, r->slot, layer);
-	int32_t K = (int32_t)t->dim[turned ? 0 : 1];
-	size_t row_bytes = t->bytes / (size_t)t->dim[turned ? 1 : 0];
+	int32_t K = (int32_t)t->dim[turned ? 0 : t->dims - 1];
+	size_t row_bytes = t->bytes / (size_t)(turned ? t->dim[1] : sk_tensor_len(t) / K);
 	const void *data = t->data;
 	sk_status st = turned ? turn(ld, t, &data) : SK_OK;
 
@@ -353,7 +457,7 @@ static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t l
 	for (int32_t i = 0; i < len && st >= 0; i++) {
 		const struct sk_tensor *b = find(ld, list[i].slot + 1, layer);
 
-		if (comes_again(list, len, i))
+		if (comes_again(list, len, i) || ld->more_to_come)
 			continue;
 		st = tensor_done(ld, find(ld, list[i].slot, layer));
 		if (st >= 0 && b)
@@ -367,7 +471,9 @@ static sk_status load_rows(struct loader *ld, const struct rows *list, int32_t l
 /* How many rows the tensor of a slot has; it is there. */
 static int32_t slot_rows(const struct loader *ld, enum sk_slot slot, int32_t layer)
 {
-	return (int32_t)find(ld, slot, layer)->dim[sk_slot_transposed(ld->w, ld->m->arch, slot, layer)];
+	const struct sk_tensor *t = find(ld, slot, layer);
+
+	return t->dims == 1 ? 1 : (int32_t)t->dim[sk_slot_transposed(ld->w, ld->m->arch, slot, layer)];
 }
 
 /* All rows of one slot; nothing where the file has none. */
@@ -450,6 +556,20 @@ static int32_t add_groups(const struct sk_dims *d, struct rows *list)
 	return n;
 }
 
+/* Rows q | k | v of one that lies in fourths of q, v and k: see SK_QKV_FOUR. */
+static int32_t add_fourths(const struct sk_dims *d, struct rows *list)
+{
+	int32_t part = d->heads / 4 * d->head_width, n = 0;
+
+	for (int32_t i = 0; i < 4; i++)
+		n += add_heads(d, SK_W_QKV, 3 * i * part, part, list + n);
+	for (int32_t i = 0; i < 4; i++)
+		n += add_heads(d, SK_W_QKV, (3 * i + 2) * part, part, list + n);
+	for (int32_t i = 0; i < 4; i++)
+		list[n++] = (struct rows){ SK_W_QKV, (3 * i + 1) * part, part, 1 };
+	return n;
+}
+
 static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a)
 {
 	struct rows *list = rows_list(ld);
@@ -458,7 +578,10 @@ static sk_status load_fused(struct loader *ld, int32_t l, struct sk_attention *a
 
 	if (!list)
 		return SK_ENOMEM;
-	len = ld->m->dims.qkv == SK_QKV_PARTS ? add_slot(ld, SK_W_QKV, l, list) : add_groups(&ld->m->dims, list);
+	if (ld->m->dims.qkv == SK_QKV_PARTS)
+		len = add_slot(ld, SK_W_QKV, l, list);
+	else
+		len = ld->m->dims.qkv == SK_QKV_FOUR ? add_fourths(&ld->m->dims, list) : add_groups(&ld->m->dims, list);
 	a->qkv_len = 1;
 	st = load_rows(ld, list, len, l, SK_JOIN_STACK, &a->qkv[0]);
 	free(list);
@@ -516,9 +639,13 @@ static sk_status load_attention(struct loader *ld, int32_t l, struct sk_attentio
 static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_t l, struct sk_mlp *p)
 {
 	const struct rows both[2] = { { slots[0], 0, ld->m->dims.ffn_width, 1 }, { slots[1], 0, ld->m->dims.ffn_width, 1 } };
+	int32_t F = ld->m->dims.ffn_width;
+	const struct rows fused[2] = { { SK_W_GATE_UP, 0, F, 1 }, { SK_W_GATE_UP, F, F, 1 } };
 	sk_status st;
 
-	if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
+	if (slots[0] == SK_W_GATE && find(ld, SK_W_GATE_UP, l)) {
+		st = load_rows(ld, fused, 2, l, SK_JOIN_GLU, &p->gate);
+	} else if (ld->m->dims.glu && sk_slots_run(ld->w, ld->m->arch, slots, 2, l) == 2) {
 		st = load_rows(ld, both, 2, l, SK_JOIN_GLU, &p->gate);
 	} else {
 		st = load_linear(ld, slots[0], l, &p->gate);
@@ -530,6 +657,108 @@ static sk_status load_mlp(struct loader *ld, const enum sk_slot slots[3], int32_
 	if (st >= 0)
 		cut_slices(&p->down, 1);
 	return st;
+}
+
+/* Gate, up and down of one expert: tensors of its own, or its rows of those that all have (`of` them before). */
+static sk_status load_expert(struct loader *ld, const enum sk_slot slots[3], int32_t at, int32_t of, int32_t width, struct sk_expert *e)
+{
+	int32_t D = ld->m->dims.width;
+	const struct rows both[2] = { { slots[0], of * width, width, 1 }, { slots[1], of * width, width, 1 } };
+	sk_status st = load_rows(ld, both, 2, at, SK_JOIN_GLU, &e->gate_up);
+
+	if (st >= 0)
+		st = load_rows(ld, &(struct rows){ slots[2], of * D, D, 1 }, 1, at, SK_JOIN_STACK, &e->down);
+	if (st >= 0)
+		cut_slices(&e->down, 1);
+	return st;
+}
+
+/* Rows of one expert's part of a tensor [experts][K][N], as turn() turns a whole one. */
+static void turn_part(const struct sk_tensor *t, int32_t e, unsigned char *to)
+{
+	size_t K = (size_t)t->dim[1], N = (size_t)t->dim[2], size = t->bytes / ((size_t)t->dim[0] * K * N);
+	const unsigned char *from = (const unsigned char *)t->data + (size_t)e * K * N * size;
+
+	for (size_t k = 0; k < K; k++)
+		for (size_t n = 0; n < N; n++)
+			memcpy(to + (n * K + k) * size, from + (k * N + n) * size, size);
+}
+
+/* Every step-th row of such a part, turned, from `first` on, and of the biases [experts][N] of the slot behind it. */
+static sk_status load_part(struct loader *ld, enum sk_slot slot, int32_t l, int32_t e, int32_t first, int32_t step, const void *turned,
+			   struct sk_linear *lin)
+{
+	const struct sk_tensor *t = find(ld, slot, l), *b = find(ld, slot + 1, l);
+	size_t row_bytes = t->bytes / (size_t)(t->dim[0] * t->dim[2]);
+	int32_t N = (int32_t)t->dim[2], rows = N / step;
+	const struct sk_weight_src src = { .data = (const unsigned char *)turned + (size_t)first * row_bytes, .dtype = t->dtype, .N = rows,
+					   .K = (int32_t)t->dim[1], .row_bytes = row_bytes * (size_t)step };
+	sk_status st = ld->m->backend->weight_open(ld->m->dev, &src, 1, SK_JOIN_STACK, &lin->w, ld->err);
+
+	if (st < 0)
+		return st;
+	lin->columns = rows;
+	if (b) {
+		read_bias(b, &(struct rows){ slot, e * N + first, rows, step }, ld->row);
+		lin->bias = put_vector(ld, (uint64_t)rows);
+	}
+	return SK_OK;
+}
+
+/* Gate and up as neighbours in one tensor, and down, both transposed: gpt-oss. */
+static sk_status load_turned_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
+{
+	static const enum sk_slot slots[] = { SK_W_EXPERT_GATE_UP, SK_W_EXPERT_DOWN };
+	const struct sk_tensor *gate_up = find(ld, slots[0], l), *down = find(ld, slots[1], l);
+	size_t each = (gate_up->bytes > down->bytes ? gate_up->bytes : down->bytes) / (size_t)gate_up->dim[0];
+	unsigned char *turned = sk_quant_get(gate_up->dtype)->block_len == 1 && sk_quant_get(down->dtype)->block_len == 1 ? malloc(each) : NULL;
+	sk_status st = turned ? SK_OK : sk_fail(ld->err, SK_ENOMEM, "no memory to turn a part of tensor %s", gate_up->name);
+
+	for (int32_t e = 0; e < ld->m->dims.route.experts && st >= 0; e++) {
+		struct sk_expert *x = &p->experts[e];
+
+		turn_part(gate_up, e, turned);
+		st = load_part(ld, slots[0], l, e, 0, 2, turned, &x->gate_up);
+		if (st >= 0)
+			st = load_part(ld, slots[0], l, e, 1, 2, turned, &x->up);
+		turn_part(down, e, turned);
+		if (st >= 0)
+			st = load_part(ld, slots[1], l, e, 0, 1, turned, &x->down);
+		if (st >= 0)
+			cut_slices(&x->down, 1);
+	}
+	free(turned);
+	for (int i = 0; i < 2 && st >= 0; i++) {
+		st = tensor_done(ld, find(ld, slots[i], l));
+		if (st >= 0 && find(ld, slots[i] + 1, l))
+			st = tensor_done(ld, find(ld, slots[i] + 1, l));
+	}
+	return st;
+}
+
+static sk_status load_experts(struct loader *ld, int32_t l, struct sk_mlp *p)
+{
+	static const enum sk_slot of_expert[] = { SK_W_EXPERT_GATE, SK_W_EXPERT_UP, SK_W_EXPERT_DOWN };
+	static const enum sk_slot of_shared[] = { SK_W_SHARED_GATE, SK_W_SHARED_UP, SK_W_SHARED_DOWN };
+	const struct sk_dims *d = &ld->m->dims;
+	const struct sk_tensor *first = find(ld, SK_W_EXPERT_GATE, l);
+	bool together = first && first->dims == 3;
+	sk_status st = load_linear(ld, SK_W_ROUTER, l, &p->router);
+
+	p->experts = calloc((size_t)d->route.experts, sizeof(*p->experts));
+	if (!p->experts)
+		return sk_fail(ld->err, SK_ENOMEM, "no memory for %d experts", d->route.experts);
+	if (st >= 0 && find(ld, SK_W_EXPERT_GATE_UP, l))
+		return load_turned_experts(ld, l, p);
+	for (int32_t e = 0; e < d->route.experts && st >= 0; e++) {
+		ld->more_to_come = together && e + 1 < d->route.experts;
+		st = load_expert(ld, of_expert, together ? l : l + e * SK_LAYERS_MAX, together ? e : 0, d->expert_width, &p->experts[e]);
+	}
+	ld->more_to_come = false;
+	if (st < 0 || !d->shared_width)
+		return st;
+	st = load_expert(ld, of_shared, l, 0, d->shared_width, &p->shared);
+	return st < 0 ? st : load_linear(ld, SK_W_SHARED_SCALE, l, &p->shared_scale);
 }
 
 static sk_status load_layer(struct loader *ld, int32_t l)
@@ -544,7 +773,11 @@ static sk_status load_layer(struct loader *ld, int32_t l)
 		if (st >= 0)
 			st = load_runs(ld, (const enum sk_slot[]){ SK_W_CROSS_K, SK_W_CROSS_V }, 2, l, &y->cross_kv);
 	}
-	return st < 0 ? st : load_mlp(ld, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP, SK_W_DOWN }, l, &y->mlp);
+	if (st < 0)
+		return st;
+	if (ld->m->dims.route.experts)
+		return load_experts(ld, l, &y->mlp);
+	return load_mlp(ld, (const enum sk_slot[]){ SK_W_GATE, SK_W_UP, SK_W_DOWN }, l, &y->mlp);
 }
 
 static sk_status load_encoder_layer(struct loader *ld, int32_t l)

@@ -52,9 +52,10 @@ static uint64_t count_load_bytes(const struct sk_model *m, const struct sk_weigh
 
 	for (const struct sk_weight_rule *r = sk_rules(w, m->arch); r->slot != SK_W_END; r++)
 		for (int32_t l = 0; l < sk_rule_layers(r, &m->dims); l++) {
-			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, m->arch, r, l);
+			int32_t at = sk_rule_at(r, &m->dims, l);
+			const struct sk_tensor *t = r->slot == SK_W_IGNORE ? NULL : sk_rule_find(w, m->arch, r, at);
 
-			if (t && !(r->slot == SK_W_HEAD && m->dims.tied_head) && t == sk_slot_find(w, m->arch, r->slot, l))
+			if (t && !(r->slot == SK_W_HEAD && m->dims.tied_head) && t == sk_slot_find(w, m->arch, r->slot, at))
 				sum += t->bytes;
 		}
 	return sum;
@@ -63,6 +64,21 @@ static uint64_t count_load_bytes(const struct sk_model *m, const struct sk_weigh
 uint64_t sk_model_load_bytes(const struct sk_model *m)
 {
 	return m->load_bytes;
+}
+
+/* The host's part of a mixture's step. */
+static bool take_choices(struct sk_model *m)
+{
+	const struct sk_route *r = &m->dims.route;
+	size_t rows = (size_t)m->rows_max, each = rows * (size_t)r->used;
+
+	m->moe.host = calloc(rows * (size_t)r->experts, sizeof(*m->moe.host));
+	m->moe.weights = calloc(each, sizeof(*m->moe.weights));
+	m->moe.scales = calloc(each, sizeof(*m->moe.scales));
+	m->moe.chosen = calloc(each, sizeof(*m->moe.chosen));
+	m->moe.rows = calloc(each, sizeof(*m->moe.rows));
+	m->moe.start = calloc((size_t)r->experts + 1, sizeof(*m->moe.start));
+	return m->moe.host && m->moe.weights && m->moe.scales && m->moe.chosen && m->moe.rows && m->moe.start;
 }
 
 sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *o, struct sk_model **ret_m,
@@ -100,6 +116,10 @@ sk_status sk_model_open(const struct sk_weights *w, const struct sk_model_opts *
 			return sk_fail(err, SK_ENOMEM, "no memory for a step of %d tokens", o->tokens_max);
 		}
 	}
+	if (m->dims.route.experts && !take_choices(m)) {
+		sk_model_close(&m);
+		return sk_fail(err, SK_ENOMEM, "no memory for the choices of a step of %d tokens", o->tokens_max);
+	}
 	m->load_bytes = count_load_bytes(m, w);
 	*ret_m = m;
 	return SK_OK;
@@ -120,11 +140,24 @@ static void close_attention(struct sk_model *m, struct sk_attention *a)
 	close_weight(m, &a->o.w);
 }
 
+static void close_expert(struct sk_model *m, struct sk_expert *e)
+{
+	close_weight(m, &e->gate_up.w);
+	close_weight(m, &e->up.w);
+	close_weight(m, &e->down.w);
+}
+
 static void close_layer(struct sk_model *m, struct sk_layer *y)
 {
 	close_attention(m, &y->self);
 	close_attention(m, &y->cross);
 	close_attention(m, &y->cross_kv);
+	for (int32_t e = 0; y->mlp.experts && e < m->dims.route.experts; e++)
+		close_expert(m, &y->mlp.experts[e]);
+	free(y->mlp.experts);
+	close_expert(m, &y->mlp.shared);
+	close_weight(m, &y->mlp.router.w);
+	close_weight(m, &y->mlp.shared_scale.w);
 	close_weight(m, &y->mlp.gate.w);
 	close_weight(m, &y->mlp.up.w);
 	close_weight(m, &y->mlp.down.w);
@@ -168,6 +201,12 @@ void sk_model_close(struct sk_model **m)
 	free(x->encoder);
 	free(x->logits_host);
 	free(x->freq_rows);
+	free(x->moe.host);
+	free(x->moe.weights);
+	free(x->moe.scales);
+	free(x->moe.chosen);
+	free(x->moe.rows);
+	free(x->moe.start);
 	free(x);
 }
 

@@ -7,6 +7,8 @@
  *	DYNAMIC  with base' = base ((factor n / original) - (factor - 1))^(width / (width - 2)), n = max(length, original),
  *	         length = that of the prompt for its tokens, position + 1 for those after it
  *	LLAMA3   wavelengths over original / low: f / factor; below original / high: f; between them a mixture
+ *	LONG     f over a factor of its own, one for sequences up to `original` tokens, another for longer ones; cos and sin times
+ *	         sqrt(1 + ln(factor) / ln(original)), factor how much longer they may be       (Ding et al. 2024, as Phi-3 has it)
  *	YARN     f / factor and f, mixed by a ramp over i whose ends are where a frequency turns `high` and `low` times in
  *	         `original` tokens; cos and sin times 0.1 ln(factor) + 1                (Peng et al. 2023)
  */
@@ -86,6 +88,18 @@ static void yarn(const struct sk_rope *r, float *f)
 	}
 }
 
+/* As the library rounds: the power, the product, the quotient. */
+static float long_rope(const struct sk_rope *r, int32_t length, float *f)
+{
+	const float *stretch = r->stretch[length > r->original];
+
+	for (int32_t i = 0; i < r->width / 2; i++)
+		f[i] = 1.0f / (stretch[i] * powf(r->base, (float)(2 * i) / (float)r->width));
+	if (r->attention > 0.0f)
+		return r->attention;
+	return r->factor <= 1.0f ? 1.0f : (float)sqrt(1.0 + log((double)r->factor) / log((double)r->original));
+}
+
 float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f)
 {
 	plain(r, r->scaling == SK_ROPE_DYNAMIC ? dynamic_base(r, length) : (double)r->base, ret_f);
@@ -97,6 +111,8 @@ float sk_rope_frequencies(const struct sk_rope *r, int32_t length, float *ret_f)
 		for (int32_t i = 0; i < r->width / 2; i++)
 			ret_f[i] /= r->factor;
 		break;
+	case SK_ROPE_LONG:
+		return long_rope(r, length, ret_f);
 	case SK_ROPE_LLAMA3:
 		llama3(r, ret_f);
 		break;

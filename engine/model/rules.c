@@ -16,21 +16,48 @@ bool sk_rule_per_layer(const struct sk_weight_rule *r)
 	return strstr(r->name, "%d") != NULL;
 }
 
+/* Rules of a mixture are for models that have one, of the MLP in its place for those that have none. */
+static bool is_for(const struct sk_weight_rule *r, const struct sk_dims *d)
+{
+	if (r->slot >= SK_W_SHARED_GATE && r->slot <= SK_W_SHARED_SCALE_B)
+		return d->shared_width > 0;
+	if (r->slot >= SK_W_ROUTER && r->slot <= SK_W_EXPERT_DOWN_B)
+		return d->route.experts > 0;
+	return !d->route.experts || r->slot < SK_W_GATE || r->slot > SK_W_DOWN_B;
+}
+
 int32_t sk_rule_layers(const struct sk_weight_rule *r, const struct sk_dims *d)
 {
 	if (!sk_rule_per_layer(r))
 		return 1;
+	if (!is_for(r, d))
+		return 0;
+	if (strstr(r->name, "%e"))
+		return d->layers * d->route.experts;
 	return r->flags & SK_RULE_ENCODER ? d->encoder_layers : d->layers;
+}
+
+int32_t sk_rule_at(const struct sk_weight_rule *r, const struct sk_dims *d, int32_t i)
+{
+	return strstr(r->name, "%e") ? i % d->layers + i / d->layers * SK_LAYERS_MAX : i;
 }
 
 void sk_rule_name(const struct sk_weight_rule *r, int32_t layer, char out[SK_RULE_NAME_MAX])
 {
-	const char *mark = strstr(r->name, "%d");
+	const char *at = r->name;
+	size_t len = 0;
 
-	if (mark)
-		snprintf(out, SK_RULE_NAME_MAX, "%.*s%" PRId32 "%s", (int)(mark - r->name), r->name, layer, mark + 2);
-	else
-		snprintf(out, SK_RULE_NAME_MAX, "%s", r->name);
+	out[0] = 0;
+	while (*at && len < SK_RULE_NAME_MAX) {
+		size_t plain = strcspn(at, "%");
+
+		len += (size_t)snprintf(out + len, SK_RULE_NAME_MAX - len, "%.*s", (int)plain, at);
+		at += plain;
+		if (!*at || len >= SK_RULE_NAME_MAX)
+			break;
+		len += (size_t)snprintf(out + len, SK_RULE_NAME_MAX - len, "%" PRId32, at[1] == 'e' ? layer / SK_LAYERS_MAX : layer % SK_LAYERS_MAX);
+		at += 2;
+	}
 }
 
 const struct sk_tensor *sk_rule_find(const struct sk_weights *w, const struct sk_arch *a, const struct sk_weight_rule *r,
@@ -70,6 +97,20 @@ bool sk_slot_transposed(const struct sk_weights *w, const struct sk_arch *a, enu
 	return false;
 }
 
+bool sk_slot_is_vector(enum sk_slot slot, int32_t dims)
+{
+	return (dims == 1 && slot != SK_W_SHARED_SCALE) || slot == SK_W_EXPERT_GATE_UP_B || slot == SK_W_EXPERT_DOWN_B || slot == SK_W_Q_NORM || slot == SK_W_K_NORM || slot == SK_W_Q_NORM_B || slot == SK_W_K_NORM_B;
+}
+
+int64_t sk_tensor_len(const struct sk_tensor *t)
+{
+	int64_t len = 1;
+
+	for (int i = 0; i < t->dims; i++)
+		len *= t->dim[i];
+	return len;
+}
+
 /* ---- shapes --------------------------------------------------------------------------------------------------- */
 
 static int64_t letter(const struct sk_dims *d, char c)
@@ -78,7 +119,8 @@ static int64_t letter(const struct sk_dims *d, char c)
 	const struct { char letter; int64_t value; } letters[] = {
 		{ 'D', d->width }, { 'E', d->embed_width }, { 'V', d->vocab }, { 'F', d->ffn_width }, { 'Q', q }, { 'G', g },
 		{ 'C', q + 2 * g }, { 'I', 2 * g }, { 'H', d->heads }, { 'R', d->rope.width / 2 }, { 'P', d->positions },
-		{ 'B', d->rel_buckets },
+		{ 'B', d->rel_buckets }, { 'J', 2 * (int64_t)d->ffn_width }, { 'K', d->kv_heads }, { 'W', d->head_width },
+		{ 'X', d->route.experts }, { 'M', d->expert_width }, { 'N', 2 * (int64_t)d->expert_width }, { 'S', d->shared_width }, { '1', 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
@@ -117,6 +159,8 @@ sk_status sk_rule_check(const struct sk_weights *w, const struct sk_weight_rule 
 	same = want.dims == t->dims;
 	for (int i = 0; same && i < t->dims; i++)
 		same = want.dim[i] == t->dim[i];
+	if (t->dims == 1 && want.dims == 2 && want.dim[0] == 1)         /* one row, as a GGUF may have it */
+		same = t->dim[0] == want.dim[1];
 	if (!same) {
 		print_shape(t, have_text);
 		print_shape(&want, want_text);

@@ -62,7 +62,7 @@ int32_t sk_model_ranks_max(const struct sk_dims *d, enum sk_dtype weights)
 /* Where they are counted, and on which flag of a configuration they hang. */
 enum kind { EMBED, ATTENTION, MLP, HEAD, VECTORS, KINDS };
 enum flag { ALWAYS, NEVER, WITH_HEAD, WITH_PROJECTION, WITH_GATE, WITH_ATTENTION_BIAS, WITH_MLP_BIAS, WITH_NORM, WITH_SECOND_NORM,
-	    WITH_OUT_NORM };
+	    WITH_OUT_NORM, WITH_QK_NORM, WITH_HEAD_BIAS };
 
 #define BOTH(slot, kind, weight, bias) { SK_W_##slot, kind, weight }, { SK_W_##slot##_B, VECTORS, bias }
 static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots[] = {
@@ -72,9 +72,13 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(PROJ_IN,       EMBED,     WITH_PROJECTION,  WITH_PROJECTION),
 	BOTH(PROJ_OUT,      HEAD,      WITH_PROJECTION,  WITH_PROJECTION),
 	BOTH(OUT_NORM,      VECTORS,   WITH_OUT_NORM,    WITH_OUT_NORM),
-	BOTH(HEAD,          HEAD,      WITH_HEAD,        WITH_HEAD),
+	BOTH(HEAD,          HEAD,      WITH_HEAD,        WITH_HEAD_BIAS),
 	BOTH(ROPE_FREQS,    VECTORS,   NEVER,            NEVER),
 	BOTH(ATTN_NORM,     VECTORS,   WITH_NORM,        WITH_NORM),
+	BOTH(Q_NORM,        VECTORS,   WITH_QK_NORM,     WITH_QK_NORM),
+	BOTH(K_NORM,        VECTORS,   WITH_QK_NORM,     WITH_QK_NORM),
+	BOTH(ROPE_SHORT,    VECTORS,   NEVER,            NEVER),
+	BOTH(ROPE_LONG,     VECTORS,   NEVER,            NEVER),
 	BOTH(QKV,           ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
 	BOTH(Q,             ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
 	BOTH(K,             ATTENTION, ALWAYS,           WITH_ATTENTION_BIAS),
@@ -84,6 +88,17 @@ static const struct { enum sk_slot slot; enum kind kind; enum flag flag; } slots
 	BOTH(FFN_NORM,      VECTORS,   WITH_SECOND_NORM, WITH_SECOND_NORM),
 	BOTH(GATE,          MLP,       WITH_GATE,        WITH_MLP_BIAS),
 	BOTH(UP,            MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(GATE_UP,       MLP,       WITH_GATE,        WITH_MLP_BIAS),
+	BOTH(ROUTER,        MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_GATE,   MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_UP,     MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(EXPERT_GATE_UP, MLP,      ALWAYS,           ALWAYS),
+	BOTH(EXPERT_DOWN,   MLP,       ALWAYS,           WITH_MLP_BIAS),
+	BOTH(SINKS,         VECTORS,   ALWAYS,           NEVER),
+	BOTH(SHARED_GATE,   MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_UP,     MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_DOWN,   MLP,       ALWAYS,           ALWAYS),
+	BOTH(SHARED_SCALE,  MLP,       ALWAYS,           ALWAYS),
 	BOTH(DOWN,          MLP,       ALWAYS,           WITH_MLP_BIAS),
 	BOTH(CROSS_Q,       ATTENTION, ALWAYS,           ALWAYS),
 	BOTH(CROSS_K,       ATTENTION, ALWAYS,           ALWAYS),
@@ -121,6 +136,8 @@ static bool flag_is_set(const struct sk_dims *d, enum flag flag)
 		[WITH_MLP_BIAS] = d->mlp_bias,
 		[WITH_NORM] = !d->plain_norms,
 		[WITH_SECOND_NORM] = !d->plain_norms && !(d->residual == SK_RESIDUAL_PARALLEL && d->one_norm),
+		[WITH_QK_NORM] = d->qk_norm,
+		[WITH_HEAD_BIAS] = d->head_bias,
 		[WITH_OUT_NORM] = !d->plain_norms && !d->no_out_norm,
 	};
 
@@ -154,10 +171,13 @@ uint64_t sk_model_params(const struct sk_arch *a, const struct sk_dims *d)
 
 	for (const struct sk_weight_rule *r = a->weights; r->slot != SK_W_END; r++) {
 		int64_t dim[4];
+		uint64_t each = 1;
 
-		if (is_there(a, d, r, &kind))
-			sum += (uint64_t)sk_rule_layers(r, d) *
-			       (uint64_t)(sk_rule_shape(r, d, dim) == 2 ? dim[0] * dim[1] : dim[0]);
+		if (!is_there(a, d, r, &kind))
+			continue;
+		for (int32_t i = sk_rule_shape(r, d, dim); i > 0; i--)
+			each *= (uint64_t)dim[i - 1];
+		sum += (uint64_t)sk_rule_layers(r, d) * each;
 	}
 	return sum;
 }
@@ -171,14 +191,16 @@ static sk_status add_rule(const struct sk_model *m, const struct sk_dims *whole,
 	bool turned = r->flags & SK_RULE_TRANSPOSED;
 	uint64_t layers = (uint64_t)sk_rule_layers(r, d), one;
 	int64_t dim[4];
+	int32_t dims = sk_rule_shape(r, d, dim);
 
-	if (sk_rule_shape(r, d, dim) == 1) {
-		bytes[VECTORS] += layers * sizeof(float) * sk_model_vector(r->slot, d, dim[0]);
+	if (sk_slot_is_vector(r->slot, dims)) {
+		bytes[VECTORS] += layers * sizeof(float) * sk_model_vector(r->slot, d, dims == 2 ? dim[0] * dim[1] : dim[0]);
 		return SK_OK;
 	}
 	if (r->slot == SK_W_REL_BIAS || r->slot == SK_W_ENC_REL_BIAS)
 		return SK_OK;           /* among the tables */
-	one = m->backend->weight_bytes(weights, dim[turned], dim[!turned]);
+	one = dims == 3 ? (uint64_t)dim[0] * m->backend->weight_bytes(weights, dim[1 + turned], dim[2 - turned]) :
+			  m->backend->weight_bytes(weights, dim[turned], dim[!turned]);
 	if (!one)
 		return sk_fail(err, SK_ENOTSUP, "backend %s cannot hold %s of type %s with %" PRId64 " columns", m->backend->name, r->name,
 			       sk_quant_get(weights)->name, dim[!turned]);

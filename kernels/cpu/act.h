@@ -8,6 +8,7 @@
  *	GELU            4 eps |y| (1 + v^2 / 2)         for v > 0: 4 eps |y|; below -1 the rounding of v^2 shows in e^(-v^2 / 2)
  *	GELU_TANH       4 eps |y| (1 + |2 u|)           u = sqrt(2 / pi) (v + 0.044715 v^3), likewise
  *	RELU            0
+ * A softcap: 4 eps cap.
  */
 #ifndef SK_CPU_ACT_H
 #define SK_CPU_ACT_H
@@ -70,6 +71,24 @@ static inline vf v_gelu_tanh(vf v)
 	vf twice = v_mul(v, v_fma(v_mul(v, v), v_set1(0.071354816f), v_set1(1.5957691f)));
 
 	return v_div(v, v_add(v_set1(1.0f), v_exp(v_sub(v_set1(0.0f), twice))));
+}
+
+/* cap tanh(v / cap) = cap (1 - 2 / (1 + e^(2 v / cap))) */
+static inline vf v_softcap(vf v, float cap)
+{
+	vf twice = v_mul(v, v_set1(2.0f / cap)), one = v_set1(1.0f);
+
+	return v_mul(v_set1(cap), v_sub(one, v_div(v_set1(2.0f), v_add(one, v_exp(twice)))));
+}
+
+/* g / (1 + e^(-1.702 g)) (u + 1), g and u bounded; 6 eps |g (u + 1)| */
+static inline vf v_limited_glu(vf g, vf u, float limit)
+{
+	const vf most = v_set1(limit), one = v_set1(1.0f);
+
+	g = v_min(most, g);
+	u = v_min(most, v_max(v_set1(-limit), u));
+	return v_mul(v_div(g, v_add(one, v_exp(v_mul(g, v_set1(-1.702f))))), v_add(u, one));
 }
 
 static inline vf v_act(enum sk_act act, vf v)

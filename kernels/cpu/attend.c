@@ -11,7 +11,8 @@
 #define STATES_A_THREAD 64      /* states of full tiles kept for the second way */
 
 struct tile_ref {
-	int32_t s, t, queries, chunks;
+	int32_t s, t, queries;
+	int32_t first, chunks;                  /* chunk; how many from it on */
 };
 
 struct plan {
@@ -72,12 +73,17 @@ static struct sk_cpu_attend_state state_in(float *at, int32_t rows, int32_t wide
 	return (struct sk_cpu_attend_state){ .o = at, .m = m, .l = m + rows };
 }
 
-/* Chunks that a query at `pos` sees. */
+/* The first chunk that a query at `pos` sees, and how many. */
+static int32_t first_of(const struct sk_op_attend *a, int32_t pos)
+{
+	return a->window && !a->cross && pos >= a->window ? (pos + 1 - a->window) / SK_ATTEND_CHUNK : 0;
+}
+
 static int32_t chunks_of(const struct sk_op_attend *a, int32_t s, int32_t pos)
 {
 	int32_t keys = a->cross ? a->step->cross_len[s] : pos + 1;
 
-	return (keys - 1) / SK_ATTEND_CHUNK + 1;
+	return (keys - 1) / SK_ATTEND_CHUNK + 1 - first_of(a, pos);
 }
 
 /*
@@ -94,7 +100,8 @@ static void cut(struct plan *p, int32_t most)
 
 			for (n = 1; n < room && t + n < end && st->pos[t + n] == pos + n; n++)
 				;
-			p->tiles[p->tiles_len] = (struct tile_ref){ .s = s, .t = t, .queries = n, .chunks = chunks_of(p->a, s, pos) };
+			p->tiles[p->tiles_len] = (struct tile_ref){ .s = s, .t = t, .queries = n, .first = first_of(p->a, pos),
+								      .chunks = chunks_of(p->a, s, pos) };
 			p->chunks_len += p->tiles[p->tiles_len++].chunks;
 		}
 }
@@ -115,6 +122,7 @@ static struct sk_cpu_tile tile_get(const struct plan *p, int32_t i, int32_t head
 		.bias = &a->bias,
 		.pos = a->step->pos[ref->t], .queries = ref->queries, .heads = left < p->part_heads ? left : p->part_heads,
 		.q = (const float *)a->q.data + ref->t * a->q.stride + at, .q_stride = a->q.stride, .scale = a->scale,
+		.softcap = a->softcap, .window = a->cross ? 0 : a->window, .sinks = a->sinks ? a->sinks + kv_head * group + first : NULL,
 	};
 }
 
@@ -132,9 +140,9 @@ static void run_whole(void *arg, int32_t from, int32_t to, int worker)
 		int32_t rows = tile.queries * tile.heads;
 		struct sk_cpu_attend_state sum = state_in(at, rows, p->wide), next = state_in(at + p->state_floats, rows, p->wide);
 
-		p->loops->chunk(&tile, 0, sum, scores);
+		p->loops->chunk(&tile, p->tiles[i].first, sum, scores);
 		for (int32_t c = 1; c < p->tiles[i].chunks; c++) {
-			p->loops->chunk(&tile, c, next, scores);
+			p->loops->chunk(&tile, p->tiles[i].first + c, next, scores);
 			p->loops->merge(sum, next, rows, p->wide);
 		}
 		p->loops->finish(&tile, sum, y, p->a->y.stride);
@@ -155,8 +163,8 @@ static void run_split(void *arg, int32_t from, int32_t to, int worker)
 		while (c >= p->tiles[i].chunks)
 			c -= p->tiles[i++].chunks;
 		tile = tile_get(p, i, u / p->chunks_len, &y);
-		p->loops->chunk(&tile, c, state_in(p->states + (size_t)u * p->state_floats, tile.queries * tile.heads, p->wide),
-				scores);
+		p->loops->chunk(&tile, p->tiles[i].first + c,
+				state_in(p->states + (size_t)u * p->state_floats, tile.queries * tile.heads, p->wide), scores);
 	}
 }
 

@@ -13,6 +13,9 @@
  *	                                    o[i] = sum_j p[j] v[j][i], j ascending
  *	chunks are merged in ascending order: M = max(m, m'), l = l e^(m-M) + l' e^(m'-M), o likewise;  y = o / l
  *
+ * A softcap bends the score before its bias. A window hides keys before the last `window`: chunks of which a tile sees nothing are left out, what
+ * is hidden in others weighs 0, so that a row's sums are the same in every tile. A sink is added to l at the end.
+ *
  * With `cross` a row sees all keys of another table instead of 0..pos; the rest is the same.
  *
  * Keys after the last one are never touched: what an earlier sequence left in a block (an infinity, say) stays without effect.
@@ -35,7 +38,9 @@ struct sk_cpu_tile {
 	const struct sk_attend_bias *bias;
 	const float *q;                 /* of the first row; heads lie d apart */
 	int64_t q_stride;               /* from query to query */
-	float scale;
+	float scale, softcap;
+	int32_t window;                 /* a query sees so many keys at most; 0: all */
+	const float *sinks;             /* of the first row's head; NULL: none */
 };
 
 /* The running state of a tile's rows: o[rows][wide], m[rows], l[rows]. */

@@ -277,7 +277,28 @@ static void add_bias(const struct sk_cpu_tile *t, float *scores, int n, int32_t 
 	}
 }
 
+/* What a softcap and a window do to scores: cap tanh(s / cap); those before `first` are hidden. */
+static void soften(float *scores, int n, float cap)
+{
+	for (int j = 0; j < n; j += VW)
+		v_store(scores + j, v_softcap(v_load(scores + j), cap));
+}
+
+static void hide(float *scores, int n, int first)
+{
+	for (int j = 0; j < first && j < n; j++)
+		scores[j] = -__builtin_inff();
+}
+
 /* ---- one chunk ---- */
+
+/* Nothing of the chunk is seen: a state that a merge leaves out. */
+static void see_nothing(float *scores, int n, float *ret_m, float *ret_l)
+{
+	memset(scores, 0, (size_t)n * sizeof *scores);
+	*ret_m = -__builtin_inff();
+	*ret_l = 0.0f;
+}
 
 /* scores[0, n) become p = e^(score - m). */
 static void softmax(float *scores, int n, float *ret_m, float *ret_l)
@@ -314,6 +335,30 @@ static int keys_of(const struct sk_cpu_tile *t, int32_t chunk, int32_t i)
 	return n < SK_ATTEND_CHUNK ? n : SK_ATTEND_CHUNK;
 }
 
+/* The first of them; 0 where there is no window. */
+static int first_of(const struct sk_cpu_tile *t, int32_t chunk, int32_t i)
+{
+	int32_t first = t->window ? t->pos + i + 1 - t->window - chunk * SK_ATTEND_CHUNK : 0;
+
+	return first > 0 ? first : 0;
+}
+
+/* Scores of a row become weights. */
+static void weigh(const struct sk_cpu_tile *t, int32_t chunk, int row, float *scores, float *ret_m, float *ret_l)
+{
+	int query = row / t->heads, keys = keys_of(t, chunk, query), first = first_of(t, chunk, query);
+
+	if (first >= keys) {
+		see_nothing(scores, keys, ret_m, ret_l);
+		return;
+	}
+	if (t->softcap > 0.0f)
+		soften(scores, keys, t->softcap);
+	add_bias(t, scores, keys, chunk * SK_ATTEND_CHUNK, query, t->head + row % t->heads);
+	hide(scores, keys, first);
+	softmax(scores, keys, ret_m, ret_l);
+}
+
 /* rows in equal parts of at most V_TILE_ROWS */
 static int part_rows(int rows)
 {
@@ -336,12 +381,8 @@ static void attend_chunk(const struct sk_cpu_tile *t, int32_t chunk, struct sk_c
 		n = rows - r < part ? rows - r : part;
 		rows_fns[f32][n].scores(t, blocks, (most + SK_KV_BLOCK - 1) / SK_KV_BLOCK, q + r, scores + r * SK_ATTEND_CHUNK);
 	}
-	for (int r = 0; r < rows; r++) {
-		int keys = keys_of(t, chunk, r / t->heads);
-
-		add_bias(t, scores + r * SK_ATTEND_CHUNK, keys, chunk * SK_ATTEND_CHUNK, r / t->heads, t->head + r % t->heads);
-		softmax(scores + r * SK_ATTEND_CHUNK, keys, &to.m[r], &to.l[r]);
-	}
+	for (int r = 0; r < rows; r++)
+		weigh(t, chunk, r, scores + r * SK_ATTEND_CHUNK, &to.m[r], &to.l[r]);
 	if (t->queries > 1 && !t->keys)
 		common &= ~1;                   /* what is left over starts with a whole pair */
 	if (common)
@@ -380,11 +421,26 @@ static void attend_merge(struct sk_cpu_attend_state into, struct sk_cpu_attend_s
 		float *o = into.o + r * wide;
 		const float *p = from.o + r * wide;
 
+		if (into.l[r] == 0.0f) {        /* nothing was seen yet: this is the first */
+			into.m[r] = from.m[r];
+			into.l[r] = from.l[r];
+			memcpy(o, p, (size_t)wide * sizeof *o);
+			continue;
+		}
 		into.m[r] = m;
 		into.l[r] = into.l[r] * a + from.l[r] * b;
 		for (int32_t i = 0; i < wide; i += VW)
 			v_store(o + i, v_add(v_mul(v_load(o + i), v_set1(a)), v_mul(v_load(p + i), v_set1(b))));
 	}
+}
+
+/* l with e^(sink - m) added; *ret_keep: what o is multiplied by. */
+static float with_sink(float sink, float m, float l, float *ret_keep)
+{
+	float most = m > sink ? m : sink;
+
+	*ret_keep = exp_one(m - most);
+	return l * *ret_keep + exp_one(sink - most);
 }
 
 static void attend_finish(const struct sk_cpu_tile *t, struct sk_cpu_attend_state from, float *y, int64_t y_stride)
@@ -394,13 +450,18 @@ static void attend_finish(const struct sk_cpu_tile *t, struct sk_cpu_attend_stat
 	for (int32_t r = 0; r < rows; r++) {
 		const float *o = from.o + r * t->kv->wide;
 		float *to = y + r / t->heads * y_stride + (int64_t)(r % t->heads) * d;
-		vf l = v_set1(from.l[r]);
+		float keep = 1.0f, sum = from.l[r];
 		int32_t i = 0;
+		vf l, k;
 
+		if (t->sinks)
+			sum = with_sink(t->sinks[r % t->heads], from.m[r], sum, &keep);
+		l = v_set1(sum);
+		k = v_set1(keep);
 		for (; i + VW <= d; i += VW)
-			v_store(to + i, v_div(v_load(o + i), l));
+			v_store(to + i, v_div(v_mul(v_load(o + i), k), l));
 		if (i < d)
-			v_store_n(to + i, v_div(v_load(o + i), l), d - i);
+			v_store_n(to + i, v_div(v_mul(v_load(o + i), k), l), d - i);
 	}
 }
 

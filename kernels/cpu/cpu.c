@@ -52,6 +52,8 @@ static struct sk_ops isa_ops(const struct sk_cpu_isa *isa)
 		TAKE(kv_write);
 		TAKE(attend);
 		TAKE(glu);
+		TAKE(add);
+		TAKE(bound);
 		TAKE(rows);
 		TAKE(row_stats);
 #undef TAKE
@@ -251,6 +253,8 @@ OP(rope)
 OP(kv_write)
 OP(attend)
 OP(glu)
+OP(add)
+OP(bound)
 OP(rows)
 OP(row_stats)
 
@@ -261,7 +265,7 @@ static void op_begin(struct sk_dev *dev, const struct sk_step *step)
 
 static const struct sk_ops cpu_ops = {
 	.begin = op_begin, .embed = op_embed, .norm = op_norm, .linear = op_linear, .rope = op_rope, .kv_write = op_kv_write,
-	.attend = op_attend, .glu = op_glu, .rows = op_rows, .row_stats = op_row_stats,
+	.attend = op_attend, .glu = op_glu, .add = op_add, .bound = op_bound, .rows = op_rows, .row_stats = op_row_stats,
 };
 
 const struct sk_backend sk_backend_cpu = {

@@ -82,6 +82,8 @@ void sk_cpu_pages_put(void *p, size_t bytes);
 	void sk_cpu_kv_write_##level(struct sk_dev *, const struct sk_op_kv_write *); \
 	void sk_cpu_attend_##level(struct sk_dev *, const struct sk_op_attend *); \
 	void sk_cpu_glu_##level(struct sk_dev *, const struct sk_op_glu *); \
+	void sk_cpu_add_##level(struct sk_dev *, const struct sk_op_add *); \
+	void sk_cpu_bound_##level(struct sk_dev *, const struct sk_op_bound *); \
 	void sk_cpu_rows_##level(struct sk_dev *, const struct sk_op_rows *); \
 	void sk_cpu_row_stats_##level(struct sk_dev *, const struct sk_op_row_stats *);
 SK_CPU_OPS(portable)

@@ -15,7 +15,8 @@ const struct sk_cpu_isa sk_cpu_isa_avx2 = {
 	.usable = usable,
 	.ops = {
 		.norm = sk_cpu_norm_avx2, .rope = sk_cpu_rope_avx2, .kv_write = sk_cpu_kv_write_avx2,
-		.attend = sk_cpu_attend_avx2, .glu = sk_cpu_glu_avx2, .row_stats = sk_cpu_row_stats_avx2,
+		.attend = sk_cpu_attend_avx2, .glu = sk_cpu_glu_avx2,
+		.add = sk_cpu_add_avx2, .bound = sk_cpu_bound_avx2, .row_stats = sk_cpu_row_stats_avx2,
 	},
 	.linear = &sk_cpu_linear_table_avx2,
 };

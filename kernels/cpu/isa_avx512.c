@@ -15,7 +15,8 @@ const struct sk_cpu_isa sk_cpu_isa_avx512 = {
 	.usable = usable,
 	.ops = {
 		.norm = sk_cpu_norm_avx512, .rope = sk_cpu_rope_avx512, .kv_write = sk_cpu_kv_write_avx512,
-		.attend = sk_cpu_attend_avx512, .glu = sk_cpu_glu_avx512, .row_stats = sk_cpu_row_stats_avx512,
+		.attend = sk_cpu_attend_avx512, .glu = sk_cpu_glu_avx512,
+		.add = sk_cpu_add_avx512, .bound = sk_cpu_bound_avx512, .row_stats = sk_cpu_row_stats_avx512,
 	},
 	.linear = &sk_cpu_linear_table_avx512,
 };

@@ -14,6 +14,7 @@ const struct sk_cpu_isa sk_cpu_isa_portable = {
 	.ops = {
 		.embed = sk_cpu_embed_portable, .norm = sk_cpu_norm_portable, .rope = sk_cpu_rope_portable,
 		.kv_write = sk_cpu_kv_write_portable, .attend = sk_cpu_attend_portable, .glu = sk_cpu_glu_portable,
+		.add = sk_cpu_add_portable, .bound = sk_cpu_bound_portable,
 		.rows = sk_cpu_rows_portable, .row_stats = sk_cpu_row_stats_portable,
 		.linear = sk_cpu_linear_portable,       /* of all levels: the inner loops are below */
 	},

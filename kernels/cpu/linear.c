@@ -337,7 +337,7 @@ static bool embed_row(const struct sk_weight *weight, int32_t row, float *to)
 	return true;
 }
 
-/* y[t] = row ids[t] of a weight, and row pos[t] of the positions' */
+/* y[t] = scale * row ids[t] of a weight, and row pos[t] of the positions' */
 void sk_cpu_embed_portable(struct sk_dev *dev, const struct sk_op_embed *op)
 {
 	float *other = (float *)(void *)dev->linear_scratch;    /* one row: less than a thread has for its activations */
@@ -347,7 +347,11 @@ void sk_cpu_embed_portable(struct sk_dev *dev, const struct sk_op_embed *op)
 	for (int32_t t = 0; t < op->T; t++) {
 		float *y = (float *)op->y.data + (int64_t)t * op->y.stride;
 
-		if (!embed_row(op->w, op->ids[t], y) || !op->positions || !embed_row(op->positions, op->pos[t], other))
+		if (!embed_row(op->w, op->ids[t], y))
+			continue;
+		for (int32_t k = 0; k < op->w->K && op->scale != 0.0f; k++)
+			y[k] *= op->scale;
+		if (!op->positions || !embed_row(op->positions, op->pos[t], other))
 			continue;
 		for (int32_t k = 0; k < op->w->K; k++)
 			y[k] += other[k];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loops over rows: norm, rope, glu, row_stats; included once by each rows_LEVEL.c after its vec_LEVEL.h.
+ * Loops over rows: norm, rope, glu, add, bound, row_stats; included once by each rows_LEVEL.c after its vec_LEVEL.h.
  * Every row is calculated by one thread (row_stats: every segment) in an order that depends on its width alone.
  */
 #ifndef SK_CPU_ROWS_LOOPS_H
@@ -128,18 +128,21 @@ static inline void norm_apply(const struct norm_row *r, const float *x, float *y
 static void norm_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct sk_op_norm *a = arg;
-	int32_t D = a->x.dim[1];
+	int32_t parts = a->parts > 1 ? a->parts : 1, D = a->x.dim[1] / parts;
 
 	(void)worker;
-	for (int32_t t = from; t < to; t++) {
-		const float *x = (const float *)a->x.data + t * a->x.stride;
-		float *y = (float *)a->y.data + t * a->y.stride;
+	for (int32_t i = from * parts; i < to * parts; i++) {
+		int32_t t = i / parts;
+		int64_t at = (int64_t)(i % parts) * D, own = a->each ? at : 0;
+		const float *x = (const float *)a->x.data + t * a->x.stride + at;
+		float *y = (float *)a->y.data + t * a->y.stride + at;
+		const float *w = a->w ? a->w + own : NULL, *b = a->b ? a->b + own : NULL;
 		struct norm_row r = norm_measure(a, x, D);
 
 		if (a->kind == SK_NORM_LAYER)
-			norm_apply(&r, x, y, a->w, a->b, D, true);
+			norm_apply(&r, x, y, w, b, D, true);
 		else
-			norm_apply(&r, x, y, a->w, a->b, D, false);
+			norm_apply(&r, x, y, w, b, D, false);
 	}
 }
 
@@ -194,6 +197,11 @@ void SK_LEVEL(sk_cpu_rope)(struct sk_dev *dev, const struct sk_op_rope *a)
 
 /* ---- glu ---- */
 
+static inline vf glu_some(const struct sk_op_glu *a, vf g, vf u)
+{
+	return a->limit > 0.0f ? v_limited_glu(g, u, a->limit) : v_mul(v_act(a->act, g), u);
+}
+
 static void glu_rows(void *arg, int32_t from, int32_t to, int worker)
 {
 	const struct sk_op_glu *a = arg;
@@ -207,15 +215,68 @@ static void glu_rows(void *arg, int32_t from, int32_t to, int worker)
 		int32_t i = 0;
 
 		for (; i + VW <= F; i += VW)
-			v_store(y + i, v_mul(v_act(a->act, v_load(g + i)), v_load(u + i)));
+			v_store(y + i, glu_some(a, v_load(g + i), v_load(u + i)));
 		if (i < F)
-			v_store_n(y + i, v_mul(v_act(a->act, v_load_n(g + i, F - i, 0.0f)), v_load_n(u + i, F - i, 0.0f)), F - i);
+			v_store_n(y + i, glu_some(a, v_load_n(g + i, F - i, 0.0f), v_load_n(u + i, F - i, 0.0f)), F - i);
 	}
 }
 
 void SK_LEVEL(sk_cpu_glu)(struct sk_dev *dev, const struct sk_op_glu *a)
 {
 	sk_cpu_rows_run(dev, a->y.dim[0], a->y.dim[1], glu_rows, (void *)a);
+}
+
+/* ---- add, bound ---- */
+
+static void add_rows(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct sk_op_add *a = arg;
+	int32_t D = a->x.dim[1];
+
+	(void)worker;
+	for (int32_t t = from; t < to; t++) {
+		const float *x = (const float *)a->x.data + t * a->x.stride;
+		float *y = (float *)a->y.data + (a->rows ? a->rows[t] : t) * a->y.stride;
+		vf scale = v_set1(a->rows ? a->scales[t] : a->scale);
+		int32_t i = 0;
+
+		for (; i + VW <= D; i += VW)
+			v_store(y + i, v_fma(scale, v_load(x + i), v_load(y + i)));
+		if (i < D)
+			v_store_n(y + i, v_fma(scale, v_load_n(x + i, D - i, 0.0f), v_load_n(y + i, D - i, 0.0f)), D - i);
+	}
+}
+
+void SK_LEVEL(sk_cpu_add)(struct sk_dev *dev, const struct sk_op_add *a)
+{
+	sk_cpu_rows_run(dev, a->x.dim[0], a->x.dim[1], add_rows, (void *)a);
+}
+
+static inline vf bound_some(vf x, const struct sk_op_bound *a)
+{
+	return a->soft ? v_softcap(x, a->limit) : v_min(v_set1(a->limit), v_max(v_set1(-a->limit), x));
+}
+
+static void bound_rows(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct sk_op_bound *a = arg;
+	int32_t D = a->x.dim[1];
+
+	(void)worker;
+	for (int32_t t = from; t < to; t++) {
+		float *x = (float *)a->x.data + t * a->x.stride;
+		int32_t i = 0;
+
+		for (; i + VW <= D; i += VW)
+			v_store(x + i, bound_some(v_load(x + i), a));
+		if (i < D)
+			v_store_n(x + i, bound_some(v_load_n(x + i, D - i, 0.0f), a), D - i);
+	}
+}
+
+void SK_LEVEL(sk_cpu_bound)(struct sk_dev *dev, const struct sk_op_bound *a)
+{
+	sk_cpu_rows_run(dev, a->x.dim[0], a->x.dim[1], bound_rows, (void *)a);
 }
 
 /* ---- row_stats ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The paged KV pool and attention over it: y[t] = softmax_j(scale q[t] . k[j] + bias) v[j], j <= pos[t], or all j < keys of what an
- * encoder left.
+ * encoder left. A window leaves the last keys of those, a softcap bends a score before its bias, a sink is one more score without a value.
  *
  * A token's keys are cut into splits of 256 positions, counted from 0. Each split gives a state (maximum m, sum l of the
  * exponentials, weighted values acc), and states are merged in ascending order. Where there are few tokens each split has a
@@ -76,10 +76,30 @@ struct sk_attend_room {
 	float *m, *l;           /* [2][HEADS]: the split's, the token's */
 };
 
+/* The first key that a query sees, of `keys`. */
+__device__ __forceinline__ int32_t sk_attend_first(const struct sk_gpu_attend *a, int32_t keys)
+{
+	return a->window && keys > a->window ? keys - a->window : 0;
+}
+
+/* A sink joins the sum l of weights whose maximum is m; what the values are multiplied by. */
+__device__ __forceinline__ float sk_attend_sink(const struct sk_gpu_attend *a, int32_t head, float m, float *l)
+{
+	float max, keep;
+
+	if (!a->sinks)
+		return 1.0f;
+	max = fmaxf(m, a->sinks[head]);
+	keep = sk_exp(m - max);
+	*l = fmaf(*l, keep, sk_exp(a->sinks[head] - max));
+	return keep;
+}
+
 /* Scores of keys [from, from + len) for `heads` heads from head0 on, of a query at pos: LANES threads a key. */
 template <class X>
 __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, const struct sk_attend_room *r, int32_t seq,
-						 int32_t kv_head, int32_t head0, int heads, int32_t pos, int32_t from, int32_t len)
+						 int32_t kv_head, int32_t head0, int heads, int32_t pos, int32_t from, int32_t len,
+						 int32_t seen)
 {
 	const int lane = (int)threadIdx.x % LANES, ld = a->pool.ld;
 
@@ -104,8 +124,8 @@ __device__ __forceinline__ void sk_attend_scores(const struct sk_gpu_attend *a, 
 			for (int m = LANES / 2; m > 0; m /= 2)
 				dot[h] += sk_shfl_xor(dot[h], m);
 			if (lane == 0 && j < len)
-				r->score[h * SPLIT + j] = sk_attend_bias(&a->bias, head0 + (h < heads ? h : 0), pos, from + j,
-									 dot[h] * a->bias.scale);
+				r->score[h * SPLIT + j] = from + j < seen ? -INFINITY :
+					sk_attend_bias(&a->bias, head0 + (h < heads ? h : 0), pos, from + j, dot[h] * a->bias.scale);
 		}
 	}
 }
@@ -192,10 +212,11 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 	const int32_t head0 = kv_head * group + chunk * HEADS;
 	const int heads = group - chunk * HEADS < HEADS ? group - chunk * HEADS : HEADS;
 	struct sk_attend_room r;
-	int32_t split = (int32_t)blockIdx.z, end = a.part ? split + 1 : (keys + SPLIT - 1) / SPLIT;
+	const int32_t seen = sk_attend_first(&a, keys);
+	int32_t split = a.part ? (int32_t)blockIdx.z : seen / SPLIT, end = a.part ? split + 1 : (keys + SPLIT - 1) / SPLIT;
 
-	if (seq < 0 || split * SPLIT >= keys)
-		return;         /* the whole block: a token of no sequence, or another one has more splits */
+	if (seq < 0 || split * SPLIT >= keys || split < seen / SPLIT)
+		return;         /* the whole block: a token of no sequence, another one has more splits, or this one's window begins later */
 	r.q = shared;
 	r.score = r.q + HEADS * ld;
 	r.acc = r.score + HEADS * SPLIT;
@@ -217,7 +238,7 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 		int32_t from = split * SPLIT, len = keys - from < SPLIT ? keys - from : SPLIT;
 
 		__syncthreads();
-		sk_attend_scores<X>(&a, &r, seq, kv_head, head0, heads, pos, from, len);
+		sk_attend_scores<X>(&a, &r, seq, kv_head, head0, heads, pos, from, len, seen);
 		__syncthreads();
 		sk_attend_weights(&r, len);
 		__syncthreads();
@@ -253,7 +274,9 @@ __global__ void __launch_bounds__(THREADS) sk_k_attend(struct sk_gpu_attend a)
 				p[1] = r.l[h];
 			}
 		} else if (i < d) {
-			a.y[t * a.y_stride + (int64_t)(head0 + h) * d + i] = r.state[at] / r.l[HEADS + h];
+			float l = r.l[HEADS + h], keep = sk_attend_sink(&a, head0 + h, r.m[HEADS + h], &l);
+
+			a.y[t * a.y_stride + (int64_t)(head0 + h) * d + i] = r.state[at] * keep / l;
 		}
 	}
 }
@@ -266,15 +289,16 @@ __global__ void sk_k_attend_merge(struct sk_gpu_attend a)
 	const float *p = a.part + ((int64_t)place * a.heads + h) * a.splits * (ld + 2);
 
 	for (int32_t i = (int32_t)threadIdx.x; keys > 0 && i < a.pool.head_width; i += (int32_t)blockDim.x) {
-		float m = -INFINITY, l = 0.0f, acc = 0.0f;
+		float m = -INFINITY, l = 0.0f, acc = 0.0f, whole;
 
-		for (int32_t s = 0; s * SPLIT < keys; s++) {
+		for (int32_t s = sk_attend_first(&a, keys) / SPLIT; s * SPLIT < keys; s++) {
 			float keep, take;
 
 			sk_attend_merge(&m, &l, p[s * (ld + 2)], p[s * (ld + 2) + 1], &keep, &take);
 			acc = fmaf(p[s * (ld + 2) + 2 + i], take, acc * keep);
 		}
-		a.y[t * a.y_stride + (int64_t)h * a.pool.head_width + i] = acc / l;
+		whole = sk_attend_sink(&a, h, m, &l);
+		a.y[t * a.y_stride + (int64_t)h * a.pool.head_width + i] = acc * whole / l;
 	}
 }
 

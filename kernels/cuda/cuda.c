@@ -270,7 +270,7 @@ static sk_status cuda_reserve(struct sk_dev *dev, const struct sk_dev_plan *p, s
 	dev->pairs_max = (int32_t)pairs_max(p);
 	dev->step_len = step_len(p);
 	dev->ring_len = 2 * dev->step_len;
-	dev->ring_at = 0;
+	dev->ring_at = dev->step_first = dev->step_end = 0;
 	return SK_OK;
 }
 
@@ -282,9 +282,11 @@ const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n)
 
 	if (SK_BUG_IF(n > dev->ring_len))
 		n = dev->ring_len;
-	if (n > dev->ring_len - dev->ring_at) {
+	if (n > (dev->ring_at < dev->step_first ? dev->step_first : dev->ring_len) - dev->ring_at) {
 		sk_cuda_ok(dev, cudaStreamSynchronize(dev->stream), "waiting for the ring");
-		dev->ring_at = 0;
+		dev->ring_at = dev->ring_at >= dev->step_end && n <= dev->step_first ? 0 : dev->step_end;
+		if (SK_BUG_IF(n > dev->ring_len - dev->ring_at))
+			n = 0;
 	}
 	to = dev->ring + dev->ring_at;
 	if (n) {

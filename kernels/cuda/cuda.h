@@ -45,6 +45,7 @@ struct sk_dev {
 	/* the ring: host writes, the device has a copy at the same place */
 	int32_t *ring_host, *ring;
 	size_t ring_len, ring_at, step_len;     /* int32; the most that one step needs */
+	size_t step_first, step_end;            /* where the step's own arrays lie: what comes after them goes round them */
 
 	/* the step of the last begin */
 	const struct sk_step *step;
@@ -94,7 +95,10 @@ bool sk_cuda_take_pinned(struct sk_dev *dev, void **ret_p, size_t bytes);
 /* After one of them: SK_EDEVICE as above, or SK_ENOMEM with these words behind the device's name. */
 sk_status sk_cuda_no_memory(const struct sk_dev *dev, struct sk_err *err, const char *form, ...) __attribute__((format(printf, 3, 4)));
 
-/* n numbers to the device; they stay until the ring comes round, which no step sees. n <= plan's largest array. */
+/*
+ * n numbers to the device; they stay until the ring comes round, which waits for all that was queued. The step's own arrays stay. n <= plan's
+ * largest array.
+ */
 const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n);
 
 /* ---- load.c ---- */

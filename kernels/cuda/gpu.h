@@ -41,6 +41,12 @@ __device__ __forceinline__ float sk_block_sum(float v, float *part)
 
 /* ---- the KV pool, and biases of attention ---- */
 
+/* cap tanh(v / cap), off by 4 eps cap */
+__device__ __forceinline__ float sk_softcap(float v, float cap)
+{
+	return cap * (1.0f - 2.0f / (1.0f + sk_exp(v * (2.0f / cap))));
+}
+
 /* Element (layer, block, kv head, place, 0) of the pool. */
 __device__ __forceinline__ int64_t sk_kv_at(const struct sk_gpu_pool *p, int32_t layer, int32_t block, int32_t head, int32_t place)
 {
@@ -63,6 +69,8 @@ __device__ __forceinline__ float sk_attend_bias(const struct sk_gpu_bias *a, int
 	int32_t apart = j - i;
 	float slope;
 
+	if (a->softcap > 0.0f)
+		s = sk_softcap(s, a->softcap);
 	if (a->kind == SK_GPU_BIAS_NONE)
 		return s;
 	if (a->kind == SK_GPU_BIAS_TABLE) {

@@ -29,14 +29,15 @@ enum sk_gpu_act { SK_GPU_NONE, SK_GPU_SILU, SK_GPU_GELU, SK_GPU_GELU_TANH, SK_GP
 
 /* positions NULL: none; else row pos[t] of them, of their own type, is added. */
 struct sk_gpu_embed {
-	const int32_t *ids; int32_t T, K; const void *w; int64_t ld; enum sk_gpu_type type; float *y; int64_t y_stride;
+	const int32_t *ids; int32_t T, K; const void *w; int64_t ld; enum sk_gpu_type type; float *y; int64_t y_stride; float scale;
 	const void *positions; int64_t positions_ld; enum sk_gpu_type positions_type; const int32_t *pos;
 };
 void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a);
 
-/* w, b NULL: ones, zeros. centred: LayerNorm, else RMSNorm. */
+/* w, b NULL: ones, zeros. centred: LayerNorm, else RMSNorm. A row is `parts` vectors of D; own: each with weights of its own. */
 struct sk_gpu_norm {
 	const float *x; int64_t x_stride; float *y; int64_t y_stride; const float *w, *b; int32_t T, D; float eps; bool centred;
+	int32_t parts; bool own;
 };
 void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a);
 
@@ -46,8 +47,17 @@ struct sk_gpu_rope {
 };
 void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a);
 
-struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; };
+struct sk_gpu_glu { const float *gate, *up; float *y; int64_t gate_stride, up_stride, y_stride; int32_t T, F, act; float limit; };
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a);
+
+/* rows, scales NULL: scale of all. */
+struct sk_gpu_add {
+	const float *x; float *y; int64_t x_stride, y_stride; int32_t T, D; float scale; const int32_t *rows; const float *scales;
+};
+void sk_gpu_add(void *stream, const struct sk_gpu_add *a);
+
+struct sk_gpu_bound { float *x; int64_t stride; int32_t T, D; float limit; bool soft; };
+void sk_gpu_bound(void *stream, const struct sk_gpu_bound *a);
 
 struct sk_gpu_rows { const float *x; float *y; int64_t x_stride, y_stride; const int32_t *rows; int32_t rows_len, D; };
 void sk_gpu_rows(void *stream, const struct sk_gpu_rows *a);
@@ -82,8 +92,8 @@ void sk_gpu_kv_write(void *stream, const struct sk_gpu_kv_write *a);
 /* Biases of attention: the numbers of kernels.h, which ops.c checks. */
 enum sk_gpu_bias_kind { SK_GPU_BIAS_NONE, SK_GPU_BIAS_ALIBI, SK_GPU_BIAS_ALIBI_BF16, SK_GPU_BIAS_TABLE };
 
-/* As in kernels.h; scale is what q . k is times. */
-struct sk_gpu_bias { int32_t kind, reach; const float *data; float scale; };
+/* As in kernels.h; scale is what q . k is times, softcap (0: none) bends it before the bias. */
+struct sk_gpu_bias { int32_t kind, reach; const float *data; float scale, softcap; };
 
 /*
  * splits: the most splits of SK_ATTEND_CHUNK keys that a token of this step has. part: room for [T][heads][splits] states of
@@ -93,6 +103,7 @@ struct sk_gpu_bias { int32_t kind, reach; const float *data; float scale; };
 struct sk_gpu_attend {
 	struct sk_gpu_pool pool; struct sk_gpu_step step; const float *q; float *y; int64_t q_stride, y_stride;
 	int32_t T, layer, heads, splits; float *part; struct sk_gpu_bias bias; const int32_t *tokens;
+	int32_t window; const float *sinks;
 };
 void sk_gpu_attend(void *stream, const struct sk_gpu_attend *a);
 

@@ -140,7 +140,9 @@ static void cuda_begin(struct sk_dev *dev, const struct sk_step *s)
 	if (at)
 		sk_cuda_ok(dev, cudaMemcpyAsync((void *)(uintptr_t)base, to, at * sizeof *to, cudaMemcpyHostToDevice, dev->stream),
 			   "copying the step");
+	dev->step_first = dev->ring_at;
 	dev->ring_at += at;
+	dev->step_end = dev->ring_at;
 }
 
 /* ---- rows ---- */
@@ -172,7 +174,8 @@ static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 			return;
 	args = (struct sk_gpu_embed){
 		.ids = a->ids == dev->step_ids ? dev->ids : positions_of(dev, a->ids, a->T), .T = a->T, .K = w->base.K,
-		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride };
+		.w = w->data, .ld = w->ld, .type = w->type, .y = a->y.data, .y_stride = a->y.stride,
+		.scale = a->scale != 0.0f ? a->scale : 1.0f };
 	if (p) {
 		args.positions = p->data;
 		args.positions_ld = p->ld;
@@ -185,11 +188,13 @@ static void cuda_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 
 static void cuda_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 {
+	int32_t parts = a->parts > 1 ? a->parts : 1;
+
 	if (a->x.dim[0] < 1)
 		return;
 	sk_gpu_norm(dev->stream, &(struct sk_gpu_norm){ .x = a->x.data, .x_stride = a->x.stride, .y = a->y.data,
-		.y_stride = a->y.stride, .w = a->w, .b = a->b, .T = a->x.dim[0], .D = a->x.dim[1], .eps = a->eps,
-		.centred = a->kind == SK_NORM_LAYER });
+		.y_stride = a->y.stride, .w = a->w, .b = a->b, .T = a->x.dim[0], .D = a->x.dim[1] / parts, .eps = a->eps,
+		.centred = a->kind == SK_NORM_LAYER, .parts = parts, .own = a->each });
 	launched(dev, "norm");
 }
 
@@ -212,8 +217,35 @@ static void cuda_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		return;
 	sk_gpu_glu(dev->stream, &(struct sk_gpu_glu){ .gate = a->gate.data, .up = a->up.data, .y = a->y.data,
 		.gate_stride = a->gate.stride, .up_stride = a->up.stride, .y_stride = a->y.stride, .T = a->y.dim[0],
-		.F = a->y.dim[1], .act = (int32_t)a->act });
+		.F = a->y.dim[1], .act = (int32_t)a->act, .limit = a->limit });
 	launched(dev, "glu");
+}
+
+static void cuda_add(struct sk_dev *dev, const struct sk_op_add *a)
+{
+	int32_t T = a->x.dim[0];
+	const float *scales = NULL;
+	const int32_t *rows = NULL;
+
+	if (T < 1)
+		return;
+	if (a->rows) {
+		rows = sk_cuda_upload(dev, a->rows, (size_t)T);
+		scales = (const float *)(const void *)sk_cuda_upload(dev, (const int32_t *)(const void *)a->scales, (size_t)T);
+	}
+	sk_gpu_add(dev->stream, &(struct sk_gpu_add){ .x = a->x.data, .y = a->y.data, .x_stride = a->x.stride,
+		.y_stride = a->y.stride, .T = T, .D = a->x.dim[1], .scale = a->scale, .rows = rows,
+		.scales = scales });
+	launched(dev, "add");
+}
+
+static void cuda_bound(struct sk_dev *dev, const struct sk_op_bound *a)
+{
+	if (a->x.dim[0] < 1)
+		return;
+	sk_gpu_bound(dev->stream, &(struct sk_gpu_bound){ .x = a->x.data, .stride = a->x.stride, .T = a->x.dim[0],
+		.D = a->x.dim[1], .limit = a->limit, .soft = a->soft });
+	launched(dev, "bound");
 }
 
 static void cuda_rows(struct sk_dev *dev, const struct sk_op_rows *a)
@@ -296,14 +328,16 @@ _Static_assert((int)SK_GPU_BIAS_NONE == SK_BIAS_NONE && (int)SK_GPU_BIAS_ALIBI =
 
 /*
  * Two classes by position where the matrix units do the prompts: prompts' tokens there, generated ones (and all of them on other
- * devices, or in a float32 pool) by attend.cu.
+ * devices, in a float32 pool, in layers with a window or sinks) by attend.cu.
  */
 static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 {
-	bool tiles = a->kv->pool.type == SK_GPU_BF16 && dev->major >= 8 && dev->run_max > 0;
+	int32_t window = a->cross ? 0 : a->window;
+	bool tiles = a->kv->pool.type == SK_GPU_BF16 && dev->major >= 8 && dev->run_max > 0 && !window && !a->sinks;
 	int32_t splits = a->cross ? dev->splits_cross : dev->splits, T = tiles ? dev->generated_len : a->step->T;
 	bool apart = (int64_t)T * splits <= dev->pairs_max && splits > 1;
-	const struct sk_gpu_bias bias = { .kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .data = a->bias.data, .scale = a->scale };
+	const struct sk_gpu_bias bias = { .kind = (int32_t)a->bias.kind, .reach = a->bias.reach, .data = a->bias.data, .scale = a->scale,
+					  .softcap = a->softcap };
 
 	if (a->step->T < 1)
 		return;
@@ -318,7 +352,8 @@ static void cuda_attend(struct sk_dev *dev, const struct sk_op_attend *a)
 		sk_gpu_attend(dev->stream, &(struct sk_gpu_attend){ .pool = a->kv->pool,
 			.step = a->cross ? dev->gpu_cross : dev->gpu, .q = a->q.data, .y = a->y.data, .q_stride = a->q.stride,
 			.y_stride = a->y.stride, .T = T, .layer = a->layer, .heads = a->heads, .splits = splits,
-			.part = apart ? dev->part : NULL, .bias = bias, .tokens = tiles ? dev->generated : NULL });
+			.part = apart ? dev->part : NULL, .bias = bias, .tokens = tiles ? dev->generated : NULL,
+			.window = window, .sinks = a->sinks });
 	launched(dev, "attend");
 }
 
@@ -331,6 +366,8 @@ const struct sk_ops sk_cuda_ops = {
 	.kv_write = cuda_kv_write,
 	.attend = cuda_attend,
 	.glu = cuda_glu,
+	.add = cuda_add,
+	.bound = cuda_bound,
 	.rows = cuda_rows,
 	.row_stats = cuda_row_stats,
 	.record = sk_cuda_record,

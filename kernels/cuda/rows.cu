@@ -25,7 +25,7 @@ __device__ __forceinline__ float sk_element(const void *w, enum sk_gpu_type type
 }
 
 /*
- * y[t][k] = w[ids[t]][k] + positions[pos[t]][k]
+ * y[t][k] = scale * w[ids[t]][k] + positions[pos[t]][k]
  * grid T x parts of K, a thread an element. Reads and writes everything once.
  */
 __global__ void sk_k_embed(struct sk_gpu_embed a)
@@ -35,7 +35,7 @@ __global__ void sk_k_embed(struct sk_gpu_embed a)
 
 	if (k >= a.K)
 		return;
-	v = sk_element(a.w, a.type, a.ids[t] * a.ld + k);
+	v = sk_element(a.w, a.type, a.ids[t] * a.ld + k) * a.scale;
 	if (a.positions)
 		v += sk_element(a.positions, a.positions_type, a.pos[t] * a.positions_ld + k);
 	a.y[t * a.y_stride + k] = v;
@@ -51,13 +51,14 @@ void sk_gpu_embed(void *stream, const struct sk_gpu_embed *a)
 /*
  * RMS: y[t][i] = x[t][i] * (1 / sqrt(mean_i x[t][i]^2 + eps)) * w[i] + b[i]; centred: the same of x[t][i] - m, m = mean_i x[t][i].
  * y may be x. A float32 mean far larger than the deviations is off by much of them: `off`, their own mean, takes that away.
- * grid T. Reads x twice, centred three times, from L1 or L2 after the first.
+ * grid T x parts of a row. Reads x twice, centred three times, from L1 or L2 after the first.
  */
 __global__ void sk_k_norm(struct sk_gpu_norm a)
 {
 	SK_SHARED float part[SK_WARPS_MAX];
-	const float *row = a.x + blockIdx.x * a.x_stride;
-	float *out = a.y + blockIdx.x * a.y_stride;
+	const int64_t at = (int64_t)blockIdx.y * a.D, own = a.own ? at : 0;
+	const float *row = a.x + blockIdx.x * a.x_stride + at;
+	float *out = a.y + blockIdx.x * a.y_stride + at;
 	float m = 0.0f, off = 0.0f, sum = 0.0f, squares = 0.0f, scale;
 
 	if (a.centred) {
@@ -79,12 +80,12 @@ __global__ void sk_k_norm(struct sk_gpu_norm a)
 	}
 	scale = 1.0f / sqrtf(squares + a.eps);
 	for (int32_t i = (int32_t)threadIdx.x; i < a.D; i += (int32_t)blockDim.x)
-		out[i] = fmaf((row[i] - m - off) * scale, a.w ? a.w[i] : 1.0f, a.b ? a.b[i] : 0.0f);
+		out[i] = fmaf((row[i] - m - off) * scale, a.w ? a.w[own + i] : 1.0f, a.b ? a.b[own + i] : 0.0f);
 }
 
 void sk_gpu_norm(void *stream, const struct sk_gpu_norm *a)
 {
-	SK_LAUNCH(sk_k_norm, dim3((unsigned)a->T), dim3(ROW_THREADS), 0, stream, *a);
+	SK_LAUNCH(sk_k_norm, dim3((unsigned)a->T, (unsigned)a->parts), dim3(ROW_THREADS), 0, stream, *a);
 }
 
 /* ---- rope ---- */
@@ -118,19 +119,65 @@ void sk_gpu_rope(void *stream, const struct sk_gpu_rope *a)
 
 /* ---- glu ---- */
 
-/* y = act(gate) * up; grid T x parts of F, a thread an element. */
+/* g / (1 + e^(-1.702 g)) (u + 1), g and u bounded */
+__device__ __forceinline__ float sk_limited_glu(float g, float u, float limit)
+{
+	g = g > limit ? limit : g;
+	u = u > limit ? limit : u < -limit ? -limit : u;
+	return g / (1.0f + sk_exp(-1.702f * g)) * (u + 1.0f);
+}
+
+/* y = act(gate) * up, or with a limit; grid T x parts of F, a thread an element. */
 __global__ void sk_k_glu(struct sk_gpu_glu a)
 {
 	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
 
-	if (i < a.F)
-		a.y[blockIdx.x * a.y_stride + i] = sk_act(a.act, a.gate[blockIdx.x * a.gate_stride + i]) *
-						   a.up[blockIdx.x * a.up_stride + i];
+	if (i < a.F) {
+		float g = a.gate[blockIdx.x * a.gate_stride + i], u = a.up[blockIdx.x * a.up_stride + i];
+
+		a.y[blockIdx.x * a.y_stride + i] = a.limit > 0.0f ? sk_limited_glu(g, u, a.limit) : sk_act(a.act, g) * u;
+	}
 }
 
 void sk_gpu_glu(void *stream, const struct sk_gpu_glu *a)
 {
 	SK_LAUNCH(sk_k_glu, dim3((unsigned)a->T, parts(a->F, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
+}
+
+/* ---- add, bound ---- */
+
+/* y[t] += scale * x[t], or y[rows[t]] += scales[t] * x[t]; grid T x parts of D, a thread an element. */
+__global__ void sk_k_add(struct sk_gpu_add a)
+{
+	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+	float *y = a.y + (a.rows ? (int64_t)a.rows[blockIdx.x] : (int64_t)blockIdx.x) * a.y_stride;
+
+	if (i < a.D)
+		y[i] = fmaf(a.rows ? a.scales[blockIdx.x] : a.scale, a.x[blockIdx.x * a.x_stride + i], y[i]);
+}
+
+void sk_gpu_add(void *stream, const struct sk_gpu_add *a)
+{
+	SK_LAUNCH(sk_k_add, dim3((unsigned)a->T, parts(a->D, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
+}
+
+/* x = min(max(x, -limit), limit), a NaN stays; soft: x = limit * tanh(x / limit). grid T x parts of D, a thread an element. */
+__global__ void sk_k_bound(struct sk_gpu_bound a)
+{
+	int32_t i = (int32_t)(blockIdx.y * blockDim.x + threadIdx.x);
+	float *x = a.x + blockIdx.x * a.stride;
+
+	if (i >= a.D)
+		return;
+	if (a.soft)
+		x[i] = sk_softcap(x[i], a.limit);
+	else
+		x[i] = x[i] > a.limit ? a.limit : x[i] < -a.limit ? -a.limit : x[i];
+}
+
+void sk_gpu_bound(void *stream, const struct sk_gpu_bound *a)
+{
+	SK_LAUNCH(sk_k_bound, dim3((unsigned)a->T, parts(a->D, ROW_THREADS)), dim3(ROW_THREADS), 0, stream, *a);
 }
 
 /* ---- rows ---- */

@@ -48,43 +48,54 @@ void ref_kv_write(struct sk_dev *dev, const struct sk_op_kv_write *a)
 			}
 }
 
-/* The score of key j for the query at position i, from their product. */
-static double score_of(const struct sk_op_attend *a, int32_t head, int32_t i, int32_t j, double dot)
+/* What is added to a scaled score, of the kinds that add something to it. */
+static double bias_of(const struct sk_attend_bias *b, int32_t head, int32_t i, int32_t j)
 {
-	const struct sk_attend_bias *b = &a->bias;
 	int32_t apart = j - i;
 
 	switch (b->kind) {
 	case SK_BIAS_NONE:
+	case SK_BIAS_ALIBI_BF16:
 		break;
 	case SK_BIAS_ALIBI:
-		return dot * (double)a->scale + (double)b->data[head] * j;
-	case SK_BIAS_ALIBI_BF16: {
-		float slope = sk_f32_of_bf16(sk_bf16_of_f32(b->data[head]));
+		return (double)b->data[head] * j;
+	case SK_BIAS_TABLE:
+		apart = apart < -b->reach ? -b->reach : apart > b->reach ? b->reach : apart;
+		return (double)b->data[(int64_t)head * (2 * b->reach + 1) + apart + b->reach];
+	}
+	return 0.0;
+}
+
+/* The score of key j for the query at position i, from their product. */
+static double score_of(const struct sk_op_attend *a, int32_t head, int32_t i, int32_t j, double dot)
+{
+	double score = dot * (double)a->scale;
+
+	if (a->bias.kind == SK_BIAS_ALIBI_BF16) {
+		float slope = sk_f32_of_bf16(sk_bf16_of_f32(a->bias.data[head]));
 
 		return (dot + (double)sk_f32_of_bf16(sk_bf16_of_f32(slope * (float)j))) * (double)a->scale;
 	}
-	case SK_BIAS_TABLE:
-		apart = apart < -b->reach ? -b->reach : apart > b->reach ? b->reach : apart;
-		return dot * (double)a->scale + (double)b->data[(int64_t)head * (2 * b->reach + 1) + apart + b->reach];
-	}
-	return dot * (double)a->scale;
+	if (a->softcap > 0.0f)
+		score = (double)a->softcap * tanh(score / (double)a->softcap);
+	return score + bias_of(&a->bias, head, i, j);
 }
 
-/* One query head over keys [0, keys): y = sum_j e^(s_j - max) v_j / sum_j e^(s_j - max) */
+/* One query head over keys [first, keys): y = sum_j e^(s_j - max) v_j / sum_j e^(s_j - max), a sink among the latter's */
 static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, const int32_t *blocks, int32_t keys, int32_t pos,
 			int32_t head, const float *q, float *y)
 {
 	int32_t d = a->head_width, kv_head = head / (a->heads / a->kv_heads);
+	int32_t first = a->window && keys > a->window ? keys - a->window : 0;
 	double max = -INFINITY, sum = 0.0, *acc = dev->x;
 
 	for (int32_t i = 0; i < d; i++)
 		acc[i] = 0.0;
-	for (int32_t from = 0; from < keys; from += SK_ATTEND_CHUNK) {
-		int32_t end = from + SK_ATTEND_CHUNK < keys ? from + SK_ATTEND_CHUNK : keys;
+	for (int32_t from = first / SK_ATTEND_CHUNK * SK_ATTEND_CHUNK; from < keys; from += SK_ATTEND_CHUNK) {
+		int32_t end = from + SK_ATTEND_CHUNK < keys ? from + SK_ATTEND_CHUNK : keys, begin = from < first ? first : from;
 		double score[SK_ATTEND_CHUNK], chunk_max = -INFINITY, keep;
 
-		for (int32_t j = from; j < end; j++) {
+		for (int32_t j = begin; j < end; j++) {
 			size_t at = kv_at(a->kv, a->layer, blocks, j, kv_head);
 			double dot = 0.0;
 
@@ -100,7 +111,7 @@ static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, const 
 			for (int32_t i = 0; i < d; i++)
 				acc[i] *= keep;
 		}
-		for (int32_t j = from; j < end; j++) {
+		for (int32_t j = begin; j < end; j++) {
 			size_t at = kv_at(a->kv, a->layer, blocks, j, kv_head);
 			double p = exp(score[j - from] - max);
 
@@ -108,6 +119,13 @@ static void attend_head(struct sk_dev *dev, const struct sk_op_attend *a, const 
 			for (int32_t i = 0; i < d; i++)
 				acc[i] += p * kv_value(a->kv, a->kv->v, at + (size_t)i);
 		}
+	}
+	if (a->sinks) {
+		double most = fmax(max, (double)a->sinks[head]), keep = exp(max - most);
+
+		sum = sum * keep + exp((double)a->sinks[head] - most);
+		for (int32_t i = 0; i < d; i++)
+			acc[i] *= keep;
 	}
 	for (int32_t i = 0; i < d; i++)
 		y[i] = (float)(acc[i] / sum);

@@ -13,13 +13,15 @@ static const unsigned char *weight_row(const struct sk_weight *w, int64_t n)
 	return rw->data + (size_t)n * rw->row_bytes;
 }
 
-/* y[t] = dequantise(w row ids[t]) + dequantise(positions row pos[t]) */
+/* y[t] = scale * dequantise(w row ids[t]) + dequantise(positions row pos[t]) */
 void ref_embed(struct sk_dev *dev, const struct sk_op_embed *a)
 {
 	for (int32_t t = 0; t < a->T; t++) {
 		float *y = ref_row(&a->y, t);
 
 		sk_quant_get(a->w->dtype)->dequantise(weight_row(a->w, a->ids[t]), y, (size_t)a->w->K);
+		for (int32_t k = 0; k < a->w->K && a->scale != 0.0f; k++)
+			y[k] *= a->scale;
 		if (!a->positions)
 			continue;
 		sk_quant_get(a->positions->dtype)->dequantise(weight_row(a->positions, a->pos[t]), dev->w,

@@ -272,6 +272,8 @@ static const struct sk_ops ref_ops = {
 	.kv_write = ref_kv_write,
 	.attend = ref_attend,
 	.glu = ref_glu,
+	.add = ref_add,
+	.bound = ref_bound,
 	.rows = ref_rows,
 	.row_stats = ref_row_stats,
 };

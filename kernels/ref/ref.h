@@ -31,6 +31,8 @@ void ref_rope(struct sk_dev *, const struct sk_op_rope *);
 void ref_kv_write(struct sk_dev *, const struct sk_op_kv_write *);
 void ref_attend(struct sk_dev *, const struct sk_op_attend *);
 void ref_glu(struct sk_dev *, const struct sk_op_glu *);
+void ref_add(struct sk_dev *, const struct sk_op_add *);
+void ref_bound(struct sk_dev *, const struct sk_op_bound *);
 void ref_rows(struct sk_dev *, const struct sk_op_rows *);
 void ref_row_stats(struct sk_dev *, const struct sk_op_row_stats *);
 

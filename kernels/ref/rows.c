@@ -6,25 +6,30 @@
 #include <string.h>
 
 /* RMS: m = 0, no b. LAYER: m = mean_i x[i]. y[i] = (x[i] - m) / sqrt(mean_i (x[i] - m)^2 + eps) * w[i] + b[i] */
+static void norm_one(const struct sk_op_norm *a, const float *x, float *y, const float *w, const float *b, int32_t D)
+{
+	double mean = 0.0, sum = 0.0, scale;
+
+	for (int32_t i = 0; i < D && a->kind == SK_NORM_LAYER; i++)
+		mean += (double)x[i] / D;
+	for (int32_t i = 0; i < D; i++)
+		sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+	scale = 1.0 / sqrt(sum / D + (double)a->eps);
+	for (int32_t i = 0; i < D; i++)
+		y[i] = (float)(((double)x[i] - mean) * scale * (w ? (double)w[i] : 1.0) + (b ? (double)b[i] : 0.0));
+}
+
 void ref_norm(struct sk_dev *dev, const struct sk_op_norm *a)
 {
-	int32_t D = a->x.dim[1];
+	int32_t parts = a->parts > 1 ? a->parts : 1, D = a->x.dim[1] / parts;
 
 	(void)dev;
-	for (int32_t t = 0; t < a->x.dim[0]; t++) {
-		const float *x = ref_row(&a->x, t);
-		float *y = ref_row(&a->y, t);
-		double mean = 0.0, sum = 0.0, scale;
+	for (int32_t t = 0; t < a->x.dim[0]; t++)
+		for (int32_t p = 0; p < parts; p++) {
+			int64_t at = (int64_t)p * D, own = a->each ? at : 0;
 
-		for (int32_t i = 0; i < D && a->kind == SK_NORM_LAYER; i++)
-			mean += (double)x[i] / D;
-		for (int32_t i = 0; i < D; i++)
-			sum += ((double)x[i] - mean) * ((double)x[i] - mean);
-		scale = 1.0 / sqrt(sum / D + (double)a->eps);
-		for (int32_t i = 0; i < D; i++)
-			y[i] = (float)(((double)x[i] - mean) * scale * (a->w ? (double)a->w[i] : 1.0) +
-				       (a->b ? (double)a->b[i] : 0.0));
-	}
+			norm_one(a, ref_row(&a->x, t) + at, ref_row(&a->y, t) + at, a->w ? a->w + own : NULL, a->b ? a->b + own : NULL, D);
+		}
 }
 
 /*
@@ -67,6 +72,13 @@ double ref_act(enum sk_act act, double v)
 	return v;
 }
 
+static double limited_glu(double g, double u, double limit)
+{
+	g = g > limit ? limit : g;
+	u = u > limit ? limit : u < -limit ? -limit : u;
+	return g / (1.0 + exp(-1.702 * g)) * (u + 1.0);
+}
+
 /* y = act(gate) * up */
 void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 {
@@ -76,7 +88,35 @@ void ref_glu(struct sk_dev *dev, const struct sk_op_glu *a)
 		float *y = ref_row(&a->y, t);
 
 		for (int32_t i = 0; i < a->y.dim[1]; i++)
-			y[i] = (float)(ref_act(a->act, (double)g[i]) * (double)u[i]);
+			y[i] = (float)(a->limit > 0.0f ? limited_glu((double)g[i], (double)u[i], (double)a->limit)
+						       : ref_act(a->act, (double)g[i]) * (double)u[i]);
+	}
+}
+
+/* y[t] += scale * x[t], or y[rows[t]] += scales[t] * x[t] */
+void ref_add(struct sk_dev *dev, const struct sk_op_add *a)
+{
+	(void)dev;
+	for (int32_t t = 0; t < a->x.dim[0]; t++) {
+		float *y = ref_row(&a->y, a->rows ? a->rows[t] : t);
+		double scale = a->rows ? (double)a->scales[t] : (double)a->scale;
+
+		for (int32_t i = 0; i < a->x.dim[1]; i++)
+			y[i] = (float)((double)y[i] + scale * (double)ref_row(&a->x, t)[i]);
+	}
+}
+
+/* x = min(max(x, -limit), limit), or limit * tanh(x / limit); a NaN stays one. */
+void ref_bound(struct sk_dev *dev, const struct sk_op_bound *a)
+{
+	double limit = (double)a->limit;
+
+	(void)dev;
+	for (int32_t t = 0; t < a->x.dim[0]; t++) {
+		float *x = ref_row(&a->x, t);
+
+		for (int32_t i = 0; i < a->x.dim[1]; i++)
+			x[i] = a->soft ? (float)(limit * tanh((double)x[i] / limit)) : x[i] > a->limit ? a->limit : x[i] < -a->limit ? -a->limit : x[i];
 	}
 }
 

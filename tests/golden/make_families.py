@@ -44,10 +44,10 @@ class Case:
     """config: keyword arguments of the class NAME + "Config"; edit(config dict): what config.json says otherwise."""
 
     def __init__(self, name, kind, prompt=37, dtype=torch.float32, form="safetensors", edit=None, tensors=None, spread=0.25,
-                 untie=False, twin=False, cached=False, forms=(), files=None, **config):
+                 untie=False, twin=False, cached=False, forms=(), files=None, writer=None, cls=None, prepare=None, **config):
         self.name, self.kind, self.prompt, self.dtype, self.form = name, kind, prompt, dtype, form
         self.edit, self.tensors, self.config, self.spread, self.untie, self.gguf, self.cached = edit, tensors, config, spread, untie, twin, cached
-        self.forms, self.files = forms, files
+        self.forms, self.files, self.writer, self.cls, self.prepare = forms, files, writer, cls, prepare
 
 
 def old_rope(scaling=None):
@@ -454,7 +454,7 @@ def line(word, values):
 def make(case, number):
     out = os.path.join(HERE, "families", case.name)
     config = getattr(transformers, case.kind + "Config")(**case.config)
-    cls = getattr(transformers, case.kind + ("ForConditionalGeneration" if case.kind in ("T5", "MT5") else "ForCausalLM"))
+    cls = getattr(transformers, case.cls or case.kind + ("ForConditionalGeneration" if case.kind in ("T5", "MT5") else "ForCausalLM"))
     rng = numpy.random.default_rng(number)
     for seed in range(1000 * number, 1000 * number + 200):
         torch.manual_seed(seed)
@@ -462,6 +462,8 @@ def make(case, number):
         if case.untie:
             model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
         randomise(model, seed, case.spread)
+        if case.prepare:
+            case.prepare(model)
         for p in model.parameters():
             p.copy_(p.to(case.dtype).float())
         prompt = torch.tensor([rng.integers(3, case.config["vocab_size"], case.prompt).tolist()])
@@ -497,7 +499,7 @@ def make(case, number):
         shutil.rmtree(twin, ignore_errors=True)
         os.makedirs(twin)
         if form == "gguf":
-            save_gguf(case, model, os.path.join(twin, "model.gguf"))
+            (case.writer or save_gguf)(case, model, os.path.join(twin, "model.gguf"))
         else:
             save(case, model, twin, form)
         shutil.copy(os.path.join(out, "golden.txt"), twin)
@@ -505,6 +507,11 @@ def make(case, number):
     print(f"{case.name}: {size >> 10} KiB, seed {seed}, least distance {min(least, least2):.3f}")
 
 
-for i, c in enumerate(CASES):
-    if len(sys.argv) == 1 or c.name in sys.argv[1:]:
-        make(c, i + 1)
+def make_all(cases, first):
+    for i, c in enumerate(cases):
+        if len(sys.argv) == 1 or c.name in sys.argv[1:]:
+            make(c, first + i)
+
+
+if __name__ == "__main__":
+    make_all(CASES, 1)

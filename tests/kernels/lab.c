@@ -252,12 +252,13 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 {
 	int32_t pos[1024], seq_start[65] = { 0 }, T = 0, wide = h->heads * h->head_width, kv_wide = h->kv_heads * h->head_width;
 	const int32_t *blocks[64], *cross_blocks[64];
-	int32_t cross_len[64], prompt_len[64];
+	int32_t cross_len[64], prompt_len[64], back[1024];
 	struct sk_step st = { .S = parts_len, .pos = pos, .seq_start = seq_start, .blocks = blocks,
 			      .prompt_len = prompt_len };
 	size_t bias_len;
 	float *bias_data = lab_bias(h, how, &bias_len);
-	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len);
+	struct sk_view q, k, v, y, bias = lab_put(lab, bias_data, 1, (int32_t)bias_len, (int32_t)bias_len), sinks;
+	float sink[128];
 	bool wanted = parts_len == 0;           /* an empty step asks everything */
 	float *all;
 
@@ -275,6 +276,12 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 			cross_len[i] = parts[i].cross->len;
 		}
 	}
+	ck_assert_int_le(h->heads, 128);
+	for (int32_t i = 0; i < h->heads; i++)
+		sink[i] = 8.0f * (float)(i + 1) / (float)h->heads - 4.0f;
+	sinks = lab_put(lab, sink, 1, h->heads, h->heads);
+	for (int32_t t = 0; t < T; t++)
+		back[t] = T - 1 - t;
 	st.T = T;
 	if (how->cross) {
 		st.cross_blocks = cross_blocks;
@@ -287,11 +294,14 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	lab->ops->begin(lab->dev, &st);
 	if (how->write)
 		lab->ops->kv_write(lab->dev, &(struct sk_op_kv_write){ .kv = kv, .layer = 1, .step = &st, .k = k, .v = v });
+	for (int32_t i = 0; i < how->beside; i++)       /* what the host says of them must not lie where the step's arrays do */
+		lab->ops->rows(lab->dev, &(struct sk_op_rows){ .x = q, .y = y, .rows = back, .rows_len = T });
 	if (wanted)
 		lab->ops->attend(lab->dev, &(struct sk_op_attend){ .kv = kv, .layer = 1, .step = &st, .q = q, .y = y,
 				 .heads = h->heads, .kv_heads = h->kv_heads, .head_width = h->head_width,
 				 .scale = 1.0f / sqrtf((float)h->head_width),
-				 .bias = { how->bias, bias.data, how->reach }, .cross = how->cross });
+				 .bias = { how->bias, bias.data, how->reach }, .cross = how->cross, .window = how->window,
+				 .softcap = how->softcap, .sinks = how->sinks ? sinks.data : NULL });
 	all = malloc(((size_t)T * (size_t)wide + 1) * sizeof *all);
 	ck_assert_ptr_nonnull(all);
 	lab_get(lab, &y, all);
@@ -302,6 +312,7 @@ void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, c
 	free(all);
 	free(bias_data);
 	lab_drop(lab, &bias);
+	lab_drop(lab, &sinks);
 	lab_drop(lab, &q);
 	lab_drop(lab, &k);
 	lab_drop(lab, &v);

@@ -87,7 +87,12 @@ struct lab_part {
 void lab_step(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len);
 
 /* The same with a bias, whose numbers lab_bias makes, and with cross attention: k and v are then written only where `write`. */
-struct lab_way_to_attend { enum sk_bias_kind bias; int32_t reach; bool cross, write; };
+struct lab_way_to_attend {
+	enum sk_bias_kind bias; int32_t reach; bool cross, write;
+	int32_t window; float softcap;
+	bool sinks;                     /* from -4 to 4 */
+	int32_t beside;                 /* so many operations with arrays of their own between kv_write and attend */
+};
 float *lab_bias(const struct lab_heads *h, const struct lab_way_to_attend *how, size_t *ret_len);      /* caller frees */
 void lab_step_as(struct lab *lab, struct sk_kv *kv, const struct lab_heads *h, const struct lab_part *parts, int32_t parts_len,
 		 const struct lab_way_to_attend *how);

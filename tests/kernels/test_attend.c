@@ -96,7 +96,7 @@ static void attend_same(const char *way, const char *what, const struct lab_head
 
 		for (int32_t j = 0; j < h->head_width; j++)
 			sum += fabs((double)head[j]);
-		bound[k] = 1.0 + 2.0 * (sum / sqrt((double)h->head_width) + bias);
+		bound[k] = 1.0 + 2.0 * (sum / sqrt((double)h->head_width) + bias + (how->softcap > 0.0f ? (double)how->softcap : 0.0) + (how->sinks ? 4.0 : 0.0));
 	}
 	lab_same(way, what, y, ref, bound, outs);
 	free(bound);
@@ -169,6 +169,60 @@ START_TEST(attention_adds_a_bias_to_its_scores)
 
 	for (int st = 0; st < LEN(steps); st++)
 		attend_case(&biased[_i].h, &how, st);
+}
+END_TEST
+
+/* Windows shorter than a chunk, as long, longer, of one key; caps that bend much; sinks. */
+static const struct { struct lab_heads h; struct lab_way_to_attend how; } bent[] = {
+	{ { 4, 2, 16, SK_F32 },  { .write = true, .window = 7 } },
+	{ { 5, 1, 24, SK_BF16 }, { .write = true, .window = 1 } },
+	{ { 9, 3, 64, SK_BF16 }, { .write = true, .window = 256 } },
+	{ { 3, 3, 7, SK_F32 },   { .write = true, .window = 263, .sinks = true } },
+	{ { 4, 4, 32, SK_F32 },  { .write = true, .softcap = 1.5f } },
+	{ { 8, 1, 80, SK_BF16 }, { .write = true, .softcap = 50.0f, .window = 20 } },
+	{ { 6, 2, 20, SK_F32 },  { .write = true, .sinks = true } },
+	{ { 12, 1, 24, SK_F32 }, { .write = true, .window = 5, .bias = SK_BIAS_ALIBI } },
+	{ { 2, 2, 64, SK_F32 },  { .write = true, .softcap = 3.0f, .bias = SK_BIAS_TABLE, .reach = 9 } },
+};
+
+/* A device planned for little more than this step: arrays that operations bring go round it many times. */
+START_TEST(a_steps_arrays_stay_whatever_operations_bring)
+{
+	static const struct sk_dev_plan small = { .tokens_max = 20, .sequences_max = 2, .K_max = 64, .N_max = 64, .heads = 4, .kv_heads = 2,
+						  .head_width = 16, .context_max = 32 };
+	const struct lab_heads h = { 4, 2, 16, SK_F32 };
+	struct lab_rand r = { 3 };
+	int32_t *blocks = lab_blocks(0, 40), *others = lab_blocks(60, 40);
+	struct lab_seq seqs[2] = { lab_seq_make(&r, &h, 17, blocks), lab_seq_make(&r, &h, 32, others) };
+	float *want = lab_room(17 * 64), *y = lab_room(17 * 64);
+
+	for (int w = 0; w < ways_len; w++)
+		for (int beside = 0; beside < 30; beside += 29) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct lab_part parts[2] = { { .seq = &seqs[0], .n = 17, .y = beside ? y : want }, { .seq = &seqs[1], .n = 2 } };
+			struct sk_kv *kv;
+
+			ck_assert_int_eq(lab.b->reserve(lab.dev, &small, NULL, NULL), SK_OK);
+			kv = pool_open(&lab, &h);
+			lab_step_as(&lab, kv, &h, parts, 2, &(struct lab_way_to_attend){ .write = true, .beside = beside });
+			if (beside)
+				ck_assert_msg(!memcmp(y, want, 17 * 64 * sizeof *y), "%s: another answer", ways[w].name);
+			lab.b->kv_close(lab.dev, &kv);
+			lab_close(&lab);
+		}
+	lab_seq_free(&seqs[0]);
+	lab_seq_free(&seqs[1]);
+	free(blocks);
+	free(others);
+	free(want);
+	free(y);
+}
+END_TEST
+
+START_TEST(attention_minds_windows_softcaps_and_sinks)
+{
+	for (int st = 0; st < LEN(steps); st++)
+		attend_case(&bent[_i].h, &bent[_i].how, st);
 }
 END_TEST
 
@@ -270,6 +324,8 @@ int main(void)
 	tcase_set_timeout(c, 120);
 	tcase_add_loop_test(c, attention_is_the_weighted_mean_of_the_values, 0, lab_few(LEN(heads)));
 	tcase_add_loop_test(c, attention_adds_a_bias_to_its_scores, 0, lab_few(LEN(biased)));
+	tcase_add_test(c, a_steps_arrays_stay_whatever_operations_bring);
+	tcase_add_loop_test(c, attention_minds_windows_softcaps_and_sinks, 0, lab_few(LEN(bent)));
 	tcase_add_loop_test(c, cross_attention_sees_all_that_the_encoder_left, 0, lab_few(LEN(biased)));
 	suite_add_tcase(s, c);
 	r = srunner_create(s);

@@ -338,6 +338,19 @@ START_TEST(a_biased_query_is_the_same_however_its_prompt_is_cut)
 }
 END_TEST
 
+/* Tiles of which some queries see a chunk and others do not: a window ends between them. */
+static const struct { struct lab_heads h; struct lab_way_to_attend how; } bent[] = {
+	{ { 4, 2, 20, SK_F32 }, { .write = true, .window = 13, .sinks = true } },
+	{ { 3, 3, 24, SK_BF16 }, { .write = true, .window = 259, .softcap = 2.0f } },
+	{ { 2, 1, 7, SK_F32 }, { .write = true, .window = 1 } },
+};
+
+START_TEST(a_query_with_a_window_is_the_same_however_its_prompt_is_cut)
+{
+	cut_case(&bent[_i].h, &bent[_i].how, 4 * _i + (_i > 0));
+}
+END_TEST
+
 /* What an encoder left is looked at from one query at a time, from some, from all, beside another sequence's, from other blocks. */
 START_TEST(a_query_sees_the_same_of_what_an_encoder_left)
 {
@@ -530,6 +543,7 @@ int main(void)
 	tcase_add_loop_test(c, a_row_of_a_product_is_the_same_alone_and_among_others, 0, LEN(linears));
 	tcase_add_loop_test(c, a_query_is_the_same_however_its_prompt_is_cut, 0, LEN(heads));
 	tcase_add_loop_test(c, a_biased_query_is_the_same_however_its_prompt_is_cut, 0, LEN(biased));
+	tcase_add_loop_test(c, a_query_with_a_window_is_the_same_however_its_prompt_is_cut, 0, LEN(bent));
 	tcase_add_loop_test(c, a_query_sees_the_same_of_what_an_encoder_left, 0, LEN(biased));
 	tcase_add_loop_test(c, a_recomputed_sequence_goes_on_with_the_same_bits, 0, LEN(heads));
 	tcase_add_loop_test(c, what_another_sequence_left_in_a_block_has_no_effect, 0, LEN(heads));

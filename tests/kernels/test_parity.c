@@ -315,14 +315,14 @@ START_TEST(embed_adds_the_row_of_the_position)
 			ck_assert_int_eq(lab.b->weight_open(lab.dev, &src_p, 1, SK_JOIN_STACK, &positions, NULL), SK_OK);
 			for (int i = 0; i < LEN(some_T); i++)
 				lab.ops->embed(lab.dev, &(struct sk_op_embed){ .ids = ids, .T = some_T[i], .w = weight, .y = y,
-					       .positions = positions, .pos = pos });
+					       .positions = positions, .pos = pos, .scale = 4.0f });
 			lab_get(&lab, &y, got);
 		}
 		for (int t = 0; weight && t < LEN(ids); t++) {
 			q->dequantise(bytes + (size_t)ids[t] * src.row_bytes, want, K);
 			qp->dequantise(more + (size_t)pos[t] * src_p.row_bytes, add, K);
-			for (int k = 0; k < K; k++)
-				want[k] += add[k];
+			for (int k = 0; k < K; k++)     /* a power of two: the same with and without a fused sum */
+				want[k] = 4.0f * want[k] + add[k];
 			ck_assert_msg(!memcmp(want, got + t * K, sizeof want), "%s %s row %d", ways[w].name, q->name, ids[t]);
 		}
 		lab.b->weight_close(lab.dev, &weight);
@@ -461,6 +461,104 @@ START_TEST(norm_divides_by_the_root_mean_square)
 	for (int norm = 0; norm < LEN(norms); norm++)
 		for (int i = 0; i < LEN(some_T); i++)
 			norm_case(norm, some_T[i], widths[_i], (norm + i) % 2 == 0);
+}
+END_TEST
+
+/* Each part of a row as a row of its own, bit for bit; with weights of its own and with those that all have. */
+START_TEST(a_norm_of_parts_is_that_of_each)
+{
+	enum { T = 3, PARTS = 5 };
+	bool each = _i % 2, layer = _i / 2 % 2;
+	int32_t D = _i < 4 ? 12 : 33;
+	struct lab_rand r = { (uint64_t)_i };
+	size_t n = (size_t)(T * PARTS * D);
+	float *x = lab_floats(&r, n, 5.0f), *wt = lab_floats(&r, (size_t)(PARTS * D), 2.0f), *y = lab_room(n), *one = lab_room(n);
+
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_view vx = lab_put(&lab, x, T, PARTS * D, PARTS * D + 3), vw = lab_put(&lab, wt, 1, PARTS * D, PARTS * D);
+		struct sk_op_norm a = { .x = vx, .y = vx, .w = vw.data, .eps = 1e-5f, .kind = layer ? SK_NORM_LAYER : SK_NORM_RMS,
+					.parts = PARTS, .each = each };
+		struct sk_view again = lab_put(&lab, x, T, PARTS * D, PARTS * D + 3);
+
+		if (layer)
+			a.b = vw.data;
+		lab.ops->norm(lab.dev, &a);
+		lab_get(&lab, &vx, y);
+		for (int p = 0; p < PARTS; p++) {
+			struct sk_op_norm b = a;
+
+			b.parts = 0;
+			b.x = again;
+			b.x.data = (float *)again.data + p * D;
+			b.x.dim[1] = D;
+			b.y = b.x;
+			b.w += each ? p * D : 0;
+			b.b = b.b ? b.w : NULL;
+			lab.ops->norm(lab.dev, &b);
+		}
+		lab_get(&lab, &again, one);
+		ck_assert_msg(!memcmp(y, one, n * sizeof *y), "%s: parts of %d", ways[w].name, D);
+		lab_drop(&lab, &vx);
+		lab_drop(&lab, &again);
+		lab_drop(&lab, &vw);
+		lab_close(&lab);
+	}
+	free(x);
+	free(wt);
+	free(y);
+	free(one);
+}
+END_TEST
+
+/* y += scale x, and both bounds, of numbers far inside and far outside. */
+START_TEST(add_and_bound_are_what_they_say)
+{
+	enum { T = 17 };
+	int32_t D = widths[_i], rows[T];
+	float scales[T];
+	struct lab_rand r = { (uint64_t)_i };
+	size_t n = (size_t)T * (size_t)D;
+	float *x = lab_floats(&r, n, 9.0f), *z = lab_floats(&r, n, 9.0f), *ref[3], *y = lab_room(n);
+	double *bound = malloc((n + 1) * sizeof *bound);
+
+	for (int i = 0; i < 3; i++)
+		ref[i] = lab_room(n);
+	for (int32_t t = 0; t < T; t++) {
+		rows[t] = (t * 5 + 3) % T;
+		scales[t] = 0.1f * (float)(t - 8);
+	}
+	for (int w = 0; w < ways_len; w++)
+		for (int i = 0; i < 3; i++) {
+			struct lab lab = lab_open(&ways[w], 2);
+			struct sk_view vx, vz = lab_put(&lab, z, T, D, D);
+
+			x[0] = i ? 1e30f : 1.0f;
+			x[n - 1] = i ? -1e30f : 1.0f;
+			vx = lab_put(&lab, x, T, D, D + 1);
+			for (size_t k = 0; k < n; k++)
+				bound[k] = i == 0 ? 9.0 * 3.0 : i == 1 ? 0.0 : 2.5;
+			if (i == 0) {           /* row by row, each elsewhere and by a scale of its own; the same in all */
+				lab.ops->add(lab.dev, &(struct sk_op_add){ .x = vx, .y = vz, .scale = 0.3f });
+				lab.ops->add(lab.dev, &(struct sk_op_add){ .x = vx, .y = vz, .rows = rows, .scales = scales });
+			}
+			if (i > 0)
+				lab.ops->bound(lab.dev, &(struct sk_op_bound){ .x = vx, .limit = 2.5f, .soft = i == 2 });
+			lab_get(&lab, i == 0 ? &vz : &vx, w ? y : ref[i]);
+			if (w)
+				lab_same(ways[w].name, i == 0 ? "add" : i == 1 ? "bound" : "softcap", y, ref[i], bound, n);
+			else
+				ck_assert_msg(i == 0 || fabsf(fabsf(ref[i][0]) - 2.5f) < 1e-6f, "bound");
+			lab_drop(&lab, &vx);
+			lab_drop(&lab, &vz);
+			lab_close(&lab);
+		}
+	for (int i = 0; i < 3; i++)
+		free(ref[i]);
+	free(x);
+	free(z);
+	free(y);
+	free(bound);
 }
 END_TEST
 
@@ -639,6 +737,34 @@ START_TEST(an_activation_is_off_by_no_more_than_it_says)
 }
 END_TEST
 
+/* Of gates and ups far inside and far outside. */
+START_TEST(a_limited_glu_is_what_it_says)
+{
+	enum { T = 3, F = 100 };
+	struct lab_rand r = { 8 };
+	float *g = lab_floats(&r, T * F, 12.0f), *u = lab_floats(&r, T * F, 12.0f), ref[T * F], y[T * F];
+	double bound[T * F];
+
+	for (int i = 0; i < T * F; i++)
+		bound[i] = 2.0 * fmin(fabs((double)g[i]), 20.0) * 8.0;
+	for (int w = 0; w < ways_len; w++) {
+		struct lab lab = lab_open(&ways[w], 2);
+		struct sk_view vg = lab_put(&lab, g, T, F, F + 1), vu = lab_put(&lab, u, T, F, F), vy = lab_put(&lab, NULL, T, F, F);
+
+		lab.ops->glu(lab.dev, &(struct sk_op_glu){ .gate = vg, .up = vu, .y = vy, .act = SK_ACT_SILU, .limit = 7.0f });
+		lab_get(&lab, &vy, w ? y : ref);
+		if (w)
+			lab_same(ways[w].name, "limited glu", y, ref, bound, T * F);
+		lab_drop(&lab, &vg);
+		lab_drop(&lab, &vu);
+		lab_drop(&lab, &vy);
+		lab_close(&lab);
+	}
+	free(g);
+	free(u);
+}
+END_TEST
+
 START_TEST(rows_are_copied_whole)
 {
 	static const int32_t picks[] = { 16, 0, 3, 3, 9 };
@@ -798,9 +924,12 @@ int main(void)
 	tcase_add_loop_test(c, embed_adds_the_row_of_the_position, 0, 5);
 	tcase_add_test(c, a_weight_of_thousands_of_sources_has_their_rows_in_order);
 	tcase_add_loop_test(c, norm_divides_by_the_root_mean_square, 0, lab_few(LEN(widths)));
+	tcase_add_loop_test(c, a_norm_of_parts_is_that_of_each, 0, 8);
+	tcase_add_loop_test(c, add_and_bound_are_what_they_say, 0, lab_few(LEN(widths)));
 	tcase_add_loop_test(c, rope_turns_pairs_by_the_position, 0, lab_few(LEN(ropes)));
 	tcase_add_loop_test(c, glu_is_an_activation_of_gate_times_up, 0, lab_few(LEN(widths)));
 	tcase_add_loop_test(c, an_activation_is_off_by_no_more_than_it_says, 0, 4);
+	tcase_add_test(c, a_limited_glu_is_what_it_says);
 	tcase_add_test(c, rows_are_copied_whole);
 	tcase_add_test(c, the_hosts_threads_share_its_work);
 	tcase_add_loop_test(c, row_stats_are_the_first_maximum_and_logsumexp, 0, lab_few(LEN(stats)));

@@ -283,7 +283,7 @@ END_TEST
 static const struct { const char *name, *text; struct sk_fit_opts o; sk_status status; const char *words; } refused[] = {
 	{ "no configuration", NULL, { 0 }, SK_EINVAL, "config.json" },
 	{ "an architecture that is not known", "{\"model_type\": \"mamba\"}", { 0 }, SK_ENOTSUP,
-	  "\"mamba\" is not supported (known: llama, bloom, falcon, gpt_bigcode, gpt_neox, opt, santacoder, t5)" },
+	  "\"mamba\" is not supported (known: llama, bloom, falcon, gpt_bigcode, gpt_neox, opt, santacoder, t5, " },
 	{ "a configuration with a hole", "{\"model_type\": \"llama\", \"num_hidden_layers\": 2}", { 0 }, SK_EFORMAT, "hidden_size is missing" },
 	{ "more ranks than slices", "{\"model_type\": \"bloom\", \"n_layer\": 1, \"hidden_size\": 30, \"n_head\": 3, \"vocab_size\": 9}",
 	  { .ranks = 4 }, SK_EINVAL, "4 ranks: the sums of this model are cut into 3 slices" },

@@ -147,7 +147,7 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	if (st < 0)
 		return st;
 	e->backend = e->setup.model.backend;
-	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max);
+	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max - SK_GEN_N_MAX);
 	e->look_ahead = e->setup.sched.look_ahead;
 	atomic_init(&e->blocks_free, i->blocks);
 	st = sk_sched_open(&e->setup.sched, &e->sched, err);

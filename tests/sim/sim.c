@@ -416,6 +416,21 @@ static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e, bool en
 	r->computed = end;
 }
 
+/* What a sequence writes, no other of its request has in its table. */
+static void batch_check_shared(struct sim *m, const struct sk_batch *b, const struct sk_batch_seq *e)
+{
+	int32_t bt = m->l.block_tokens;
+
+	for (int32_t i = 0; i < b->S && !b->encode; i++) {
+		const struct sk_batch_seq *o = &b->seqs[i];
+
+		for (int32_t k = 0; o->id == e->id && o != e && k < o->blocks_len; k++)
+			for (int32_t at = e->first_pos / bt; at <= (e->first_pos + e->len - 1) / bt; at++)
+				if (e->blocks[at] == o->blocks[k])
+					say(m, "writes into a block that is another's too", e->id);
+	}
+}
+
 static void batch_check(struct sim *m, const struct sk_batch *b)
 {
 	uint64_t last[2] = { 0, 0 };            /* ids of decodes and of chunks must grow: age */
@@ -451,6 +466,7 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 		uint64_t age;
 
 		batch_check_seq(m, e, b->encode);
+		batch_check_shared(m, b, e);
 		age = r ? r->turn : 0;
 		if (age <= last[e->prefill] || (!e->prefill && last[1] != 0))
 			say(m, "is out of order in the batch", e->id);
@@ -497,7 +513,7 @@ static struct cell cell_of(const struct req *r, int32_t pos, bool source)
 	return (struct cell){ r->id, !source && pos >= r->prompt_len ? r->seq : 0, source ? -1 - pos : pos };
 }
 
-/* Tokens [from, end) of a sequence, or of its source. Nobody writes twice what others read. */
+/* Tokens [from, end) of a sequence, or of its source. */
 static void cells_write(struct sim *m, const struct req *r, const int32_t *table, int32_t from, int32_t end, bool source)
 {
 	for (int32_t p = from; p < end; p++) {

@@ -177,7 +177,7 @@ struct world {
 static void world_init(struct world *w)
 {
 	*w = (struct world){ .engine = { .state = SK_STATE_READY } };
-	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
+	w->options = (struct sk_options){ .max_best_of = 2, .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
 		.watermark_gamma = 0.25, .watermark_delta = 1.5, .watermark_key_file = "",
 		.workers = 2 };
@@ -292,8 +292,8 @@ static const struct { const char *name, *method, *path, *type, *body; int status
 	  "{\"inputs\":\"a\",\"parameters\":{\"decoder_input_details\":true}}", 422,
 	  "{\"error\":\"Input validation error: `decoder_input_details` == true is not supported when streaming tokens\","
 	  "\"error_type\":\"validation\"}" },
-	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2}}", 422,
-	  "{\"error\":\"Input validation error: `best_of` > 1 is not supported yet. Given: 2\","
+	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":3}}", 422,
+	  "{\"error\":\"Input validation error: `best_of` must be > 0 and <= 2. Given: 3\","
 	  "\"error_type\":\"validation\"}" },
 	{ "a watermark in a text", "POST", "/watermark/detect", JSON, "{\"inputs\":\"abcd\"}", 200,
 	  "{\"scheme\":\"keyed\",\"gamma\":0.25,\"tokens\":4,\"green_tokens\":2,\"z_score\":-0.5,\"p_value\":0.125}" },

@@ -148,7 +148,7 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	if (st < 0)
 		return st;
 	e->backend = e->setup.model.backend;
-	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max);
+	e->queue_max = (uint32_t)(e->setup.sched.waiting_max - e->setup.sched.sequences_max - SK_GEN_N_MAX);
 	e->look_ahead = e->setup.sched.look_ahead;
 	e->device_timeout_us = e->backend->look ? (int64_t)o->device_timeout_ms * 1000 : 0;
 	atomic_init(&e->blocks_free, i->blocks);

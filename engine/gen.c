@@ -19,16 +19,17 @@
 void sk_gen_publish(struct sk_gen *g, int end)
 {
 	struct sk_engine *e = g->e;
+	struct sk_gen *root = g->root;
 	uint32_t count = g->first_us && g->generated ? 1 + g->released : 0;
 
 	atomic_store(&g->published, count | (uint32_t)end << 30);
-	if (g->news || !atomic_load(&g->e->belled))
+	if (root->news || !atomic_load(&g->e->belled))
 		return;
-	g->news = true;
-	g->news_next = NULL;
-	atomic_fetch_add(&g->refs, 1);          /* the list's, or at once given to the ready list */
-	*e->news_end = g;
-	e->news_end = &g->news_next;
+	root->news = true;
+	root->news_next = NULL;
+	atomic_fetch_add(&root->refs, 1);       /* the list's, or at once given to the ready list */
+	*e->news_end = root;
+	e->news_end = &root->news_next;
 }
 
 /*
@@ -73,15 +74,22 @@ void sk_news_tell(struct sk_engine *e)
 	}
 }
 
+void sk_gen_free(struct sk_gen *root)
+{
+	for (uint32_t i = 0; i < root->n; i++)
+		sk_stop_close(&sk_gen_seq(root, i)->stop);
+	sk_buf_fini(&root->text);
+	free(root);
+}
+
 void sk_gen_unref(struct sk_gen *g)
 {
 	struct sk_engine *e = g->e;
 
+	g = g->root;
 	if (atomic_fetch_sub(&g->refs, 1) != 1)
 		return;
-	sk_stop_close(&g->stop);
-	sk_buf_fini(&g->text);
-	free(g);
+	sk_gen_free(g);
 	sk_engine_unref(e);
 }
 
@@ -135,16 +143,16 @@ static void event_token(struct sk_gen *g, struct sk_event_token *t, int32_t id, 
 static void tokens_decode(struct sk_gen *g, struct sk_event_token *t, size_t len)
 {
 	const struct sk_text *text = atomic_load(&g->e->text);
-	size_t at = g->text.len;
+	size_t at = g->root->text.len;
 
 	for (size_t i = 0; i < len; i++) {
-		size_t from = g->text.len;
+		size_t from = g->root->text.len;
 
-		sk_text_decode(text, &t[i].id, 1, false, &g->text);
-		t[i].text_len = g->text.len - from;
+		sk_text_decode(text, &t[i].id, 1, false, &g->root->text);
+		t[i].text_len = g->root->text.len - from;
 	}
 	for (size_t i = 0; i < len; i++) {
-		t[i].text = g->text.data ? g->text.data + at : "";
+		t[i].text = g->root->text.data ? g->root->text.data + at : "";
 		at += t[i].text_len;
 	}
 }
@@ -172,8 +180,8 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 	ev->token.last = last;
 	event_token(g, &ev->token.t, g->ids[g->prompt_len + index], g->logprob[index]);
 	/* Behind the last nothing comes that could finish a character: its replacement is this token's, but with TGI. */
-	sk_text_window_push(text, &g->window, g->ids, (size_t)g->prompt_len + index + 1, last && !g->tgi_text, &g->text);
-	own = g->text.len;
+	sk_text_window_push(text, &g->window, g->ids, (size_t)g->prompt_len + index + 1, last && !g->tgi_text, &g->root->text);
+	own = g->root->text.len;
 	if (g->top) {
 		ev->token.top_len = g->top_len[index];
 		for (size_t i = 0; i < ev->token.top_len; i++) {
@@ -184,7 +192,7 @@ static void event_generated(struct sk_gen *g, struct sk_event *ev, uint32_t inde
 		tokens_decode(g, g->tokens, ev->token.top_len);
 		ev->token.top = g->tokens;
 	}
-	ev->token.t.text = own ? g->text.data : "";
+	ev->token.t.text = own ? g->root->text.data : "";
 	ev->token.t.text_len = own;
 }
 
@@ -196,9 +204,9 @@ static void text_cut(struct sk_gen *g, uint32_t generated)
 
 	for (uint32_t i = 0; i < generated; i++)
 		if (g->e->setup.keep_special || !sk_text_is_special(text, g->ids[g->prompt_len + i]))
-			sk_detok_push(text, &d, g->ids[g->prompt_len + i], &g->text);
-	if (g->text_cut < g->text.len)
-		g->text.len = g->text_cut;
+			sk_detok_push(text, &d, g->ids[g->prompt_len + i], &g->root->text);
+	if (g->text_cut < g->root->text.len)
+		g->root->text.len = g->text_cut;
 }
 
 static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generated)
@@ -207,12 +215,12 @@ static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generat
 	if (g->stop_bytes > 0)
 		text_cut(g, generated);
 	else
-		sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->text);
+		sk_text_decode(atomic_load(&g->e->text), g->ids + g->prompt_len, generated, !g->e->setup.keep_special, &g->root->text);
 	ev->finish.reason = g->reason;
 	ev->finish.generated_tokens = generated;
 	ev->finish.prompt_tokens = sk_gen_prompt_tokens(g);
-	ev->finish.text = g->text.len ? g->text.data : "";
-	ev->finish.text_len = g->text.len;
+	ev->finish.text = g->root->text.len ? g->root->text.data : "";
+	ev->finish.text_len = g->root->text.len;
 	ev->finish.stop_bytes = g->stop_bytes;
 	ev->finish.seed = g->sample.seed;
 	ev->finish.has_seed = g->sample.draw;
@@ -220,23 +228,41 @@ static void event_finish(struct sk_gen *g, struct sk_event *ev, uint32_t generat
 	ev->finish.inference_us = g->inference_us;
 }
 
-static bool gen_has_more(struct sk_gen *g, uint32_t published)
+static bool gen_has_more(const struct sk_gen *g, uint32_t published)
 {
-	return g->read < (published & SK_PUBLISHED_COUNT) || published >> 30 != SK_GEN_GOES_ON;
+	return !g->end_read && (g->read < (published & SK_PUBLISHED_COUNT) || published >> 30 != SK_GEN_GOES_ON);
 }
 
-sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
+/*
+ * The sequence whose event is next: by turns, so that none waits for another's answer to end. NULL: there is no news.
+ * PREFILL comes before all; only the first sequence has it, and it gets its first token no later than the others.
+ */
+static struct sk_gen *gen_next_seq(struct sk_gen *g)
 {
-	uint32_t published = atomic_load(&g->published);
-	uint32_t count = published & SK_PUBLISHED_COUNT;
-	int end = (int)(published >> 30);
+	for (uint32_t i = 0; i < g->n; i++) {
+		struct sk_gen *s = sk_gen_seq(g, (g->turn + i) % g->n);
+		uint32_t published = atomic_load(&s->published);
 
-	if (g->end_read)
-		return SK_ENDED;
-	if (!gen_has_more(g, published))
-		return SK_EAGAIN;
-	*ret_event = (struct sk_event){ .seq = 0 };
-	sk_buf_clear(&g->text);
+		if (gen_has_more(s, published) && (s == g || g->read > 0 || published >> 30 == SK_GEN_FAILED))
+			return s;
+	}
+	return NULL;
+}
+
+sk_status sk_gen_next(struct sk_gen *root, struct sk_event *ret_event)
+{
+	struct sk_gen *g = root->left > 0 ? gen_next_seq(root) : NULL;
+	uint32_t published, count;
+	int end;
+
+	if (!g)
+		return root->left > 0 ? SK_EAGAIN : SK_ENDED;
+	published = atomic_load(&g->published);
+	count = published & SK_PUBLISHED_COUNT;
+	end = (int)(published >> 30);
+	*ret_event = (struct sk_event){ .seq = g->seq, .left = root->left };
+	sk_buf_clear(&root->text);
+	root->turn = g->seq;
 	if (g->read < count) {
 		uint32_t at = g->read++;
 
@@ -244,16 +270,20 @@ sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
 			event_prefill(g, ret_event);
 		else
 			event_generated(g, ret_event, at - 1, end == SK_GEN_FINISHED && g->read == count);
+		if (at > 0 && !ret_event->token.last)
+			root->turn = (g->seq + 1) % root->n;
 		return SK_OK;
 	}
 	g->end_read = true;
+	ret_event->left = --root->left;
 	if (end == SK_GEN_FINISHED) {
 		event_finish(g, ret_event, count - 1);
-	} else {
-		ret_event->type = SK_EVENT_FAIL;
-		ret_event->fail.status = g->fail_status;
-		ret_event->fail.text = g->fail_text;
+		return SK_OK;
 	}
+	ret_event->type = SK_EVENT_FAIL;
+	ret_event->left = root->left = 0;
+	ret_event->fail.status = root->fail_status;
+	ret_event->fail.text = root->fail_text;
 	return SK_OK;
 }
 
@@ -266,7 +296,7 @@ sk_status sk_gen_wait(struct sk_gen *g, struct sk_event *ret_event)
 		/* The engine thread publishes, then looks for waiters; here it is the other way round: one sees the other. */
 		pthread_mutex_lock(&e->lock);
 		atomic_fetch_add(&e->waiters, 1);
-		while (!gen_has_more(g, atomic_load(&g->published)))
+		while (!gen_next_seq(g))
 			pthread_cond_wait(&e->told, &e->lock);
 		atomic_fetch_sub(&e->waiters, 1);
 		pthread_mutex_unlock(&e->lock);
@@ -291,8 +321,9 @@ void sk_gen_close(struct sk_gen **pg)
 	if (!g)
 		return;
 	*pg = NULL;
-	if (atomic_load(&g->published) >> 30 == SK_GEN_GOES_ON)
-		sk_gen_cancel(g);
+	for (uint32_t i = 0; i < g->n; i++)
+		if (atomic_load(&sk_gen_seq(g, i)->published) >> 30 == SK_GEN_GOES_ON)
+			sk_gen_cancel(g);
 	g->closed = true;
 	sk_gen_unref(g);
 }

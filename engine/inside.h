@@ -68,41 +68,47 @@ uint64_t sk_memory_available(const char *root);
 #define SK_PUBLISHED_COUNT 0x3fffffffu
 enum { SK_GEN_GOES_ON = 0, SK_GEN_FINISHED = 1, SK_GEN_FAILED = 2 };
 
-/* One block of memory, taken at submit for all the generation may ever emit. */
+/*
+ * One sequence of a generation. All of them lie in one block of memory, `stride` bytes apart, taken at submit for all they may ever
+ * emit. The first is what the caller holds: `root` of each. Of it alone are the members marked so.
+ */
 struct sk_gen {
 	/* constant after submit */
 	struct sk_engine *e;
-	uint64_t id;
+	struct sk_gen *root;
+	size_t stride;
+	uint32_t n, seq, draw_seq;              /* how many; which; the sampler's */
+	uint64_t id;                            /* the same for all */
 	struct sk_sample_params sample;
 	uint32_t prompt_len, max_new, top_max;  /* prompt_len: of the decoder, so 1 behind an encoder */
 	uint32_t source_len;                    /* 0: there is no encoder */
-	int32_t *source;                        /* [source_len] what the encoder takes */
+	int32_t *source;                        /* [source_len] what the encoder takes; the root's */
 	bool ignore_eos, tgi_text;
 	int32_t eos;                            /* the one end token; -1: all that the tokenizer knows */
 	uint64_t client;
 	uint32_t weight;
 	struct sk_sample_torch *torch;          /* SK_RNG_TORCH: its generator, the sampler's between steps; else NULL */
-	struct sk_logit_bias *bias;             /* what sample.bias points to */
+	struct sk_logit_bias *bias;             /* what sample.bias points to; the root's */
 	struct sk_stop *stop;                   /* NULL: no stop strings. Its state is the engine thread's */
 	int64_t submitted_us;
 
 	/* shared */
 	_Atomic uint32_t published;
-	_Atomic bool cancel;
-	_Atomic bool queued;                    /* in the ready list, or about to be */
-	_Atomic int refs;                       /* caller, engine thread, ready list */
+	_Atomic bool cancel;                    /* root */
+	_Atomic bool queued;                    /* root: in the ready list, or about to be */
+	_Atomic int refs;                       /* root: caller, each sequence that the engine thread has, ready list */
 
 	/* written by the engine thread, read below `published` */
 	int32_t *ids;                           /* [prompt_len + max_new] */
 	float *logprob;                         /* [max_new] */
-	float *prompt_logprob;                  /* [prompt_len]; NULL: not asked for */
+	float *prompt_logprob;                  /* [prompt_len], the root's; NULL: not asked for */
 	struct sk_sample_alt *top;              /* [max_new][top_max]; NULL: not asked for */
 	uint16_t *top_len;                      /* [max_new] */
 	enum sk_finish_reason reason;
 	size_t text_cut, stop_bytes;            /* stop_bytes > 0: a stop string ends at text_cut */
 	int64_t queue_us, inference_us;
-	sk_status fail_status;
-	const char *fail_text;                  /* a constant */
+	sk_status fail_status;                  /* root: of the first that failed; the others are cancelled for it */
+	const char *fail_text;                  /* root: a constant */
 
 	/* engine thread */
 	uint32_t generated, released;           /* tokens; those whose text holds no beginning of a stop string */
@@ -113,19 +119,25 @@ struct sk_gen {
 	int64_t first_us;                       /* 0: no step yet */
 	int64_t token_us;                       /* of the last token */
 	int in_flight;                          /* planned steps it has a part in */
-	bool ended, news;
-	struct sk_gen *prev, *next;             /* engine.active; `next` also the submit list's */
-	struct sk_gen *news_next;
-	struct sk_gen *ready_next;              /* the ready list's; whoever holds that end of it */
+	bool ended, news;                       /* news: root */
+	struct sk_gen *prev, *next;             /* engine.active; `next` of a root also the submit list's */
+	struct sk_gen *news_next;               /* root */
+	struct sk_gen *ready_next;              /* root: the ready list's; whoever holds that end of it */
 
 	/* reader thread */
-	uint32_t read;
-	bool end_read, closed;
+	uint32_t read;                          /* events; of the others PREFILL counts as read */
+	bool end_read, closed;                  /* closed: root */
+	uint32_t turn, left;                    /* root: the sequence whose events are looked at first; those without their end */
 	void *user;
 	struct sk_text_window window;
-	struct sk_buf text;                     /* what the last event points to */
-	struct sk_event_token *tokens;          /* [top_max or prompt_len] */
+	struct sk_buf text;                     /* root: what the last event points to */
+	struct sk_event_token *tokens;          /* [top_max or prompt_len], the root's */
 };
+
+static inline struct sk_gen *sk_gen_seq(const struct sk_gen *root, uint32_t i)
+{
+	return (struct sk_gen *)((char *)root + i * root->stride);
+}
 
 /* What one step needs, sized at start for the largest one. owner: engine thread. */
 struct sk_step_room {
@@ -224,6 +236,7 @@ void sk_engine_unref(struct sk_engine *e);
 void sk_gen_publish(struct sk_gen *g, int end);
 void sk_news_tell(struct sk_engine *e);
 void sk_gen_unref(struct sk_gen *g);
+void sk_gen_free(struct sk_gen *root);   /* one that was never submitted */
 
 /* ---- step.c: the engine thread after loading, until closing ---- */
 sk_status sk_step_room_init(struct sk_step_room *r, const struct sk_setup *s, struct sk_err *err);

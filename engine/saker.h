@@ -49,7 +49,7 @@ struct sk_engine_opts {
 	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, or what a GPU has left, 32 * total_tokens_max tokens) */
 	double memory_fraction;         /* of a GPU's memory, for all that this process takes there; 0: 1 */
 	uint32_t device_timeout_ms;     /* a GPU whose step takes longer has failed; 0: however long */
-	uint32_t queue_max;             /* requests waiting for admission; 0: 1024 */
+	uint32_t queue_max;             /* sequences waiting for admission; 0: 1024. Where nobody waits any request may come */
 	uint32_t top_n_max;             /* 0: 5 */
 	int look_ahead;                 /* depth of planning before commit: 0 or 1; -1: the default (0 on the CPU) */
 	const char *cpu_isa;            /* NULL/"auto", "portable", "avx2", "avx512": for tests and for bug hunts */
@@ -141,7 +141,7 @@ struct sk_stats {
 	enum sk_engine_state state;     /* FAILED also while a step takes longer than device_timeout_ms */
 	uint64_t load_done_bytes, load_total_bytes;
 	char load_phase[32];            /* "weights", "tokenizer", "warm-up" */
-	uint32_t waiting, running;      /* requests */
+	uint32_t waiting, running;      /* sequences, of which a request may have several; so are finished, failed and cancelled */
 	uint32_t blocks_free, blocks_total;
 	uint64_t steps, prompt_tokens, generated_tokens, preemptions, cancelled, failed, finished;
 	uint64_t step_us;               /* time spent in steps */
@@ -264,7 +264,7 @@ struct sk_gen_params {
 	size_t ids_len;
 	bool no_special;                /* do not add BOS to the prompt */
 	uint32_t max_new_tokens;        /* 0: all the room that the prompt leaves */
-	uint32_t n;                     /* sequences, > 0; (n > 1: SK_ENOTSUP until best_of is built) */
+	uint32_t n;                     /* sequences, 1 to SK_GEN_N_MAX: that many answers to one prompt, which is computed once */
 	bool do_sample;
 	float temperature;              /* 1: off */
 	float repetition_penalty;       /* 1: off */
@@ -279,7 +279,11 @@ struct sk_gen_params {
 	bool watermark;                 /* mark the text: sk_engine_opts.watermark says how */
 	enum sk_rng rng;                /* who draws; 0: saker */
 	uint64_t seed;
-	bool has_seed;                  /* false: a random one is drawn if the request samples */
+	/*
+	 * false: random ones are drawn if the request samples, one for each sequence, so that each answer can be had alone by its seed.
+	 * true: sequence i draws with (seed, i, token), with SK_RNG_TORCH with seed + i.
+	 */
+	bool has_seed;
 	const char *const *stop;        /* stop strings, each not empty */
 	const size_t *stop_bytes;
 	size_t stop_len;
@@ -303,6 +307,8 @@ struct sk_gen_params {
  */
 #define SK_TRUNCATE_BYTES_MAX ((size_t)1 << 20)
 
+#define SK_GEN_N_MAX 128                 /* sequences of a request */
+
 #define SK_GEN_PARAMS_INIT { .n = 1, .max_new_tokens = 20, .temperature = 1.0f, .repetition_penalty = 1.0f, \
 			     .top_p = 1.0f, .typical_p = 1.0f }
 
@@ -310,10 +316,10 @@ struct sk_gen_params {
 bool sk_gen_params_samples(const struct sk_gen_params *p);
 
 enum sk_event_type {
-	SK_EVENT_PREFILL,       /* the prompt is computed; with prompt_logprobs: its tokens. Comes once, first. */
+	SK_EVENT_PREFILL,       /* the prompt is computed; with prompt_logprobs: its tokens. Comes once, first, for all sequences. */
 	SK_EVENT_TOKEN,         /* one token */
-	SK_EVENT_FINISH,        /* the last event of a good generation; follows the TOKEN marked `last` */
-	SK_EVENT_FAIL,          /* the last event of a failed or cancelled one */
+	SK_EVENT_FINISH,        /* the last event of a good sequence; the next event after its TOKEN marked `last` */
+	SK_EVENT_FAIL,          /* the last event of all, whichever sequence failed; also of what was cancelled */
 };
 
 enum sk_finish_reason { SK_FINISH_LENGTH, SK_FINISH_EOS, SK_FINISH_STOP };
@@ -328,7 +334,8 @@ struct sk_event_token {
 
 struct sk_event {
 	enum sk_event_type type;
-	uint32_t seq;                                   /* which of the n sequences */
+	uint32_t seq;                                   /* which of the n sequences, from 0 */
+	uint32_t left;                                  /* sequences whose FINISH is not read yet; FINISH with 0 is the last event */
 	union {
 		struct {
 			const struct sk_event_token *tokens;    /* empty unless prompt_logprobs */
@@ -364,7 +371,7 @@ struct sk_event {
  * sk_gen_close(). `err` holds TGI's words for what a client did wrong (without the "Input validation error: " prefix).
  *   SK_EINVAL       the request breaks a rule that needs the model (lengths, ids, budget)
  *   SK_ELOADING     not ready;  SK_EDRAINING  shutting down;  SK_EOVERLOADED  the queue is full
- *   SK_ENOTSUP      n > 1;  SK_ENOMEM;  SK_EENGINE  the engine has failed for good
+ *   SK_ENOMEM;  SK_EENGINE  the engine has failed for good
  */
 sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
 			   struct sk_err *err);
@@ -387,7 +394,7 @@ void sk_gen_set_user(struct sk_gen *g, void *user);
 void *sk_gen_user(const struct sk_gen *g);
 uint64_t sk_gen_id(const struct sk_gen *g);             /* unique in this process, from 1 */
 uint32_t sk_gen_prompt_tokens(const struct sk_gen *g);
-uint32_t sk_gen_max_new_tokens(const struct sk_gen *g); /* as asked for, or the room there was */
+uint32_t sk_gen_max_new_tokens(const struct sk_gen *g); /* of each sequence: as asked for, or the room there was */
 
 /*
  * Copy the next event to *ret_event. Never blocks. Reader thread.

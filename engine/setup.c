@@ -71,7 +71,7 @@ static sk_status setup_counts(struct sk_setup *s, const struct sk_engine_opts *o
 	s->info.threads = s->model.dev.threads;
 	s->sched = (struct sk_sched_limits){
 		.tokens_max = (int32_t)prefill, .sequences_max = (int32_t)sequences, .block_tokens = SK_KV_BLOCK,
-		.waiting_max = (int32_t)(queue + sequences), .look_ahead = o->look_ahead > 0,
+		.waiting_max = (int32_t)(queue + sequences + SK_GEN_N_MAX), .look_ahead = o->look_ahead > 0,
 	};
 	return SK_OK;
 }

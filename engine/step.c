@@ -144,10 +144,15 @@ static void gen_finish(struct sk_engine *e, struct sk_gen *g, enum sk_finish_rea
 
 static void gen_fail(struct sk_engine *e, struct sk_gen *g, sk_status st, const char *text)
 {
-	g->fail_status = st;
-	g->fail_text = text;
+	if (g->root->fail_status == SK_OK) {
+		g->root->fail_status = st;
+		g->root->fail_text = text;
+	}
 	g->released = g->generated;
 	atomic_fetch_add(st == SK_ECANCELED ? &e->cancelled : &e->failed, 1);
+	/* One sequence fails the request: the next plan drops the others. */
+	if (g->n > 1)
+		sk_gen_cancel(g->root);
 	sk_gen_publish(g, SK_GEN_FAILED);
 	gen_leave(e, g);
 }
@@ -168,15 +173,18 @@ static void intake(struct sk_engine *e, int64_t now)
 		struct sk_gen *next = g->next;
 		sk_status st = sk_sched_add(e->sched, &(struct sk_sched_req){
 			.id = g->id, .ids = g->ids, .prompt_len = (int32_t)g->prompt_len,
-			.max_new_tokens = (int32_t)g->max_new, .source_len = (int32_t)g->source_len,
+			.max_new_tokens = (int32_t)g->max_new, .source_len = (int32_t)g->source_len, .n = (int32_t)g->n,
 			.prompt_rows = g->prompt_logprob != NULL, .user = g, .client = g->client, .weight = g->weight,
 		}, now);
 
-		gen_join(e, g);
-		if (st < 0) {
-			/* Submit has checked what the scheduler checks. */
-			SK_BUG_IF(st != SK_EOVERLOADED);
-			gen_fail(e, g, SK_EENGINE, "the request does not fit the engine");
+		/* Submit has checked what the scheduler checks. */
+		SK_BUG_IF(st < 0 && st != SK_EOVERLOADED);
+		for (uint32_t i = 0, n = g->n; i < n; i++) {
+			struct sk_gen *s = sk_gen_seq(g, i);
+
+			gen_join(e, s);
+			if (st < 0)
+				gen_fail(e, s, SK_EENGINE, "the request does not fit the engine");
 		}
 		g = next;
 	}
@@ -191,7 +199,7 @@ static void cancels(struct sk_engine *e)
 	all = atomic_load(&e->cancel_all);
 	for (struct sk_gen *g = e->active, *next; g; g = next) {
 		next = g->next;
-		if (!all && !atomic_load(&g->cancel))
+		if (!all && !atomic_load(&g->root->cancel))
 			continue;
 		sk_sched_drop(e->sched, g->id);
 		gen_fail(e, g, SK_ECANCELED, "the request was cancelled");
@@ -210,6 +218,11 @@ static void fail_all(struct sk_engine *e, sk_status st, const char *text)
 
 /* ---- plan and build ---- */
 
+static struct sk_gen *gen_of(const struct sk_batch_seq *q)
+{
+	return sk_gen_seq(q->user, (uint32_t)q->seq);
+}
+
 /* *s is empty (b.S == 0) when there is nothing to do. */
 static void plan(struct sk_engine *e, struct step *s)
 {
@@ -220,7 +233,7 @@ static void plan(struct sk_engine *e, struct step *s)
 	cancels(e);
 	sk_sched_plan(e->sched, now, &s->b);
 	for (int32_t i = 0; i < s->b.S; i++) {
-		struct sk_gen *g = s->b.seqs[i].user;
+		struct sk_gen *g = gen_of(&s->b.seqs[i]);
 
 		g->in_flight++;
 		if (!g->first_us) {
@@ -245,7 +258,7 @@ static void build(struct sk_engine *e, struct step *s)
 	s->rows = 0;
 	for (int32_t i = 0; i < s->b.S; i++) {
 		const struct sk_batch_seq *q = &s->b.seqs[i];
-		const struct sk_gen *g = q->user;
+		const struct sk_gen *g = gen_of(q);
 
 		r->fates[i] = (struct sk_fate){ 0 };
 		if (g->ended)
@@ -274,6 +287,9 @@ static void build(struct sk_engine *e, struct step *s)
 
 static sk_status forward(struct sk_engine *e, const struct step *s, struct sk_err *err)
 {
+	/* Before anything of this step is written, and also where who asked for it has ended: others may copy from there. */
+	for (int32_t i = 0; i < s->b.copies_len; i++)
+		sk_model_kv_copy(e->model, s->b.copies[i].from, s->b.copies[i].to);
 	if (s->arrays.S == 0)
 		return SK_OK;
 	if (s->b.encode)
@@ -300,7 +316,7 @@ static void prompt_rows(struct sk_engine *e, const struct step *s)
 
 	for (int32_t i = 0; i < s->b.S; i++) {
 		const struct sk_batch_seq *q = &s->b.seqs[i];
-		struct sk_gen *g = q->user;
+		struct sk_gen *g = gen_of(q);
 		int32_t len = (int32_t)g->prompt_len - 1 - q->first_pos;
 
 		if (g->ended)
@@ -330,7 +346,7 @@ static void sample(struct sk_engine *e, const struct step *s)
 		return;
 	sk_model_row_stats(e->model, r->argmax, r->max, r->logsumexp);
 	for (int32_t i = 0; i < s->rows; i++) {
-		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
+		struct sk_gen *g = gen_of(&s->b.seqs[r->row_seq[i]]);
 
 		r->out[i] = (struct sk_sample_out){ .id = r->argmax[i], .logprob = r->max[i] - r->logsumexp[i] };
 		if (sk_sample_is_plain(&g->sample))
@@ -338,7 +354,7 @@ static void sample(struct sk_engine *e, const struct step *s)
 		r->in[i] = (struct sk_sample_in){
 			.logits = sk_model_logits(e->model, i), .V = V, .p = &g->sample, .ids = g->ids,
 			.ids_len = (int32_t)(g->prompt_len + g->generated), .prompt_len = (int32_t)g->prompt_len,
-			.index = g->generated, .torch = g->torch, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
+			.seq = g->draw_seq, .index = g->generated, .torch = g->torch, .argmax = r->argmax[i], .max = r->max[i], .logsumexp = r->logsumexp[i],
 		};
 		r->out[i].top = r->top + (size_t)i * r->top_max;
 		r->out[i].top_max = g->top_max;
@@ -427,7 +443,7 @@ static void commit(struct sk_engine *e, const struct step *s, sk_status st)
 	uint64_t tokens = 0;
 
 	for (int32_t i = 0; i < s->rows && st >= 0; i++) {
-		struct sk_gen *g = s->b.seqs[r->row_seq[i]].user;
+		struct sk_gen *g = gen_of(&s->b.seqs[r->row_seq[i]]);
 		struct sk_fate *fate = &r->fates[r->row_seq[i]];
 
 		/* Cancelled by the plan that looked ahead. */
@@ -443,7 +459,7 @@ static void commit(struct sk_engine *e, const struct step *s, sk_status st)
 		tokens++;
 	}
 	for (int32_t i = 0; i < s->b.S; i++) {
-		struct sk_gen *g = s->b.seqs[i].user;
+		struct sk_gen *g = gen_of(&s->b.seqs[i]);
 
 		if (st < 0) {
 			r->fates[i].end = true;
@@ -600,7 +616,7 @@ void sk_step_loop(struct sk_engine *e)
 	}
 	/* What a plan has promised to a step that will not run. */
 	for (int32_t i = 0; i < steps[now].b.S; i++) {
-		struct sk_gen *g = steps[now].b.seqs[i].user;
+		struct sk_gen *g = gen_of(&steps[now].b.seqs[i]);
 
 		if (--g->in_flight == 0 && g->ended)
 			sk_gen_unref(g);

@@ -43,10 +43,8 @@ static sk_status submit_params(const struct sk_engine *e, const struct sk_gen_pa
 {
 	const struct sk_info *i = &e->setup.info;
 
-	if (p->n > 1)
-		return sk_fail(err, SK_ENOTSUP, "%u sequences from one prompt are not supported yet", p->n);
-	if (p->n == 0)
-		return sk_fail(err, SK_EINVAL, "a request has one sequence at least");
+	if (p->n == 0 || p->n > SK_GEN_N_MAX)
+		return sk_fail(err, SK_EINVAL, "a request has 1 to %d sequences. Given: %u", SK_GEN_N_MAX, p->n);
 	if (p->top_n_tokens > i->top_n_max)
 		return sk_fail(err, SK_EINVAL, "`top_n_tokens` must be >= 0 and <= %u. Given: %u", i->top_n_max,
 			       p->top_n_tokens);
@@ -194,22 +192,31 @@ static void *piece(char *base, size_t *at, size_t count, size_t bytes)
 	return base && count ? base + from : NULL;
 }
 
+/* The n sequences' own, one behind the other. Returns their stride. */
 static size_t gen_lay_out(struct sk_gen *g, const struct sk_gen_params *p, char *base)
 {
-	size_t at = 0, total = (size_t)g->prompt_len + g->max_new, tokens = p->prompt_logprobs ? g->prompt_len : 0;
+	size_t at = 0, total = (size_t)g->prompt_len + g->max_new;
 
-	if (tokens < g->top_max)
-		tokens = g->top_max;
 	piece(base, &at, 1, sizeof(*g));
 	g->ids = piece(base, &at, total, sizeof(*g->ids));
-	g->source = piece(base, &at, g->source_len, sizeof(*g->source));
 	g->logprob = piece(base, &at, g->max_new, sizeof(*g->logprob));
-	g->prompt_logprob = piece(base, &at, p->prompt_logprobs ? g->prompt_len : 0, sizeof(*g->prompt_logprob));
 	g->text_end = piece(base, &at, p->stop_len ? g->max_new : 0, sizeof(*g->text_end));
 	g->top_len = piece(base, &at, g->top_max ? g->max_new : 0, sizeof(*g->top_len));
 	g->top = piece(base, &at, (size_t)g->top_max * g->max_new, sizeof(*g->top));
-	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
 	g->torch = piece(base, &at, p->rng == SK_RNG_TORCH && sk_gen_params_samples(p), sizeof(*g->torch));
+	return at;
+}
+
+/* What is behind them, for all. Returns the bytes of all together. */
+static size_t gen_lay_out_shared(struct sk_gen *g, const struct sk_gen_params *p, char *base)
+{
+	size_t at = g->n * g->stride, tokens = p->prompt_logprobs ? g->prompt_len : 0;
+
+	if (tokens < g->top_max)
+		tokens = g->top_max;
+	g->source = piece(base, &at, g->source_len, sizeof(*g->source));
+	g->prompt_logprob = piece(base, &at, p->prompt_logprobs ? g->prompt_len : 0, sizeof(*g->prompt_logprob));
+	g->tokens = piece(base, &at, tokens, sizeof(*g->tokens));
 	g->bias = piece(base, &at, p->bias_len, sizeof(*g->bias));
 	return at;
 }
@@ -223,48 +230,62 @@ static int32_t own_eos(const struct sk_engine *e)
 	return ti.eos;
 }
 
+/* A sequence of `root`, which has everything but what is a sequence's own. */
+static sk_status gen_seq_begin(struct sk_gen *root, uint32_t i, const struct sk_gen_params *p, struct sk_err *err)
+{
+	struct sk_gen *g = sk_gen_seq(root, i);
+
+	if (i > 0)
+		*g = *root;
+	g->seq = i;
+	gen_lay_out(g, p, (char *)g);
+	if (i > 0) {
+		memcpy(g->ids, root->ids, g->prompt_len * sizeof(*g->ids));
+		g->prompt_logprob = NULL;       /* the first one's business */
+		g->stop = NULL;
+		g->read = 1;
+	}
+	if (g->sample.draw && !p->has_seed)
+		g->sample.seed = sk_rand_seed();
+	else if (p->rng == SK_RNG_TORCH)
+		g->sample.seed += i;
+	else
+		g->draw_seq = i;
+	return p->stop_len ? sk_stop_open(p->stop, p->stop_bytes, p->stop_len, &g->stop, err) : SK_OK;
+}
+
 /*
  * One block for the generation and all it may emit. Its large part is never touched until tokens come (calloc takes big
  * blocks from the kernel, which gives pages when they are written), so a long max_new_tokens costs little by itself.
  */
 static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, const int32_t *ids, size_t len,
-			  uint32_t max_new, struct sk_gen **ret_gen, struct sk_err *err)
+			  uint32_t max_new, int64_t now, struct sk_gen **ret_gen, struct sk_err *err)
 {
 	bool encoder = e->setup.start_id >= 0;
-	struct sk_gen shape = { .prompt_len = encoder ? 1 : (uint32_t)len, .source_len = encoder ? (uint32_t)len : 0,
-				.max_new = max_new, .top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0 };
-	struct sk_gen *g = calloc(1, gen_lay_out(&shape, p, NULL));
+	struct sk_gen shape = { .e = e, .n = p->n, .left = p->n, .prompt_len = encoder ? 1 : (uint32_t)len,
+				.source_len = encoder ? (uint32_t)len : 0, .max_new = max_new,
+				.top_max = p->top_n_tokens ? p->top_n_tokens + SK_TOP_TIES : 0, .ignore_eos = p->ignore_eos,
+				.tgi_text = p->tgi_text, .client = p->client, .weight = p->weight };
+	struct sk_gen *g;
 	sk_status st = SK_OK;
 
+	shape.stride = gen_lay_out(&shape, p, NULL);
+	g = calloc(1, gen_lay_out_shared(&shape, p, NULL));
 	if (!g)
-		return sk_fail(err, SK_ENOMEM, "no memory for a request of %zu tokens", len + max_new);
+		return sk_fail(err, SK_ENOMEM, "no memory for %u sequences of %zu tokens", p->n, len + max_new);
 	*g = shape;
+	g->root = g;
 	gen_lay_out(g, p, (char *)g);
-	sk_buf_init(&g->text, TEXT_MAX);
-	if (p->stop_len)
-		st = sk_stop_open(p->stop, p->stop_bytes, p->stop_len, &g->stop, err);
-	if (st >= 0 && sk_buf_reserve(&g->text, TEXT_FIRST) < 0)
-		st = sk_fail(err, SK_ENOMEM, "no memory for the text of a request");
-	if (st < 0) {
-		sk_stop_close(&g->stop);
-		sk_buf_fini(&g->text);
-		free(g);
-		return st;
-	}
+	gen_lay_out_shared(g, p, (char *)g);
 	memcpy(encoder ? g->source : g->ids, ids, len * sizeof(*ids));
 	if (encoder)
 		g->ids[0] = e->setup.start_id;
 	if (p->bias_len)
 		memcpy(g->bias, p->bias, p->bias_len * sizeof(*p->bias));
-	g->e = e;
 	g->id = atomic_fetch_add(&e->ids, 1) + 1;
-	g->ignore_eos = p->ignore_eos;
 	g->eos = p->one_eos ? own_eos(e) : -1;
 	sk_text_window_begin(&g->window, g->prompt_len);
 	g->stop_window = g->window;
-	g->tgi_text = p->tgi_text;
-	g->client = p->client;
-	g->weight = p->weight;
 	g->sample = (struct sk_sample_params){
 		.draw = sk_gen_params_samples(p), .temperature = p->temperature,
 		.repetition_penalty = p->repetition_penalty, .frequency_penalty = p->frequency_penalty, .frequency_share = p->frequency_share,
@@ -272,9 +293,19 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 		.presence_penalty = p->presence_penalty, .bias = g->bias, .bias_len = p->bias_len,
 		.top_p = p->top_p, .typical_p = p->typical_p, .min_p = p->min_p, .top_k = p->top_k, .top_n = p->top_n_tokens, .seed = p->seed,
 	};
-	if (g->sample.draw && !p->has_seed)
-		g->sample.seed = sk_rand_seed();
-	atomic_init(&g->refs, 2);       /* the caller's and the engine thread's */
+	/* The others are copies of the first, which must not have its own stop strings and seed yet: it comes last. */
+	for (uint32_t i = p->n; i-- > 0 && st >= 0;)
+		st = gen_seq_begin(g, i, p, err);
+	sk_buf_init(&g->text, TEXT_MAX);
+	if (st >= 0 && sk_buf_reserve(&g->text, TEXT_FIRST) < 0)
+		st = sk_fail(err, SK_ENOMEM, "no memory for the text of a request");
+	if (st < 0) {
+		sk_gen_free(g);
+		return st;
+	}
+	for (uint32_t i = 0; i < p->n; i++)
+		sk_gen_seq(g, i)->submitted_us = now;
+	atomic_init(&g->refs, 1 + (int)p->n);   /* the caller's and the engine thread's */
 	atomic_fetch_add(&e->refs, 1);
 	*ret_gen = g;
 	return SK_OK;
@@ -285,20 +316,22 @@ static sk_status gen_open(struct sk_engine *e, const struct sk_gen_params *p, co
 /* Join the list, unless the door closed meanwhile. */
 static sk_status submit_push(struct sk_engine *e, struct sk_gen *g, struct sk_err *err)
 {
+	uint32_t waiting;
 	sk_status st = SK_OK;
 
 	pthread_mutex_lock(&e->lock);
+	waiting = atomic_load(&e->waiting);
 	if (e->gone) {
 		st = submit_state(e, err);
 		if (st >= 0)
 			st = sk_fail(err, SK_EDRAINING, "the server is shutting down");
 	} else if (atomic_load(&e->refusing)) {
 		st = sk_fail(err, SK_EDRAINING, "the server is shutting down");
-	} else if (atomic_load(&e->waiting) >= e->queue_max) {
+	} else if (waiting > 0 && waiting + g->n > e->queue_max) {
 		st = sk_fail(err, SK_EOVERLOADED, "Model is overloaded");
 	} else {
-		atomic_fetch_add(&e->waiting, 1);
-		atomic_fetch_add(&e->held, 1);
+		atomic_fetch_add(&e->waiting, g->n);
+		atomic_fetch_add(&e->held, g->n);
 		g->next = NULL;
 		*e->submitted_end = g;
 		e->submitted_end = &g->next;
@@ -326,15 +359,14 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 	if (st >= 0)
 		st = submit_lengths(e, p, len, &max_new, err);
 	if (st >= 0)
-		st = gen_open(e, p, ids, len, max_new, &g, err);
+		st = gen_open(e, p, ids, len, max_new, now, &g, err);
 	sk_ids_fini(&v);
 	if (st < 0)
 		return st;
-	g->submitted_us = now;
 	st = submit_push(e, g, err);
 	if (st < 0) {
-		sk_gen_unref(g);
-		sk_gen_unref(g);
+		for (uint32_t i = 0; i <= p->n; i++)
+			sk_gen_unref(g);
 		return st;
 	}
 	*ret_gen = g;

@@ -169,7 +169,7 @@ static void add_members(struct sk_request *r, bool schema)
 	add_text(&i, TGI_0_9, "model_device_type", info.backend);
 	add_text(&i, ALL, "model_pipeline_tag", o->pipeline_tag);
 	add_number(&i, ALL, "max_concurrent_requests", (uint64_t)o->max_concurrent_requests);
-	add_number(&i, ALL, "max_best_of", 1);
+	add_number(&i, ALL, "max_best_of", (uint64_t)o->max_best_of);
 	add_number(&i, ALL, "max_stop_sequences", (uint64_t)o->max_stop_sequences);
 	add_number(&i, TGI_0_9, "max_input_length", info.input_tokens_max);
 	add_number(&i, TGI_3, "max_input_tokens", info.input_tokens_max);

@@ -60,6 +60,8 @@ static void add_request(struct sk_buf *b, const struct sk_request *r, bool whole
 		sk_buf_addf(b, ",\"prompt_tokens\":%" PRIu32 ",\"generated_tokens\":%" PRIu32 ",\"max_new_tokens\":%" PRIu32
 			    ",\"stream\":%s", r->outcome.prompt_tokens, r->outcome.generated_tokens, r->max_new_tokens,
 			    r->stream ? "true" : "false");
+	if (r->state != SK_REQUEST_ARRIVED && r->sequences > 1)
+		sk_buf_addf(b, ",\"sequences\":%" PRIu32, r->sequences);
 	sk_buf_addf(b, ",\"cancelled\":%s}", r->cancelled ? "true" : "false");
 }
 

@@ -26,6 +26,13 @@ struct text {
 	size_t len, cap;
 };
 
+/* One of the answers that are drawn; a stream has none. */
+struct answer {
+	struct text text, tokens, top_tokens;   /* text: the JSON string */
+	double logprob;                         /* sum over its tokens */
+	struct sk_event end;                    /* FINISH, whose text is gone */
+};
+
 /* owner: with its request; on the loop once submitted. */
 struct reply {
 	enum sk_tgi_shape shape;        /* SK_TGI_EVENTS for every stream */
@@ -33,7 +40,9 @@ struct reply {
 	bool broken;                    /* the arena is out of memory */
 	const char *full;               /* inputs, when they go before generated_text */
 	size_t full_len;
-	struct text prefill_tokens, tokens, top_tokens;
+	struct text prefill_tokens, frame;      /* frame: a stream's, held back for what comes behind it */
+	struct answer *answers;
+	uint32_t answers_len;
 	uint32_t index;                 /* of the last event, from 1 */
 };
 
@@ -146,7 +155,7 @@ static void stream_token(struct sk_request *r, struct reply *reply, const struct
 	/* The last token travels with the result: FINISH is behind it. Keep the beginning of its frame for then. */
 	if (r->out.failed)
 		return;
-	text_add(r, &reply->tokens, r->out.data + from, r->out.len - from);
+	text_add(r, &reply->frame, r->out.data + from, r->out.len - from);
 	r->out.len = from;
 }
 
@@ -154,11 +163,11 @@ static void stream_finish(struct sk_request *r, struct reply *reply, const struc
 {
 	struct sk_buf *b = &r->out;
 
-	if (reply->broken || !reply->tokens.len) {
+	if (reply->broken || !reply->frame.len) {
 		sk_reply_status(r, reply->broken ? SK_ENOMEM : SK_ECANCELED, NULL);
 		return;
 	}
-	sk_buf_add(b, reply->tokens.s, reply->tokens.len);
+	sk_buf_add(b, reply->frame.s, reply->frame.len);
 	add_generated_text(b, reply, ev);
 	sk_buf_adds(b, ",\"details\":");
 	if (reply->details) {
@@ -210,18 +219,21 @@ static void keep(struct sk_request *r, struct text *t)
 
 static void object_token(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
 {
+	struct answer *a = &reply->answers[ev->seq];
+
+	a->logprob += (double)ev->token.t.logprob;
 	if (!reply->details)
 		return;
-	if (reply->tokens.len)
+	if (a->tokens.len)
 		sk_buf_addc(&r->out, ',');
 	add_token(&r->out, &ev->token.t, false);
-	keep(r, &reply->tokens);
+	keep(r, &a->tokens);
 	if (!reply->top)
 		return;
-	if (reply->top_tokens.len)
+	if (a->top_tokens.len)
 		sk_buf_addc(&r->out, ',');
 	add_list(&r->out, ev->token.top, ev->token.top_len, false);
-	keep(r, &reply->top_tokens);
+	keep(r, &a->top_tokens);
 }
 
 static void header_int(struct sk_request *r, const char *name, int64_t value)
@@ -261,33 +273,76 @@ static void add_times(struct sk_request *r, const struct sk_event *ev)
 	header_int(r, "x-generated-tokens", n);
 }
 
+/* TGI's rule: the highest mean log-probability; the first of equals. */
+static const struct answer *best_answer(const struct reply *reply)
+{
+	const struct answer *best = &reply->answers[0];
+
+	for (uint32_t i = 1; i < reply->answers_len; i++) {
+		const struct answer *a = &reply->answers[i];
+
+		if (a->logprob / a->end.finish.generated_tokens > best->logprob / best->end.finish.generated_tokens)
+			best = a;
+	}
+	return best;
+}
+
+static void add_kept(struct sk_buf *b, const char *before, const struct text *t, const char *after)
+{
+	sk_buf_adds(b, before);
+	if (t->len)
+		sk_buf_add(b, t->s, t->len);
+	sk_buf_adds(b, after);
+}
+
+/* Members of an answer's details; with `others`, those that were not chosen before the last of them. */
+static void add_answer(struct sk_buf *b, const struct reply *reply, const struct answer *a, bool others)
+{
+	const char *comma = "";
+
+	add_outcome(b, &a->end);
+	sk_buf_adds(b, ",\"prefill\":");
+	add_kept(b, reply->prefill_tokens.len ? "" : "[]", &reply->prefill_tokens, ",\"tokens\":[");
+	add_kept(b, "", &a->tokens, "]");
+	if (others) {
+		sk_buf_adds(b, ",\"best_of_sequences\":[");
+		for (uint32_t i = 0; i < reply->answers_len; i++) {
+			if (&reply->answers[i] == a)
+				continue;
+			sk_buf_adds(b, comma);
+			add_kept(b, "{\"generated_text\":", &reply->answers[i].text, ",");
+			add_answer(b, reply, &reply->answers[i], false);
+			sk_buf_addc(b, '}');
+			comma = ",";
+		}
+		sk_buf_addc(b, ']');
+	}
+	if (a->top_tokens.len)
+		add_kept(b, ",\"top_tokens\":[", &a->top_tokens, "]");
+}
+
 static void object_finish(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
 {
 	struct sk_buf *b = &r->out;
 	bool list = reply->shape == SK_TGI_COMPAT;
+	struct answer *own = &reply->answers[ev->seq];
+	const struct answer *a;
 
+	own->end = *ev;
+	own->end.finish.text = NULL;
+	add_generated_text(b, reply, ev);
+	keep(r, &own->text);
+	if (ev->left > 0)
+		return;
 	if (reply->broken) {
 		sk_reply_status(r, SK_ENOMEM, NULL);
 		return;
 	}
-	sk_buf_adds(b, list ? "[{\"generated_text\":" : "{\"generated_text\":");
-	add_generated_text(b, reply, ev);
+	a = best_answer(reply);
+	add_kept(b, list ? "[{\"generated_text\":" : "{\"generated_text\":", &a->text, "");
 	if (reply->details) {
 		sk_buf_adds(b, ",\"details\":{");
-		add_outcome(b, ev);
-		sk_buf_adds(b, ",\"prefill\":");
-		if (reply->prefill_tokens.len)
-			sk_buf_add(b, reply->prefill_tokens.s, reply->prefill_tokens.len);
-		else
-			sk_buf_adds(b, "[]");
-		sk_buf_adds(b, ",\"tokens\":[");
-		sk_buf_add(b, reply->tokens.s, reply->tokens.len);
-		sk_buf_addc(b, ']');
-		if (reply->top_tokens.len) {
-			sk_buf_adds(b, ",\"top_tokens\":[");
-			sk_buf_add(b, reply->top_tokens.s, reply->top_tokens.len);
-			sk_buf_addc(b, ']');
-		}
+		add_answer(b, reply, a, reply->answers_len > 1);
 		sk_buf_addc(b, '}');
 	}
 	sk_buf_adds(b, list ? "}]" : "}");
@@ -295,7 +350,7 @@ static void object_finish(struct sk_request *r, struct reply *reply, const struc
 		sk_reply_status(r, SK_ENOMEM, NULL);
 		return;
 	}
-	add_times(r, ev);
+	add_times(r, &a->end);
 	sk_reply_out(r, 200, "application/json");
 }
 
@@ -350,6 +405,12 @@ static bool take_stop(struct sk_request *r, const struct sk_field_value *v, stru
 	return true;
 }
 
+/* 0 is taken as 1, as TGI does. */
+static uint32_t answers_of(const struct sk_tgi_values *v)
+{
+	return v->best_of.u > 1 ? (uint32_t)v->best_of.u : 1;
+}
+
 /* Everything but strings. */
 static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struct sk_dialect *d, bool prefill)
 {
@@ -357,6 +418,7 @@ static struct sk_gen_params params_of(const struct sk_tgi_values *v, const struc
 
 	p.prompt = v->inputs.str.s;
 	p.prompt_len = v->inputs.str.len;
+	p.n = answers_of(v);
 	p.max_new_tokens = v->max_new_tokens.set ? (uint32_t)v->max_new_tokens.u : (uint32_t)d->new_tokens;
 	p.do_sample = v->do_sample.set ? v->do_sample.yes : d->sample_bare && !v->parameters.set;
 	p.tgi_text = d->tgi_text;
@@ -408,6 +470,20 @@ static const char *stream_fault(const struct sk_tgi_values *v)
 	return NULL;
 }
 
+/* Where no more than one answer is allowed; before permits are taken. Otherwise the table says what is. */
+static const char *best_of_fault(const struct sk_tgi_values *v, const struct sk_options *o)
+{
+	return v->best_of.u > 1 && o->max_best_of == 1 ? "Input validation error: `best_of` != 1 is not allowed for this endpoint" : NULL;
+}
+
+/* Of several answers, each must be a draw. It is the members that count, whatever they say. The first check behind permits. */
+static const char *sampling_fault(const struct sk_tgi_values *v)
+{
+	bool samples = v->do_sample.yes || v->temperature.set || v->top_k.set || v->top_p.set || v->typical_p.set || v->min_p.set;
+
+	return answers_of(v) > 1 && !samples ? "Input validation error: you must use sampling when `best_of` is > 1" : NULL;
+}
+
 /* The renderer's state, with a copy of what outlives the body. */
 static struct reply *take_reply(struct sk_request *r, const struct sk_tgi_values *v, enum sk_tgi_shape shape)
 {
@@ -422,6 +498,10 @@ static struct reply *take_reply(struct sk_request *r, const struct sk_tgi_values
 	reply->prefill = v->decoder_input_details.yes;
 	reply->details = v->details.yes || reply->prefill;
 	reply->top = v->top_n_tokens.u > 0;
+	reply->answers_len = answers_of(v);
+	reply->answers = sk_arena_take(&r->arena, reply->answers_len * sizeof *reply->answers);
+	if (!reply->answers)
+		return NULL;
 	if (full) {
 		reply->full = sk_arena_strndup(&r->arena, v->inputs.str.s, v->inputs.str.len);
 		reply->full_len = v->inputs.str.len;
@@ -454,12 +534,13 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 	r->generates = true;
 	stream = shape == SK_TGI_EVENTS || (shape == SK_TGI_COMPAT && v.stream.yes);
 	r->late_errors = stream && d->late_errors;
-	fault = stream ? stream_fault(&v) : NULL;
+	fault = stream ? stream_fault(&v) : best_of_fault(&v, r->front->options);
 	if (fault) {
 		sk_reply_error(r, 422, "validation", fault);
 		return;
 	}
 	sk_engine_info(r->front->engine, &info);
+	limits[SK_LIMIT_BEST_OF] = (uint64_t)r->front->options->max_best_of;
 	limits[SK_LIMIT_STOP] = (uint64_t)r->front->options->max_stop_sequences;
 	limits[SK_LIMIT_TOP_N] = (uint64_t)r->front->options->max_top_n_tokens;
 	limits[SK_LIMIT_INPUT] = info.input_tokens_max;
@@ -468,8 +549,14 @@ void sk_tgi_generate(struct sk_request *r, struct json_object *body, enum sk_tgi
 		sk_reply_status(r, st, &err);
 		return;
 	}
-	if (!sk_request_permits(r, 1))
+	limits[SK_LIMIT_SEED] = answers_of(&v) == 1;
+	if (!sk_request_permits(r, (int)answers_of(&v)))
 		return;
+	fault = sampling_fault(&v);
+	if (fault) {
+		sk_reply_error(r, 422, "validation", fault);
+		return;
+	}
 	st = sk_schema_check(fields, fields_len, &v, limits, false, &err);
 	if (st < 0) {
 		sk_reply_status(r, st, &err);

@@ -204,7 +204,7 @@ static void pump(struct sk_conn *c)
 
 	while (r->gen && !r->gen_ended && r->out.len < OUT_HIGH_BYTES && sk_gen_next(r->gen, &ev) == SK_OK) {
 		sk_watch_event(r, &ev);
-		r->gen_ended = ev.type == SK_EVENT_FINISH || ev.type == SK_EVENT_FAIL;
+		r->gen_ended = ev.type == SK_EVENT_FAIL || (ev.type == SK_EVENT_FINISH && ev.left == 0);
 		r->render->event(r, &ev);
 	}
 	if (r->gen_ended && r->gen)

@@ -72,6 +72,7 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 		return;
 	}
 	r->gen = gen;
+	r->sequences = own.n;
 	r->max_new_tokens = sk_gen_max_new_tokens(gen);
 	r->submitted_us = sk_now_us();
 	if (!stream)

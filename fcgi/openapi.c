@@ -516,6 +516,7 @@ void sk_api_openapi(struct sk_request *r, struct json_object *body)
 	struct sk_info info;
 
 	sk_engine_info(r->front->engine, &info);
+	limits[SK_LIMIT_BEST_OF] = (uint64_t)o->max_best_of;
 	limits[SK_LIMIT_STOP] = (uint64_t)o->max_stop_sequences;
 	limits[SK_LIMIT_TOP_N] = (uint64_t)o->max_top_n_tokens;
 	limits[SK_LIMIT_INPUT] = info.input_tokens_max;

@@ -84,7 +84,8 @@ enum sk_permits_answer sk_permits_take(struct sk_permits *p, int n, uint64_t cli
 	pthread_mutex_lock(&p->lock);
 	forget(p, now_us);
 	c = find_or_add(p, client, weight);
-	within = !c || c->held + n <= share_of(p, c);
+	/* Who holds nothing may have one request of several places: with a share below it would never have it. */
+	within = !c || c->held == 0 || c->held + n <= share_of(p, c);
 	below = c && c->held < share_of(p, c);
 	if (!within && others_wait(p, c))
 		answer = SK_PERMITS_SHARE;

@@ -3,7 +3,8 @@
  * The places of max-concurrent-requests, and who may have how many of them while others wait.
  *
  * A client's share is the part of the places that its weight has among the clients that hold one or wait for one, and one place at
- * least. While nobody else waits it may hold all there are. A client waits when it was refused although it held less than its
+ * least; who holds none may have one request of several.
+ * While nobody else waits it may hold all there are. A client waits when it was refused although it held less than its
  * share, until it gets a place, or SK_PERMITS_WAIT_S later, when every Retry-After is over; as long as one does, nobody gets a place
  * beyond his share, so that the next ones that become free are for those who wait.
  *

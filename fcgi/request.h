@@ -58,8 +58,8 @@ enum sk_request_state {
 
 /* What became of a generation, for the log and the numbers; filled by the loop as events are read. */
 struct sk_outcome {
-	bool finished;                          /* FINISH was read: the members below `generated_tokens` hold */
-	uint32_t prompt_tokens, generated_tokens;
+	bool finished;                          /* all FINISH were read: the members below `generated_tokens` hold */
+	uint32_t prompt_tokens, generated_tokens;       /* of all answers together; the rest is of the last to end */
 	int64_t first_us;                       /* when the first token was read; 0: none */
 	int64_t ended_us;
 	enum sk_finish_reason reason;
@@ -72,8 +72,8 @@ struct sk_outcome {
 struct sk_render {
 	/*
 	 * Append what this event adds to r->out. For a reply that is not a stream nothing is written until the last
-	 * event (FINISH or FAIL), which must call sk_reply() or sk_reply_error(). A stream appends whole SSE frames;
-	 * after FINISH or FAIL the loop closes it.
+	 * event (FAIL, or FINISH with nothing left), which must call sk_reply() or sk_reply_error(). A stream appends whole SSE
+	 * frames; after the last event the loop closes it.
 	 */
 	void (*event)(struct sk_request *r, const struct sk_event *ev);
 };
@@ -110,12 +110,12 @@ struct sk_request {
 	struct sk_gen *gen;
 	const struct sk_render *render;
 	void *render_state;
-	bool gen_ended;                         /* FINISH or FAIL was rendered, or the deadline's error */
+	bool gen_ended;                         /* the last FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
 	int64_t submitted_us;
-	uint32_t max_new_tokens;
+	uint32_t sequences, max_new_tokens;     /* how many answers; of each at most */
 	const char *prompt;                     /* its beginning, where log-prompts asks for it */
 	const char *error_type;                 /* of the last sk_reply_error(); a constant */
 	const char *refusal;                    /* its reason in the metrics, where error_type says less; a constant */

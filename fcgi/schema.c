@@ -388,6 +388,8 @@ sk_status sk_schema_check(const struct sk_field *fields, size_t fields_len, cons
 			(const struct sk_field_value *)((const char *)values + f->offset);
 		double n, max = f->limit ? (double)limits[f->limit] : f->max;
 
+		if (v->set && (f->range & SK_RANGE_UNSET) && !limits[f->limit] && !early)
+			return refuse(f, max, v, err);
 		if (!v->set || (f->range & SK_RANGE_ANY) || !!(f->range & SK_RANGE_EARLY) != early)
 			continue;
 		n = types[f->type].measure(v);

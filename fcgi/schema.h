@@ -51,7 +51,7 @@ struct sk_field_value {
 };
 
 /* Upper ends of ranges that settings decide; the caller gives their values. */
-enum sk_limit { SK_LIMIT_NONE, SK_LIMIT_STOP, SK_LIMIT_TOP_N, SK_LIMIT_INPUT, SK_LIMITS };
+enum sk_limit { SK_LIMIT_NONE, SK_LIMIT_BEST_OF, SK_LIMIT_SEED, SK_LIMIT_STOP, SK_LIMIT_TOP_N, SK_LIMIT_INPUT, SK_LIMITS };
 
 /*
  * What a field's number is compared with: the value itself, bytes of a string, items of a list, 0 or 1 of a bool, the largest
@@ -62,6 +62,7 @@ enum sk_range_flags {
 	SK_RANGE_OPEN_MAX = 2,
 	SK_RANGE_ANY = 4,       /* no range at all */
 	SK_RANGE_EARLY = 8,     /* checked before permits are taken */
+	SK_RANGE_UNSET = 16,    /* refused at all where the row's limit is 0 */
 };
 
 /* In place of a default: the dialect's `new_tokens`. */

@@ -15,9 +15,10 @@
 #define AT(name) offsetof(struct sk_tgi_values, name)
 
 static const struct sk_field fields[] = {
-	{ PARAMETER(best_of), SK_FIELD_U64, false, AT(best_of), SK_RANGE_EARLY, 0, 1, SK_LIMIT_NONE,
-	  "`best_of` > 1 is not supported yet. Given: {n}", "1",
-	  "draw this many answers and return the likeliest; only 1 is supported yet" },
+	{ PARAMETER(best_of), SK_FIELD_U64, false, AT(best_of), SK_RANGE_EARLY, 0, 0, SK_LIMIT_BEST_OF,
+	  "`best_of` must be > 0 and <= {max}. Given: {n}", "1",
+	  "draw this many answers and return the likeliest: the highest mean of its tokens' log-probabilities; not on streams, and "
+	  "without `seed`" },
 	{ PARAMETER(grammar), SK_FIELD_ANY, false, AT(grammar), 0, 0, 0, SK_LIMIT_NONE,
 	  "`grammar` is not supported yet", "null", "constrain the text to a grammar; not supported yet", SINCE_3 },
 	{ PARAMETER(adapter_id), SK_FIELD_ANY, false, AT(adapter_id), 0, 0, 0, SK_LIMIT_NONE,
@@ -52,8 +53,8 @@ static const struct sk_field fields[] = {
 	{ PARAMETER(stop), SK_FIELD_STRS, false, AT(stop), 0, 0, 0, SK_LIMIT_STOP,
 	  "`stop` supports up to {max} stop sequences. Given: {n}", "[]",
 	  "end when the text holds one of these strings; the string stays in the text" },
-	{ PARAMETER(seed), SK_FIELD_U64, false, AT(seed), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE,
-	  NULL, "random", "the same seed gives the same text" },
+	{ PARAMETER(seed), SK_FIELD_U64, false, AT(seed), SK_RANGE_ANY | SK_RANGE_UNSET, 0, 0, SK_LIMIT_SEED,
+	  "`seed` must not be set when `best_of` > 1", "random", "the same seed gives the same text" },
 	{ PARAMETER(top_n_tokens), SK_FIELD_U32, false, AT(top_n_tokens), 0, 0, 0, SK_LIMIT_TOP_N,
 	  "`top_n_tokens` must be >= 0 and <= {max}. Given: {n}", "0",
 	  "report the n likeliest tokens of every position", SINCE_3 },

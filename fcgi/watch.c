@@ -126,7 +126,7 @@ void sk_watch_worked(struct sk_request *r)
 		return;
 	r->outcome.prompt_tokens = sk_gen_prompt_tokens(r->gen);
 	r->under_way = true;
-	r->owed = (int64_t)r->outcome.prompt_tokens + r->max_new_tokens;
+	r->owed = (int64_t)r->outcome.prompt_tokens + (int64_t)r->sequences * r->max_new_tokens;
 	sk_backlog_accept(&r->front->backlog, r->owed, sk_now_us());
 	sk_metrics_observe(m, SK_M_INPUT_LENGTH, 0, r->outcome.prompt_tokens);
 	sk_metrics_observe(m, SK_M_MAX_NEW_TOKENS, 0, r->max_new_tokens);
@@ -154,6 +154,8 @@ void sk_watch_event(struct sk_request *r, const struct sk_event *ev)
 		}
 		break;
 	case SK_EVENT_FINISH:
+		if (ev->left > 0)
+			break;
 		o->finished = true;
 		o->reason = ev->finish.reason;
 		o->seed = ev->finish.seed;
@@ -240,6 +242,14 @@ static const char *failure_of(const char *error_type)
 	return "unavailable";
 }
 
+/* Of one answer: those of a request come side by side. */
+static int64_t time_per_token(const struct sk_request *r)
+{
+	const struct sk_outcome *o = &r->outcome;
+
+	return o->generated_tokens ? o->inference_us * r->sequences / o->generated_tokens : 0;
+}
+
 static void count_success(struct sk_request *r)
 {
 	const struct sk_outcome *o = &r->outcome;
@@ -250,7 +260,7 @@ static void count_success(struct sk_request *r)
 	sk_metrics_observe(m, SK_M_VALIDATION_TIME, 0, (uint64_t)(r->submitted_us - r->arrived_us));
 	sk_metrics_observe(m, SK_M_QUEUE_TIME, 0, (uint64_t)o->queue_us);
 	sk_metrics_observe(m, SK_M_INFERENCE_TIME, 0, (uint64_t)o->inference_us);
-	sk_metrics_observe(m, SK_M_TOKEN_TIME, 0, (uint64_t)(o->inference_us / (o->generated_tokens ? o->generated_tokens : 1)));
+	sk_metrics_observe(m, SK_M_TOKEN_TIME, 0, (uint64_t)time_per_token(r));
 	sk_metrics_observe(m, SK_M_GENERATED, 0, o->generated_tokens);
 	sk_metrics_observe(m, SK_M_SKIPPED, 0, 0);
 }
@@ -295,7 +305,7 @@ static enum sk_log_level level_of(const struct sk_request *r)
 	return r->status >= 500 ? SK_LOG_WARN : SK_LOG_INFO;
 }
 
-struct line { struct sk_log_field f[29]; size_t len; };
+struct line { struct sk_log_field f[30]; size_t len; };
 
 static void put_str(struct line *l, const char *name, const char *s, size_t max)
 {
@@ -324,6 +334,8 @@ static void put_generation(struct line *l, const struct sk_request *r, int64_t n
 	put_int(l, "prompt_tokens", o->prompt_tokens);
 	put_int(l, "generated_tokens", o->generated_tokens);
 	put_int(l, "max_new_tokens", r->max_new_tokens);
+	if (r->sequences > 1)
+		put_int(l, "sequences", r->sequences);
 	put_ms(l, "validation_ms", r->submitted_us - r->arrived_us);
 	if (o->first_us)
 		put_ms(l, "first_token_ms", o->first_us - r->arrived_us);
@@ -333,9 +345,9 @@ static void put_generation(struct line *l, const struct sk_request *r, int64_t n
 	}
 	put_ms(l, "queue_ms", o->queue_us);
 	put_ms(l, "inference_ms", o->inference_us);
-	put_ms(l, "time_per_token_ms", o->generated_tokens ? o->inference_us / o->generated_tokens : 0);
+	put_ms(l, "time_per_token_ms", time_per_token(r));
 	put_str(l, "finish_reason", reasons[o->reason], NAME_MAX_LOGGED);
-	if (o->has_seed) {
+	if (o->has_seed && r->sequences == 1) {
 		put_int(l, "seed", (int64_t)o->seed);
 		l->f[l->len - 1].type = SK_LOG_U64;
 	}

@@ -147,7 +147,8 @@ int sk_model_record(struct sk_model *m)
 	int32_t *zeros = calloc((size_t)n + blocks, sizeof(*zeros)), *fars = calloc((size_t)n, sizeof(*fars));
 	int32_t *count = calloc((size_t)n + 1, sizeof(*count));
 	const int32_t **tables = calloc((size_t)n, sizeof(*tables));
-	bool go_on = m->backend->ops->record && !m->encoder && !m->freq_rows && zeros && fars && count && tables;
+	/* Which expert a token goes to is known on the host, in the middle of the step: such a step is not recorded. */
+	bool go_on = m->backend->ops->record && !m->encoder && !m->freq_rows && !m->dims.route.experts && zeros && fars && count && tables;
 
 	for (int32_t i = 0; go_on && i < n; i++) {
 		count[i + 1] = i + 1;

@@ -15,6 +15,10 @@
  * older than every waiting one. Hence nobody starves: the oldest can take blocks from all others, gets at least one token of
  * every step, and ends; and the virtual time of those who were never admitted grows beyond anybody's tag.
  *
+ * Sequences of one request have its id and differ by `which`. Until they are admitted they stand in a row on the waiting list; with
+ * the first all get their turn, and the others move to the list's head, as if preempted. Whoever comes in while another of them
+ * runs waits until that one's prompt is computed, which no newcomer could overtake, and forks from it (plan_admit, fork).
+ *
  * Steps run in order on the device. So a block may be freed while a step that uses it is still under way: whoever gets
  * it writes it in a later step.
  */
@@ -31,7 +35,9 @@ enum place { FREE, WAITING, RUNNING };
 #define PLACES 3
 
 struct seq {
-	uint64_t id;                    /* 0: this slot is free */
+	uint64_t id;                    /* the request's; 0: this slot is free */
+	int32_t which;                  /* of its sequences, from 0 */
+	bool rows;                      /* it must compute its prompt itself */
 	void *user;
 	int32_t prompt_len, max_new, len;       /* len: prompt and committed tokens */
 	int32_t pending;                /* samples of planned steps whose commit has not come */
@@ -58,8 +64,9 @@ struct plan {
 	uint64_t number;
 	struct sk_batch_seq *seqs;
 	int32_t *slot;                  /* [S] */
-	uint64_t *preempted;
-	int32_t preempted_len, S, T;
+	struct sk_batch_name *preempted;
+	struct sk_batch_copy *copies;   /* [running_max]: each fork has one at most */
+	int32_t preempted_len, copies_len, S, T;
 	bool encode;
 };
 
@@ -237,13 +244,32 @@ static int64_t tag_of(const struct sk_sched *s, const struct seq *q)
 	return tag > q->virtual ? tag : q->virtual;
 }
 
-static void charge(struct sk_sched *s, struct seq *q)
+/* A fork computes the last token of a prompt and its answer. */
+static int64_t seq_cost(const struct seq *q)
 {
-	int64_t tag = tag_of(s, q);
+	return q->max_new + (q->which > 0 ? 1 : (int64_t)q->source_len + q->prompt_len);
+}
 
-	q->turn = ++s->turns;
+/* Its turn, and that of its request's other sequences, which stand behind it; they go to the head of the list. */
+static void charge(struct sk_sched *s, int32_t i)
+{
+	struct seq *q = &s->seqs[i];
+	int64_t tag = tag_of(s, q);
+	int32_t last = i;
+
 	s->virtual = tag > s->virtual ? tag : s->virtual;
-	s->clients[q->client].tag = tag + virtual_of(q, (int64_t)q->source_len + q->prompt_len + q->max_new);
+	for (int32_t k = i; k != NONE && s->seqs[k].id == q->id; k = s->seqs[k].next) {
+		s->seqs[k].turn = ++s->turns;
+		tag += virtual_of(q, seq_cost(&s->seqs[k]));
+		last = k;
+	}
+	s->clients[q->client].tag = tag;
+	while (last != i) {
+		int32_t before = s->seqs[last].prev;
+
+		list_move(s, WAITING, last, true);
+		last = before;
+	}
 }
 
 /* What was not calculated is paid back. A source has been: it is charged by the plan that encodes it. */
@@ -280,7 +306,7 @@ static void seq_preempt(struct sk_sched *s, struct plan *p, int32_t i)
 	SK_BUG_IF(q->planned_by == s->planned + 1);
 	seq_give_back(s, q);
 	list_move(s, WAITING, i, true);
-	p->preempted[p->preempted_len++] = q->id;
+	p->preempted[p->preempted_len++] = (struct sk_batch_name){ q->id, q->which };
 	s->preemptions++;
 }
 
@@ -341,11 +367,12 @@ sk_status sk_sched_open(const struct sk_sched_limits *l, struct sk_sched **ret_s
 		p->seqs = calloc((size_t)s->running_max, sizeof(*p->seqs));
 		p->slot = calloc((size_t)s->running_max, sizeof(*p->slot));
 		p->preempted = calloc((size_t)s->running_max, sizeof(*p->preempted));
-		ok = ok && p->seqs && p->slot && p->preempted;
+		p->copies = calloc((size_t)s->running_max, sizeof(*p->copies));
+		ok = ok && p->seqs && p->slot && p->preempted && p->copies;
 	}
 	if (!ok) {
 		sk_sched_close(&s);
-		return sk_fail(err, SK_ENOMEM, "no memory for the tables of %d requests", (int)l->waiting_max);
+		return sk_fail(err, SK_ENOMEM, "no memory for the tables of %d sequences", (int)l->waiting_max);
 	}
 	if (sk_blocks_init(&s->pool, l->blocks, err) < 0) {
 		sk_sched_close(&s);
@@ -371,6 +398,7 @@ void sk_sched_close(struct sk_sched **ps)
 		free(s->plans[i].seqs);
 		free(s->plans[i].slot);
 		free(s->plans[i].preempted);
+		free(s->plans[i].copies);
 	}
 	sk_blocks_fini(&s->pool);
 	free(s->cross);
@@ -385,36 +413,42 @@ void sk_sched_close(struct sk_sched **ps)
 sk_status sk_sched_add(struct sk_sched *s, const struct sk_sched_req *r, int64_t now_us)
 {
 	int64_t tokens = (int64_t)r->prompt_len + r->max_new_tokens;
-	int32_t i = s->list[FREE].head;
+	int32_t n = r->n ? r->n : 1;
 
-	if (r->id == 0 || r->prompt_len < 1 || r->max_new_tokens < 1 || r->source_len < (s->l.encode_max > 0) ||
+	if (r->id == 0 || n < 0 || r->prompt_len < 1 || r->max_new_tokens < 1 || r->source_len < (s->l.encode_max > 0) ||
 	    r->source_len > s->l.encode_max)
 		return SK_EINVAL;
 	if (tokens > s->l.context_max || (int64_t)blocks_for(s, tokens - 1) + blocks_for(s, r->source_len) > s->l.blocks)
 		return SK_EINVAL;
-	if (r->weight > SK_SCHED_WEIGHT_MAX)
+	if (r->weight > SK_SCHED_WEIGHT_MAX || n > s->l.waiting_max)
 		return SK_EINVAL;
-	if (i == NONE)
+	if (n > s->list[FREE].len)
 		return SK_EOVERLOADED;
-	s->seqs[i] = (struct seq){
-		.client = client_take(s, r->client), .weight = r->weight ? r->weight : 1, .virtual = s->virtual,
-		.id = r->id, .user = r->user, .prompt_len = r->prompt_len, .max_new = r->max_new_tokens,
-		.len = r->prompt_len, .source_len = r->source_len, .table = NONE, .age = ++s->ages, .place = FREE,
-		.prev = s->seqs[i].prev, .next = s->seqs[i].next,
-	};
-	list_move(s, WAITING, i, false);
+	for (int32_t k = 0; k < n; k++) {
+		int32_t i = s->list[FREE].head;
+
+		s->seqs[i] = (struct seq){
+			.client = client_take(s, r->client), .weight = r->weight ? r->weight : 1, .virtual = s->virtual,
+			.id = r->id, .which = k, .rows = r->prompt_rows && k == 0, .user = r->user, .prompt_len = r->prompt_len,
+			.max_new = r->max_new_tokens, .len = r->prompt_len, .source_len = r->source_len, .table = NONE,
+			.age = ++s->ages, .place = FREE, .prev = s->seqs[i].prev, .next = s->seqs[i].next,
+		};
+		list_move(s, WAITING, i, false);
+	}
 	return SK_OK;
 }
 
 sk_status sk_sched_drop(struct sk_sched *s, uint64_t id)
 {
 	/* A walk over all slots; a cancellation is rare beside a step, and a walk over a thousand is a microsecond. */
+	sk_status st = SK_ENOENT;
+
 	for (int32_t i = 0; id != 0 && i < s->l.waiting_max; i++)
 		if (s->seqs[i].id == id) {
 			seq_forget(s, i);
-			return SK_OK;
+			st = SK_OK;
 		}
-	return SK_ENOENT;
+	return st;
 }
 
 /* ---- plan ---- */
@@ -430,7 +464,7 @@ static void plan_put(struct sk_sched *s, struct plan *p, int32_t i, int32_t len)
 	q->planned_by = s->planned + 1;
 	p->slot[p->S] = i;
 	p->seqs[p->S++] = (struct sk_batch_seq){
-		.id = q->id, .user = q->user, .first_pos = q->planned, .len = len,
+		.id = q->id, .seq = q->which, .user = q->user, .first_pos = q->planned, .len = len,
 		.sample = q->planned + len == seq_total(q),
 		.prefill = !seq_decodes(q),
 		.pending = q->pending > 0,
@@ -503,11 +537,76 @@ static bool admit(struct sk_sched *s, int32_t i, int64_t need)
 {
 	if (s->list[RUNNING].len > 0 && need + s->list[RUNNING].len > s->pool.free_len)
 		return false;
-	list_move(s, RUNNING, i, false);
 	if (!s->seqs[i].turn)
-		charge(s, &s->seqs[i]);
+		charge(s, i);
+	list_move(s, RUNNING, i, false);
 	s->seqs[i].table = s->table_free[--s->table_free_len];
 	return true;
+}
+
+/* ---- forks ---- */
+
+/* Another running sequence of the same request: the one that has most of its prompt. NONE: there is none. */
+static int32_t fork_of(const struct sk_sched *s, const struct seq *q)
+{
+	int32_t best = NONE;
+
+	for (int32_t i = q->rows ? NONE : s->list[RUNNING].head; i != NONE; i = s->seqs[i].next)
+		if (s->seqs[i].id == q->id && (best == NONE || s->seqs[i].planned > s->seqs[best].planned))
+			best = i;
+	return best;
+}
+
+/* One of the same request that has the source's blocks. */
+static int32_t cross_of(const struct sk_sched *s, const struct seq *q)
+{
+	static const enum place held[] = { RUNNING, WAITING };
+
+	for (int k = 0; k < 2; k++)
+		for (int32_t i = s->list[held[k]].head; i != NONE; i = s->seqs[i].next)
+			if (s->seqs[i].id == q->id && s->seqs[i].cross_len > 0)
+				return i;
+	return NONE;
+}
+
+static void cross_share(struct sk_sched *s, int32_t from, int32_t to)
+{
+	struct seq *q = &s->seqs[to];
+
+	while (q->cross_len < s->seqs[from].cross_len) {
+		int32_t block = seq_cross(s, from)[q->cross_len];
+
+		sk_blocks_ref(&s->pool, block);
+		seq_cross(s, to)[q->cross_len++] = block;
+	}
+}
+
+/* Blocks of the prompt that a fork shares: full ones without its last token, which everybody computes. */
+static int32_t fork_shares(const struct sk_sched *s, const struct seq *q)
+{
+	return (q->prompt_len - 1) / s->l.block_tokens;
+}
+
+/* `to` has just been let in, and so there is a free block for its copy of the partial one. */
+static void fork_take(struct sk_sched *s, struct plan *p, int32_t from, int32_t to)
+{
+	const int32_t *theirs = seq_table(s, &s->seqs[from]);
+	struct seq *q = &s->seqs[to];
+	int32_t *own = seq_table(s, q), full = fork_shares(s, q), block;
+
+	for (; q->blocks_len < full; q->blocks_len++) {
+		sk_blocks_ref(&s->pool, theirs[q->blocks_len]);
+		own[q->blocks_len] = theirs[q->blocks_len];
+	}
+	q->planned = full * s->l.block_tokens;
+	if (q->planned == q->prompt_len - 1)
+		return;
+	block = sk_blocks_take(&s->pool);
+	if (SK_BUG_IF(block < 0))
+		return;
+	p->copies[p->copies_len++] = (struct sk_batch_copy){ theirs[full], block };
+	own[q->blocks_len++] = block;
+	q->planned = q->prompt_len - 1;
 }
 
 static void plan_admit(struct sk_sched *s, struct plan *p)
@@ -517,12 +616,19 @@ static void plan_admit(struct sk_sched *s, struct plan *p)
 	while (s->list[WAITING].head != NONE && s->list[RUNNING].len < s->running_max && p->T < s->l.tokens_max) {
 		int32_t i = waiting_next(s);
 		struct seq *q = &s->seqs[i];
-		int32_t need = blocks_for(s, q->len);
+		int32_t fork = fork_of(s, q), cross = q->source_len > 0 && q->cross_len == 0 ? cross_of(s, q) : i;
+		int32_t shared = fork == NONE ? 0 : fork_shares(s, q), need = blocks_for(s, q->len) - shared;
 
-		if ((q->source_len > 0 && q->cross_len == 0) || !admit(s, i, promised + need))
+		if (fork != NONE && s->seqs[fork].planned < q->prompt_len - 1)
 			return;
+		if (cross == NONE || !admit(s, i, promised + need))
+			return;
+		cross_share(s, cross, i);
+		if (fork != NONE)
+			fork_take(s, p, fork, i);
 		plan_chunk(s, p, i);
-		promised += need - q->blocks_len;
+		need += shared - q->blocks_len;
+		promised += need > 0 ? need : 0;
 	}
 }
 
@@ -537,14 +643,14 @@ static void plan_encode(struct sk_sched *s, struct plan *p)
 		struct seq *q = &s->seqs[i];
 		int32_t cross = blocks_for(s, q->source_len), need = blocks_for(s, q->len);
 
-		if (q->cross_len > 0 || q->source_len > s->l.encode_max - p->T || !admit(s, i, promised + need + cross))
+		if (q->cross_len > 0 || cross_of(s, q) != NONE || q->source_len > s->l.encode_max - p->T || !admit(s, i, promised + need + cross))
 			return;
 		while (q->cross_len < cross)
 			seq_cross(s, i)[q->cross_len++] = sk_blocks_take(&s->pool);
 		q->planned_by = s->planned + 1;
 		p->slot[p->S] = i;
-		p->seqs[p->S++] = (struct sk_batch_seq){ .id = q->id, .user = q->user, .len = q->source_len, .prefill = true,
-							 .cross_len = q->source_len };
+		p->seqs[p->S++] = (struct sk_batch_seq){ .id = q->id, .seq = q->which, .user = q->user, .len = q->source_len,
+							 .prefill = true, .cross_len = q->source_len };
 		p->T += q->source_len;
 		promised += need;
 	}
@@ -586,7 +692,7 @@ void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batc
 	*ret_batch = (struct sk_batch){ 0 };
 	if (SK_BUG_IF(s->planned - s->committed > (uint64_t)s->l.look_ahead))
 		return;
-	p->S = p->T = p->preempted_len = 0;
+	p->S = p->T = p->preempted_len = p->copies_len = 0;
 	if (s->l.encode_max > 0 && !encoded)
 		plan_encode(s, p);
 	if (p->S == 0)
@@ -595,7 +701,8 @@ void sk_sched_plan(struct sk_sched *s, int64_t now_us, struct sk_batch *ret_batc
 		plan_encode(s, p);
 	plan_finish(s, p);
 	*ret_batch = (struct sk_batch){ .seqs = p->seqs, .S = p->S, .T = p->T, .encode = p->encode,
-					.preempted = p->preempted, .preempted_len = p->preempted_len, .number = s->planned };
+					.preempted = p->preempted, .preempted_len = p->preempted_len, .copies = p->copies,
+					.copies_len = p->copies_len, .number = s->planned };
 	if (p->S > 0)
 		ret_batch->number = p->number = ++s->planned;
 }
@@ -614,7 +721,7 @@ void sk_sched_commit(struct sk_sched *s, const struct sk_batch *b, const struct 
 		struct seq *q = &s->seqs[p->slot[k]];
 
 		/* Ended by the commit before this one, or dropped; the slot may have another tenant by now. */
-		if (q->id != e->id)
+		if (q->id != e->id || q->which != e->seq)
 			continue;
 		if (fates[k].end) {
 			q->len += e->sample;
@@ -709,7 +816,7 @@ sk_status sk_sched_check(const struct sk_sched *s, struct sk_err *err)
 		seen += n;
 	}
 	if (seen != s->l.waiting_max)
-		return sk_fail(err, SK_EBUG, "%d of %d places for requests are on a list", (int)seen, (int)s->l.waiting_max);
+		return sk_fail(err, SK_EBUG, "%d of %d places for sequences are on a list", (int)seen, (int)s->l.waiting_max);
 	if (s->list[RUNNING].len + s->table_free_len != s->running_max)
 		return sk_fail(err, SK_EBUG, "a block table was lost");
 	for (int32_t i = 0; i < s->l.waiting_max; i++)

@@ -168,7 +168,7 @@ static void saker_1(void)
 	       "end: the message is \\fBrequest\\fR, then come those of\n.BR id ,\n.BR method ,\n.BR path ,\n.BR status ,\n.BR error\n"
 	       "(the error_type),\n.B end\n(client left, reader too slow, server stopped),\n.BR client ,\n.BR user ,\n.B key\n(a name),\n"
 	       ".BR bytes_in ,\n.BR bytes_out ,\n.BR total_ms ,\nand of a generation\n.BR prompt_tokens ,\n.BR generated_tokens ,\n"
-	       ".BR max_new_tokens ,\n.BR validation_ms ,\n.BR first_token_ms ,\n.BR queue_ms ,\n.BR inference_ms ,\n"
+	       ".BR max_new_tokens ,\n.B sequences\n(where they are several: the tokens are those of all, max_new_tokens is of each),\n.BR validation_ms ,\n.BR first_token_ms ,\n.BR queue_ms ,\n.BR inference_ms ,\n"
 	       ".BR time_per_token_ms ,\n.BR finish_reason ,\n.BR seed ,\n.B since_queued_ms\n(where it did not finish) and\n.B prompt\n"
 	       "(with \\fB\\-\\-log\\-prompts\\fR) that there are. Health checks, and what is neither a generation nor refused, are told at\n"
 	       "\\fBdebug\\fR, answers from 500 on at \\fBwarn\\fR, all else at \\fBinfo\\fR.\n");

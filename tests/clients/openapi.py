@@ -135,7 +135,8 @@ def a_field_ends_where_it_says(api):
         elif f["type"] == "null":
             bad.append({"a": 1})
         for v in good:
-            s, _, text = api.ask("POST", "/generate", gen(**{"max_new_tokens": 2, name: v}))
+            draws = {"do_sample": True} if name == "best_of" else {}        # which has no meaning without
+            s, _, text = api.ask("POST", "/generate", gen(**{"max_new_tokens": 2, **draws, name: v}))
             assert s == 200 or (name == "max_new_tokens" and v is None), (name, v, s, text)
         for v in bad:
             s, _, text = api.ask("POST", "/generate", gen(**{"max_new_tokens": 2, name: v}))
@@ -147,6 +148,9 @@ def answers_are_what_it_says(api):
     body = gen(details=True, decoder_input_details=True, top_n_tokens=2, do_sample=True, seed=1, return_full_text=True)
     text = api.documented("POST", "/generate", body)
     assert ("top_tokens" in text) == (api.dialect != "tgi-0.9.3"), text
+    del body["parameters"]["seed"]
+    body["parameters"]["best_of"] = 2
+    assert "best_of_sequences" in api.documented("POST", "/generate", body)
     api.documented("POST", "/generate", gen())
     assert "finish_reason" in api.documented("POST", "/generate_stream", gen(details=True, top_n_tokens=2))
     for path in ("/", "/invocations", "/endpoints/{name}/invocations"):

@@ -76,6 +76,20 @@ def every_parameter_is_taken(c):
 
 
 @case
+def best_of_gives_the_likeliest_and_the_others_with_their_seeds(c):
+    ask = dict(max_new_tokens=8, do_sample=True, temperature=1.2)
+    r = c.sync.generate(PROMPT, best_of=2, **ask)
+    other, = r.details.best_of_sequences
+    mean = lambda d: sum(t.logprob for t in d.tokens) / len(d.tokens)
+    assert mean(r.details) >= mean(other) and r.details.seed != other.seed, r
+    # Alone, its seed gives the same answer.
+    for text, seed in ((r.generated_text, r.details.seed), (other.generated_text, other.seed)):
+        assert c.sync.generate(PROMPT, seed=seed, **ask).generated_text == text, (seed, r)
+    r = c.hub.text_generation(PROMPT, max_new_tokens=3, details=True, do_sample=True, best_of=2)
+    assert len(r.details.best_of_sequences) == 1, r
+
+
+@case
 def a_stream_gives_tokens_and_at_last_the_text(c):
     whole = c.sync.generate(PROMPT, max_new_tokens=12).generated_text
     events = list(c.sync.generate_stream(PROMPT, max_new_tokens=12))

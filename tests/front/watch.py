@@ -474,6 +474,22 @@ def logged(srv, rid):
     return wait_for("request %s is logged" % rid, lambda: re.findall(r"^.*%s.*$" % re.escape(rid), srv.log(), re.M))[0]
 
 
+def the_counters_agree_with_several_answers_of_a_request(argv):
+    if "double" in argv[0]:
+        return
+    with Server(argv, flags=["--json-output"]) as srv:
+        before = samples(srv)
+        status, h, _ = ask(srv, "POST", "/generate", gen(6, "some words", best_of=2, do_sample=True, ignore_eos=True))
+        assert status == 200 and h["x-generated-tokens"] == "6", (status, h)
+        # The prompt is calculated once, but for its last token.
+        prompt = int(h["x-prompt-tokens"]) + 1
+        d = wait_for("the last step is counted", lambda: (lambda d: d["saker_generated_tokens_total"] == 12 and d)(deltas(samples(srv), before)))
+        expect(d, **{"tgi_request_count": 1, "tgi_request_success": 1, "tgi_request_generated_tokens_sum": 12, "saker_permits_used": 0,
+                     "tgi_request_max_new_tokens_sum": 6, "saker_prompt_tokens_total": prompt, "tgi_batch_next_size_sum": 2})
+        line = json.loads(logged(srv, h["x-request-id"]))
+        assert line["sequences"] == 2 and line["generated_tokens"] == 12 and line["max_new_tokens"] == 6 and "seed" not in line, line
+
+
 def a_line_tells_a_request(argv):
     double_only(argv)
     with Server(argv, flags=["--json-output"]) as srv:
@@ -574,7 +590,7 @@ def the_clients_address_is_the_web_servers_word(argv):
 
 TESTS = [every_metric_has_its_name_type_and_buckets, promtool_finds_nothing_but_names_of_text_generation_inference,
          the_counters_agree_with_what_was_sent,
-         the_counters_agree_with_the_answers, answers_and_bytes_are_counted,
+         the_counters_agree_with_the_answers, the_counters_agree_with_several_answers_of_a_request, answers_and_bytes_are_counted,
          metrics_answer_while_loading, a_full_worker_queue_counts_as_overload, a_request_has_an_id,
          requests_are_listed_looked_at_and_cancelled, a_request_is_cancelled_while_a_worker_has_it,
          cancelling_and_leaving_at_once_harms_nobody, routes_ask_for_a_key, a_key_comes_in_one_of_two_headers,

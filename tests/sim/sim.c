@@ -5,9 +5,10 @@
  *	sim [QUEUES [SEED [FIRST]]]     10,000 queues and a fresh seed when not given; a failure prints what to type again
  *
  * Each queue draws limits, requests (arrival, prompt, longest and true answer), cancellations, the look-ahead depth, how
- * late the device is, and whether there is an encoder: then every request has a source too. The device is an array that
+ * late the device is, and whether there is an encoder: then every request has a source too. A request may have several
+ * sequences, which begin alike and end each by itself. The device is an array that
  * remembers which token of which request was written into each cell of each block; before a step attends, every cell that
- * it reads must hold the right token, those of the source included. So a block lost, shared by mistake, freed too early
+ * it reads must hold the right token, those of the source included. Blocks are copied as a fork asks for. So a block lost, shared by mistake, freed too early
  * or recomputed wrongly shows as a wrong cell.
  *
  * Queues are of three kinds: of one or several clients at random; SHARES, where several clients of different weights have
@@ -24,22 +25,24 @@
 #include "engine/sched/sched.h"
 
 enum {
-	REQUESTS_MAX = 48, TOKENS_MAX = 64, SEQUENCES_MAX = 12, BLOCKS_MAX = 40, BLOCK_TOKENS_MAX = 16, CONTEXT_MAX = 160,
+	REQUESTS_MAX = 48, SEQUENCES_EACH = 5, SEQS_MAX = REQUESTS_MAX * SEQUENCES_EACH, TOKENS_MAX = 64, SEQUENCES_MAX = 12, BLOCKS_MAX = 40, BLOCK_TOKENS_MAX = 16, CONTEXT_MAX = 160,
 	TABLE_MAX = CONTEXT_MAX, ENCODE_MAX = 64, CLIENTS_MAX = 4, GUESTS = 12,
 };
 
 enum kind { RANDOM, SHARES, GUEST, KINDS };
 
-struct cell { uint64_t id; int32_t pos; };      /* pos: of a source's token -1 - its place */
+/* pos: of a source's token -1 - its place; seq: 0 for what all sequences of a request have in common */
+struct cell { uint64_t id; int32_t seq, pos; };
 
-/* One request, as the model of an engine sees it. */
+/* One sequence of a request, as the model of an engine sees it. They follow each other in reqs[]. */
 struct req {
 	uint64_t id;
+	int32_t seq, n;
 	int32_t prompt_len, max_new, eos_at;    /* eos_at: ends after this many tokens, when that is less than max_new */
 	int64_t arrives, cancelled_at;          /* in steps; -1: never */
 	int client;
 	uint64_t turn;                          /* order of admission, from its first part in a batch; 0: not yet */
-	int32_t known, computed;                /* tokens on the host; positions that planned steps have covered */
+	int32_t known, computed, before;        /* tokens on the host; positions that planned steps have covered; those before this one */
 	int32_t source_len;
 	bool encoded, preempted;                /* preempted: since it was encoded */
 	bool added, ended, dropped;
@@ -49,6 +52,7 @@ struct req {
 struct flight {
 	struct sk_batch b;
 	struct sk_batch_seq seqs[SEQUENCES_MAX];
+	struct sk_batch_copy copies[SEQUENCES_MAX];
 	int32_t tables[SEQUENCES_MAX][TABLE_MAX], cross[SEQUENCES_MAX][TABLE_MAX];
 	bool ran;
 };
@@ -56,7 +60,7 @@ struct flight {
 struct sim {
 	struct sk_sched_limits l;
 	struct sk_sched *s;
-	struct req reqs[REQUESTS_MAX];
+	struct req reqs[SEQS_MAX];
 	int32_t reqs_len;
 	struct cell cells[BLOCKS_MAX][BLOCK_TOKENS_MAX];
 	struct flight flights[2];
@@ -70,7 +74,7 @@ struct sim {
 	int passed[CLIENTS_MAX];                /* requests that began while the guest's first waited */
 	uint64_t turns;
 	int64_t step, work;
-	uint64_t hash, steps, preemptions, surplus, encoded, again;
+	uint64_t hash, steps, preemptions, surplus, encoded, again, forks;
 	const char *wrong;
 	char words[256];
 };
@@ -109,10 +113,10 @@ static void mix(struct sim *m, uint64_t x)
 	m->hash ^= m->hash >> 29;
 }
 
-static struct req *req_find(struct sim *m, uint64_t id)
+static struct req *req_find(struct sim *m, uint64_t id, int32_t seq)
 {
 	for (int32_t i = 0; i < m->reqs_len; i++)
-		if (m->reqs[i].id == id)
+		if (m->reqs[i].id == id && m->reqs[i].seq == seq)
 			return &m->reqs[i];
 	return NULL;
 }
@@ -145,6 +149,31 @@ static void clients_draw(struct sim *m)
 		m->reqs[i].client = m->clients - 1;
 		m->reqs[i].arrives = when;
 	}
+}
+
+/* Some requests become several sequences. */
+static void sequences_draw(struct sim *m)
+{
+	static struct req one[REQUESTS_MAX];
+	int32_t len = m->reqs_len, often = between(1, 4);
+
+	memcpy(one, m->reqs, (size_t)len * sizeof(*one));
+	m->reqs_len = 0;
+	for (int32_t i = 0; i < len; i++) {
+		int32_t n = m->kind != GUEST && chance() % (uint64_t)often == 0 ? between(1, SEQUENCES_EACH) : 1;
+
+		for (int32_t k = 0; k < n; k++) {
+			struct req *r = &m->reqs[m->reqs_len++];
+
+			*r = one[i];
+			r->seq = k;
+			r->n = n;
+			if (k > 0 && chance() % 2)
+				r->eos_at = between(1, 40);
+		}
+	}
+	if (m->kind != RANDOM)
+		m->l.waiting_max = m->reqs_len;
 }
 
 /* Draws everything that is random before the first step: the same numbers give the same run. */
@@ -186,29 +215,34 @@ static void queue_draw(struct sim *m)
 		r->cancelled_at = chance() % 6 ? -1 : r->arrives + between(0, 60);
 	}
 	clients_draw(m);
+	sequences_draw(m);
 }
 
+/* r: the first of its request's sequences. */
 static void arrive(struct sim *m, struct req *r)
 {
 	struct sk_sched_req q = { .id = r->id, .prompt_len = r->prompt_len, .max_new_tokens = r->max_new, .source_len = r->source_len,
-				  .user = r, .client = (uint64_t)r->client * 77, .weight = m->weights[r->client] };
+				  .n = r->n == 1 && r->id % 2 ? 0 : r->n, .user = r, .client = (uint64_t)r->client * 77, .weight = m->weights[r->client] };
 	int64_t cells = (int64_t)r->prompt_len + r->max_new - 1, bt = m->l.block_tokens;
 	bool sources = m->l.encode_max ? r->source_len >= 1 && r->source_len <= m->l.encode_max : r->source_len == 0;
-	bool fits = sources && cells < m->l.context_max && (cells + bt - 1) / bt + (r->source_len + bt - 1) / bt <= m->l.blocks;
+	bool fits = r->n <= m->l.waiting_max && sources && cells < m->l.context_max && (cells + bt - 1) / bt + (r->source_len + bt - 1) / bt <= m->l.blocks;
 	sk_status st = sk_sched_add(m->s, &q, m->step);
 
-	r->added = st == SK_OK;
-	r->dropped = !r->added;
-	r->known = r->prompt_len;
+	for (int32_t k = 0; k < r->n; k++) {
+		r[k].added = st == SK_OK;
+		r[k].dropped = !r->added;
+		r[k].known = r->prompt_len;
+	}
 	if (fits != (st != SK_EINVAL))
 		say(m, "was let in or refused against the limits", r->id);
 	if (r->added)
-		m->work += (r->prompt_len + r->max_new + 2) * (m->l.encode_max ? 2 : 1);
+		m->work += (r->prompt_len + r->max_new + 2) * (m->l.encode_max ? 2 : 1) * r->n;
 }
 
+/* Of a whole request: a fork computes its prompt's last token and its answer. */
 static int32_t cost(const struct req *r)
 {
-	return r->source_len + r->prompt_len + r->max_new;
+	return r->source_len + r->prompt_len + r->max_new + (r->n - 1) * (1 + r->max_new);
 }
 
 /* It is gone: what it did not use is its client's again. */
@@ -225,16 +259,20 @@ static void arrivals(struct sim *m)
 
 		if (m->kind == GUEST && i == m->reqs_len - GUESTS && r->arrives == m->step)
 			memcpy(m->base, m->had, sizeof(m->base));
-		if (r->arrives == m->step)
+		if (r->seq == 0 && r->arrives == m->step)
 			arrive(m, r);
-		if (r->cancelled_at == m->step) {
+		if (r->seq == 0 && r->cancelled_at == m->step) {
 			sk_status st = sk_sched_drop(m->s, r->id);
+			bool live = false;
 
-			if ((st == SK_OK) != req_live(r))
+			for (int32_t k = 0; k < r->n; k++) {
+				live = live || req_live(&r[k]);
+				if (req_live(&r[k]))
+					gone(m, &r[k]);
+				r[k].dropped = true;
+			}
+			if ((st == SK_OK) != live)
 				say(m, "drop did not find what is there", r->id);
-			if (req_live(r))
-				gone(m, r);
-			r->dropped = true;
 		}
 	}
 }
@@ -273,7 +311,12 @@ static void guest_check(struct sim *m, const struct req *r)
 /* It is in a batch for the first time: against all who still wait. */
 static void admitted(struct sim *m, struct req *r)
 {
-	r->turn = ++m->turns;
+	if (r->seq != 0) {
+		say(m, "has a sequence that comes before its first", r->id);
+		return;
+	}
+	for (int32_t k = 0; k < r->n; k++)
+		r[k].turn = ++m->turns;
 	for (int32_t i = 0; i < m->reqs_len; i++) {
 		const struct req *o = &m->reqs[i];
 
@@ -290,6 +333,17 @@ static void admitted(struct sim *m, struct req *r)
 	m->had[r->client] += cost(r);
 }
 
+/* Whether another sequence of the request has the source's blocks: surely, or perhaps. */
+static bool source_there(const struct req *r, bool surely)
+{
+	const struct req *all = r - r->seq;
+
+	for (int32_t k = 0; k < r->n; k++)
+		if (&all[k] != r && req_live(&all[k]) && all[k].encoded && !(surely && all[k].preempted))
+			return true;
+	return false;
+}
+
 /* A source is encoded whole, and again only where its request was preempted. */
 static void batch_check_source(struct sim *m, const struct sk_batch_seq *e, struct req *r)
 {
@@ -297,18 +351,31 @@ static void batch_check_source(struct sim *m, const struct sk_batch_seq *e, stru
 		say(m, "is not encoded whole", e->id);
 	if (r->computed != 0 || (r->encoded && !r->preempted))
 		say(m, "is encoded and has what it needs", e->id);
+	if (source_there(r, true))
+		say(m, "is encoded although another of its sequences is", e->id);
 	m->encoded++;
 	m->again += r->encoded;
 	r->encoded = true;
 	r->preempted = false;
 }
 
+/* Whether another sequence of the request has the prompt by the steps before this one. */
+static bool fork_source(struct sim *m, const struct req *r)
+{
+	const struct req *all = r - r->seq;
+
+	for (int32_t k = 0; k < r->n; k++)
+		if (&all[k] != r && req_live(&all[k]) && all[k].before >= r->prompt_len - 1)
+			return true;
+	return false;
+}
+
 static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e, bool encode)
 {
-	struct req *r = req_find(m, e->id);
+	struct req *r = req_find(m, e->id, e->seq);
 	int32_t end = e->first_pos + e->len;
 
-	if (!r || r->dropped || e->user != r) {
+	if (!r || r->dropped || e->user != r - r->seq) {
 		say(m, "is planned and is not there", e->id);
 		return;
 	}
@@ -323,9 +390,17 @@ static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e, bool en
 		return;
 	}
 	if (r->source_len > 0 && !r->encoded)
+		r->encoded = source_there(r, false);
+	if (r->source_len > 0 && !r->encoded)
 		say(m, "looks at a source that was not encoded", e->id);
+	if (e->first_pos > r->computed && r->computed == 0 && r->n > 1 && e->first_pos == r->prompt_len - 1 && fork_source(m, r)) {
+		r->computed = e->first_pos;
+		m->forks++;
+	}
 	if (e->len < 1 || e->first_pos != r->computed)
 		say(m, "does not go on where it stopped", e->id);
+	if (e->first_pos < r->prompt_len - 1 && r->computed == e->first_pos && e->first_pos == 0 && fork_source(m, r))
+		say(m, "computes a prompt that another of its sequences has", e->id);
 	if (e->blocks_len * m->l.block_tokens < end)
 		say(m, "has too few blocks", e->id);
 	if (end > r->known + m->l.look_ahead || e->pending != (end > r->known))
@@ -341,18 +416,33 @@ static void batch_check_seq(struct sim *m, const struct sk_batch_seq *e, bool en
 	r->computed = end;
 }
 
+/* What a sequence writes, no other of its request has in its table. */
+static void batch_check_shared(struct sim *m, const struct sk_batch *b, const struct sk_batch_seq *e)
+{
+	int32_t bt = m->l.block_tokens;
+
+	for (int32_t i = 0; i < b->S && !b->encode; i++) {
+		const struct sk_batch_seq *o = &b->seqs[i];
+
+		for (int32_t k = 0; o->id == e->id && o != e && k < o->blocks_len; k++)
+			for (int32_t at = e->first_pos / bt; at <= (e->first_pos + e->len - 1) / bt; at++)
+				if (e->blocks[at] == o->blocks[k])
+					say(m, "writes into a block that is another's too", e->id);
+	}
+}
+
 static void batch_check(struct sim *m, const struct sk_batch *b)
 {
 	uint64_t last[2] = { 0, 0 };            /* ids of decodes and of chunks must grow: age */
-	uint64_t oldest = 0;
+	const struct req *oldest = NULL;
 	int32_t T = 0;
 	bool oldest_there = false, oldest_waits, any = false;
 
 	for (int32_t i = 0; i < b->preempted_len; i++) {
-		struct req *r = req_find(m, b->preempted[i]);
+		struct req *r = req_find(m, b->preempted[i].id, b->preempted[i].seq);
 
 		if (!r || !req_live(r))
-			say(m, "was preempted and is not there", b->preempted[i]);
+			say(m, "was preempted and is not there", b->preempted[i].id);
 		else
 			r->computed = 0;
 		if (r)
@@ -360,37 +450,38 @@ static void batch_check(struct sim *m, const struct sk_batch *b)
 	}
 	m->preemptions += (uint64_t)b->preempted_len;
 	for (int32_t i = 0; i < m->reqs_len; i++) {     /* age is the order of admission */
-		const struct req *r = &m->reqs[i];
+		struct req *r = &m->reqs[i];
 
+		r->before = r->computed;
 		any = any || req_live(r);
-		if (req_live(r) && r->turn && (!oldest || r->turn < req_find(m, oldest)->turn))
-			oldest = r->id;
+		if (req_live(r) && r->turn && (!oldest || r->turn < oldest->turn))
+			oldest = r;
 	}
 	if (any && !oldest && b->S == 0)
 		say(m, "some wait and nobody runs", 0);
-	oldest_waits = oldest && req_find(m, oldest)->computed >= req_find(m, oldest)->prompt_len +
-								 req_find(m, oldest)->max_new - 1;
+	oldest_waits = oldest && oldest->computed >= oldest->prompt_len + oldest->max_new - 1;
 	for (int32_t i = 0; i < b->S; i++) {
 		const struct sk_batch_seq *e = &b->seqs[i];
-		const struct req *r = req_find(m, e->id);
+		const struct req *r = req_find(m, e->id, e->seq);
 		uint64_t age;
 
 		batch_check_seq(m, e, b->encode);
+		batch_check_shared(m, b, e);
 		age = r ? r->turn : 0;
 		if (age <= last[e->prefill] || (!e->prefill && last[1] != 0))
 			say(m, "is out of order in the batch", e->id);
 		last[e->prefill] = age;
 		T += e->len;
-		oldest_there = oldest_there || e->id == oldest;
-		mix(m, e->id);
+		oldest_there = oldest_there || (r && r == oldest);
+		mix(m, e->id * SEQUENCES_EACH + (uint64_t)e->seq);
 		mix(m, (uint64_t)e->first_pos << 32 | (uint32_t)e->len);
 		mix(m, (uint64_t)(b->encode ? e->cross[0] : e->blocks[e->blocks_len - 1]));
 	}
 	if (T != b->T || T > (b->encode ? m->l.encode_max : m->l.tokens_max) || b->S > m->l.sequences_max)
 		say(m, "the batch breaks its budget", 0);
 	/* The encoder's step of others may come between, but only one. */
-	if (oldest && !oldest_there && !oldest_waits && (!b->encode || !req_find(m, oldest)->encoded || m->encoded_last))
-		say(m, "is the oldest and was left out", oldest);
+	if (oldest && !oldest_there && !oldest_waits && (!b->encode || !oldest->encoded || m->encoded_last))
+		say(m, "is the oldest and was left out", oldest->id);
 	m->encoded_last = b->encode;
 }
 
@@ -398,6 +489,7 @@ static void flight_take(struct sim *m, struct flight *f, const struct sk_batch *
 {
 	f->b = *b;
 	f->ran = false;
+	memcpy(f->copies, b->copies, (size_t)b->copies_len * sizeof(*f->copies));
 	for (int32_t i = 0; i < b->S; i++) {
 		f->seqs[i] = b->seqs[i];
 		memcpy(f->tables[i], b->seqs[i].blocks, (size_t)b->seqs[i].blocks_len * sizeof(int32_t));
@@ -415,26 +507,34 @@ static struct cell *cell_at(struct sim *m, const int32_t *table, int32_t pos)
 	return block < 0 || block >= m->l.blocks ? NULL : &m->cells[block][pos % m->l.block_tokens];
 }
 
+/* What must be in the cell of a token, or of a source's. */
+static struct cell cell_of(const struct req *r, int32_t pos, bool source)
+{
+	return (struct cell){ r->id, !source && pos >= r->prompt_len ? r->seq : 0, source ? -1 - pos : pos };
+}
+
 /* Tokens [from, end) of a sequence, or of its source. */
-static void cells_write(struct sim *m, uint64_t id, const int32_t *table, int32_t from, int32_t end, bool source)
+static void cells_write(struct sim *m, const struct req *r, const int32_t *table, int32_t from, int32_t end, bool source)
 {
 	for (int32_t p = from; p < end; p++) {
 		struct cell *c = cell_at(m, table, p);
 
 		if (c)
-			*c = (struct cell){ id, source ? -1 - p : p };
+			*c = cell_of(r, p, source);
 		else
-			say(m, "uses a block outside the pool", id);
+			say(m, "uses a block outside the pool", r->id);
 	}
 }
 
-static void cells_read(struct sim *m, uint64_t id, const int32_t *table, int32_t end, bool source)
+static void cells_read(struct sim *m, const struct req *r, const int32_t *table, int32_t end, bool source)
 {
 	for (int32_t p = 0; p < end; p++) {
 		const struct cell *c = cell_at(m, table, p);
+		struct cell want = cell_of(r, p, source);
 
-		if (!c || c->id != id || c->pos != (source ? -1 - p : p))
-			say(m, source ? "reads a cell of its source that holds something else" : "reads a cell that holds something else", id);
+		if (!c || c->id != want.id || c->seq != want.seq || c->pos != want.pos)
+			say(m, source ? "reads a cell of its source that holds something else" : "reads a cell that holds something else",
+			    r->id);
 	}
 }
 
@@ -446,21 +546,24 @@ static void flight_run(struct sim *m, struct flight *f)
 	if (f->ran)
 		return;
 	f->ran = true;
+	for (int32_t i = 0; i < f->b.copies_len; i++)
+		memcpy(m->cells[f->copies[i].to], m->cells[f->copies[i].from], sizeof(m->cells[0]));
 	for (int32_t i = 0; i < f->b.S; i++) {
 		const struct sk_batch_seq *e = &f->seqs[i];
+		const struct req *r = req_find(m, e->id, e->seq);
 
-		if (!m->skips_ended || !req_find(m, e->id)->ended)
-			cells_write(m, e->id, encode ? f->cross[i] : f->tables[i], e->first_pos, e->first_pos + e->len, encode);
+		if (!m->skips_ended || !r->ended)
+			cells_write(m, r, encode ? f->cross[i] : f->tables[i], e->first_pos, e->first_pos + e->len, encode);
 	}
 	for (int32_t i = 0; i < f->b.S; i++) {
 		const struct sk_batch_seq *e = &f->seqs[i];
-		const struct req *r = req_find(m, e->id);
+		const struct req *r = req_find(m, e->id, e->seq);
 
 		if (r->ended || r->dropped)
 			continue;
 		if (!encode)
-			cells_read(m, e->id, f->tables[i], e->first_pos + e->len, false);
-		cells_read(m, e->id, f->cross[i], e->cross_len, true);
+			cells_read(m, r, f->tables[i], e->first_pos + e->len, false);
+		cells_read(m, r, f->cross[i], e->cross_len, true);
 	}
 }
 
@@ -469,7 +572,7 @@ static void flight_commit(struct sim *m, struct flight *f)
 	struct sk_fate fates[SEQUENCES_MAX] = { 0 };
 
 	for (int32_t i = 0; i < f->b.S; i++) {
-		struct req *r = req_find(m, f->seqs[i].id);
+		struct req *r = req_find(m, f->seqs[i].id, f->seqs[i].seq);
 
 		if (r->ended || r->dropped) {
 			m->surplus++;
@@ -554,7 +657,7 @@ int main(int argc, char **argv)
 	uint64_t queues = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : sk_rand_seed() >> 16;
 	uint64_t first = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
-	uint64_t steps = 0, preemptions = 0, surplus = 0, deep = 0, encoded = 0, encoded_again = 0;
+	uint64_t steps = 0, preemptions = 0, surplus = 0, deep = 0, encoded = 0, encoded_again = 0, forks = 0;
 	static struct sim m, again;
 
 	printf("sim: %" PRIu64 " queues, seed %" PRIu64 "\n", queues, seed);
@@ -582,8 +685,10 @@ int main(int argc, char **argv)
 		deep += (uint64_t)m.l.look_ahead;
 		encoded += m.encoded;
 		encoded_again += m.again;
+		forks += m.forks;
 	}
 	printf("sim: %" PRIu64 " steps, %" PRIu64 " preemptions, %" PRIu64 " surplus tokens, %" PRIu64 " queues with look-ahead, %" PRIu64
-	       " sources encoded, %" PRIu64 " again: every invariant held\n", steps, preemptions, surplus, deep, encoded, encoded_again);
+	       " sources encoded, %" PRIu64 " again, %" PRIu64 " forks: every invariant held\n", steps, preemptions, surplus, deep, encoded,
+	       encoded_again, forks);
 	return 0;
 }

@@ -591,6 +591,50 @@ START_TEST(test_a_failed_step_of_the_encoder_fails_its_requests_and_no_others)
 }
 END_TEST
 
+/* ---- several answers to one input ---- */
+
+START_TEST(test_an_input_is_encoded_once_for_all_its_answers_which_are_those_it_has_alone)
+{
+	for (int depth = 0; depth < 2; depth++) {
+		struct sk_engine *e = engine_open((struct sk_engine_opts){ .backend = "cpu", .look_ahead = depth });
+		struct sk_gen_params p = params_text(requests[1].text, 20);
+		int32_t ids[4][20];
+		uint64_t seeds[4];
+		int64_t before = encoded_tokens;
+		struct sk_event ev;
+		struct sk_gen *g;
+		uint32_t finished = 0;
+
+		p.n = 4;
+		p.do_sample = true;
+		g = submit(e, &p);
+		while (sk_gen_wait(g, &ev) == SK_OK) {
+			ck_assert_int_ne(ev.type, SK_EVENT_FAIL);
+			if (ev.type == SK_EVENT_TOKEN)
+				ids[ev.seq][ev.token.index] = ev.token.t.id;
+			if (ev.type == SK_EVENT_FINISH)
+				seeds[ev.seq] = ev.finish.seed;
+			finished += ev.type == SK_EVENT_FINISH;
+		}
+		ck_assert_uint_eq(finished, 4);
+		ck_assert_int_eq(encoded_tokens - before, sk_gen_prompt_tokens(g));
+		sk_gen_close(&g);
+		p.n = 1;
+		p.has_seed = true;
+		for (int i = 0; i < 4; i++) {
+			p.seed = seeds[i];
+			g = submit(e, &p);
+			while (sk_gen_wait(g, &ev) == SK_OK)
+				if (ev.type == SK_EVENT_TOKEN)
+					ck_assert_int_eq(ev.token.t.id, ids[i][ev.token.index]);
+			sk_gen_close(&g);
+		}
+		all_blocks_are_free(e);
+		sk_engine_close(&e);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("engine seq2seq");
@@ -611,6 +655,7 @@ int main(void)
 	tcase_add_test(c, test_short_inputs_share_a_step_of_the_encoder);
 	tcase_add_test(c, test_a_request_that_is_cancelled_while_it_is_encoded_gives_its_blocks_back);
 	tcase_add_test(c, test_a_failed_step_of_the_encoder_fails_its_requests_and_no_others);
+	tcase_add_test(c, test_an_input_is_encoded_once_for_all_its_answers_which_are_those_it_has_alone);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -131,6 +131,18 @@ sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, s
 	return SK_OK;
 }
 
+/* The other of two answers: its tokens are likelier, all together they are not. */
+static void play_second(struct sk_request *r, const struct sk_gen_params *p)
+{
+	struct sk_event ev = { .type = SK_EVENT_TOKEN, .seq = 1, .left = 1, .token = { .t = { 7, " Hi", 3, -0.25f } } };
+
+	for (; ev.token.index < 3; ev.token.index++)
+		r->render->event(r, &ev);
+	ev = (struct sk_event){ .type = SK_EVENT_FINISH, .seq = 1, .finish = { .reason = SK_FINISH_EOS, .generated_tokens = 3,
+		.prompt_tokens = 2, .text = " Hi Hi Hi", .text_len = 9, .seed = 77, .has_seed = p->do_sample, .inference_us = 12 } };
+	r->render->event(r, &ev);
+}
+
 /* All events of one generation, given to the renderer as the loop does it. */
 static void play(struct sk_request *r)
 {
@@ -163,7 +175,10 @@ static void play(struct sk_request *r)
 	ev = (struct sk_event){ .type = SK_EVENT_FINISH, .finish = { .reason = SK_FINISH_LENGTH, .generated_tokens = 2,
 		.prompt_tokens = 2, .text = " Hi!", .text_len = 4, .seed = p->seed, .has_seed = p->do_sample,
 		.queue_us = 0, .inference_us = 10 } };
+	ev.left = p->n - 1;
 	r->render->event(r, &ev);
+	if (p->n == 2)
+		play_second(r, p);
 }
 
 /* ---- one exchange ------------------------------------------------------------------------------------------- */
@@ -178,7 +193,7 @@ struct world {
 static void world_init(struct world *w)
 {
 	*w = (struct world){ .engine = { .state = SK_STATE_READY } };
-	w->options = (struct sk_options){ .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
+	w->options = (struct sk_options){ .max_best_of = 2, .max_stop_sequences = 4, .max_top_n_tokens = 5, .payload_limit = 1000,
 		.max_concurrent_requests = 2, .cors_allow_origin = "*", .pipeline_tag = "", .compute_type = "",
 		.watermark_gamma = 0.25, .watermark_delta = 1.5, .watermark_key_file = "",
 		.workers = 2 };
@@ -293,8 +308,15 @@ static const struct { const char *name, *method, *path, *type, *body; int status
 	  "{\"inputs\":\"a\",\"parameters\":{\"decoder_input_details\":true}}", 422,
 	  "{\"error\":\"Input validation error: `decoder_input_details` == true is not supported when streaming tokens\","
 	  "\"error_type\":\"validation\"}" },
-	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2}}", 422,
-	  "{\"error\":\"Input validation error: `best_of` > 1 is not supported yet. Given: 2\","
+	{ "best_of gives the answer with the highest mean, not sum", "POST", "/generate", JSON,
+	  "{\"inputs\":\"a\",\"parameters\":{\"best_of\":2,\"do_sample\":true,\"details\":true}}", 200,
+	  "{\"generated_text\":\" Hi Hi Hi\",\"details\":{\"finish_reason\":\"eos_token\",\"generated_tokens\":3,\"seed\":77,\"prefill\":[],"
+	  "\"tokens\":[{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.25,\"special\":false},{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.25,"
+	  "\"special\":false},{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.25,\"special\":false}],\"best_of_sequences\":["
+	  "{\"generated_text\":\" Hi!\",\"finish_reason\":\"length\",\"generated_tokens\":2,\"seed\":0,\"prefill\":[],\"tokens\":["
+	  "{\"id\":7,\"text\":\" Hi\",\"logprob\":-0.5,\"special\":false},{\"id\":9,\"text\":\"!\",\"logprob\":-0.125,\"special\":false}]}]}}" },
+	{ "best_of", "POST", "/generate", JSON, "{\"inputs\":\"a\",\"parameters\":{\"best_of\":3}}", 422,
+	  "{\"error\":\"Input validation error: `best_of` must be > 0 and <= 2. Given: 3\","
 	  "\"error_type\":\"validation\"}" },
 	{ "a watermark in a text", "POST", "/watermark/detect", JSON, "{\"inputs\":\"abcd\"}", 200,
 	  "{\"scheme\":\"keyed\",\"gamma\":0.25,\"tokens\":4,\"green_tokens\":2,\"z_score\":-0.5,\"p_value\":0.125}" },

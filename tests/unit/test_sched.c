@@ -3,7 +3,7 @@
  * The planner by hand: small queues whose batches a reader can follow. What holds for any queue is tests/sim/.
  *
  * A batch is written as "id:first+len" for each sequence, with "*" where a token is sampled and "?" where one is unknown;
- * a step of the encoder begins with "E".
+ * a step of the encoder begins with "E". "id.seq" is a request's other sequence, "from>to" a block to be copied.
  */
 #include <check.h>
 #include <stdio.h>
@@ -33,6 +33,11 @@ static sk_status add(struct sk_sched *s, uint64_t id, int32_t prompt_len, int32_
 	return sk_sched_add(s, &(struct sk_sched_req){ .id = id, .prompt_len = prompt_len, .max_new_tokens = max_new }, 0);
 }
 
+static sk_status add_many(struct sk_sched *s, uint64_t id, int32_t n, int32_t prompt_len, int32_t max_new)
+{
+	return sk_sched_add(s, &(struct sk_sched_req){ .id = id, .n = n, .prompt_len = prompt_len, .max_new_tokens = max_new }, 0);
+}
+
 /* Behind an encoder: a prompt of one token. */
 static sk_status add_source(struct sk_sched *s, uint64_t id, int32_t source_len, int32_t max_new)
 {
@@ -50,22 +55,24 @@ static const char *plan(struct sk_sched *s, struct sk_batch *b)
 	if (b->S > 0 && b->encode)
 		at += (size_t)snprintf(text, sizeof(text), "E");
 	for (int32_t i = 0; i < b->S; i++)
-		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%d:%d+%d%s%s", at ? " " : "", (int)b->seqs[i].id,
-				       (int)b->seqs[i].first_pos, (int)b->seqs[i].len, b->seqs[i].pending ? "?" : "",
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%d%.*s:%d+%d%s%s", at ? " " : "", (int)b->seqs[i].id,
+				       b->seqs[i].seq ? 2 : 0, &".0.1.2.3.4.5.6.7"[2 * b->seqs[i].seq], (int)b->seqs[i].first_pos, (int)b->seqs[i].len, b->seqs[i].pending ? "?" : "",
 				       b->seqs[i].sample ? "*" : "");
 	for (int32_t i = 0; i < b->preempted_len; i++)
-		at += (size_t)snprintf(text + at, sizeof(text) - at, " -%d", (int)b->preempted[i]);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, " -%d", (int)b->preempted[i].id);
+	for (int32_t i = 0; i < b->copies_len; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, " %d>%d", (int)b->copies[i].from, (int)b->copies[i].to);
 	return text;
 }
 
-/* Every sampled token is told; the sequence `ends` (0: none) ends. */
+/* Every sampled token is told; the (first) sequence of `ends` (0: none) ends. */
 static void commit(struct sk_sched *s, const struct sk_batch *b, uint64_t ends)
 {
 	struct sk_fate fates[8] = { 0 };
 	struct sk_err err;
 
 	for (int32_t i = 0; i < b->S; i++)
-		fates[i].end = b->seqs[i].id == ends;
+		fates[i].end = b->seqs[i].id == ends && b->seqs[i].seq == 0;
 	sk_sched_commit(s, b, fates);
 	ck_assert_msg(sk_sched_check(s, &err) == SK_OK, "%s", err.text);
 }
@@ -421,6 +428,110 @@ START_TEST(test_a_shared_block_is_free_when_its_last_user_lets_go)
 }
 END_TEST
 
+/* ---- several sequences of a request ---- */
+
+START_TEST(test_the_others_fork_behind_the_first_and_before_anybody_newer)
+{
+	struct sk_sched *s = sched_open(16, 8, 100, 0);
+	struct sk_sched_stats st;
+	struct sk_batch b;
+
+	ck_assert_int_eq(add_many(s, 1, 3, 6, 9), SK_OK);
+	ck_assert_int_eq(add(s, 2, 2, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "1:0+6*");
+	commit(s, &b, 0);
+	/* Blocks of 4: the first is shared, the second holds one token of the five before the last. */
+	ck_assert_str_eq(plan(s, &b), "1:6+1* 1.1:5+1* 1.2:5+1* 2:0+2* 1>2 1>3");
+	ck_assert_int_eq(b.seqs[1].blocks[0], b.seqs[0].blocks[0]);
+	ck_assert_int_eq(b.seqs[1].blocks[1], 2);
+	commit(s, &b, 1);
+	/* The first has ended; what the others share with it stays. */
+	ck_assert_str_eq(plan(s, &b), "1.1:6+1* 1.2:6+1* 2:2+1*");
+	sk_sched_stats(s, &st);
+	ck_assert_int_eq(st.blocks_total - st.blocks_free, 4);
+	commit(s, &b, 0);
+	ck_assert_int_eq(sk_sched_drop(s, 1), SK_OK);
+	ck_assert_int_eq(sk_sched_drop(s, 1), SK_ENOENT);
+	sk_sched_stats(s, &st);
+	ck_assert_int_eq(st.blocks_total - st.blocks_free, 1);
+	sk_sched_close(&s);
+}
+END_TEST
+
+static const struct { int32_t prompt_len; const char *fork; } prompt_ends[] = {
+	{ 1, "1:1+1* 1.1:1+1*" },               /* nothing to share: it came with the first */
+	{ 4, "1:4+1* 1.1:3+1* 0>2" },           /* the only block is full, but the last token is everybody's own */
+	{ 5, "1:5+1* 1.1:4+1*" },               /* a full block is shared, the next begins */
+	{ 8, "1:8+1* 1.1:7+1* 1>3" },
+};
+
+START_TEST(test_a_fork_computes_its_prompts_last_token)
+{
+	struct sk_sched *s = sched_open(16, 8, 100, 0);
+	struct sk_batch b;
+
+	ck_assert_int_eq(add_many(s, 1, 2, prompt_ends[_i].prompt_len, 9), SK_OK);
+	plan(s, &b);
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), prompt_ends[_i].fork);
+	commit(s, &b, 0);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_with_look_ahead_a_fork_follows_the_prompts_step_at_once)
+{
+	struct sk_sched *s = sched_open(4, 4, 100, 1);
+	struct sk_batch one, two, three;
+
+	ck_assert_int_eq(add_many(s, 1, 2, 6, 9), SK_OK);
+	ck_assert_str_eq(plan(s, &one), "1:0+4");
+	/* The other waits: the prompt's fifth token is in no step yet. */
+	ck_assert_str_eq(plan(s, &two), "1:4+2*");
+	commit(s, &one, 0);
+	ck_assert_str_eq(plan(s, &three), "1:6+1?* 1.1:5+1* 1>2");
+	commit(s, &two, 1);
+	ck_assert_str_eq(plan(s, &one), "1.1:6+1?*");
+	commit(s, &three, 0);
+	commit(s, &one, 0);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_the_places_of_all_sequences_are_taken_or_none)
+{
+	struct sk_sched *s = sched_open(16, 4, 100, 0);
+
+	ck_assert_int_eq(add_many(s, 1, 9, 1, 1), SK_EINVAL);
+	ck_assert_int_eq(add_many(s, 1, -1, 1, 1), SK_EINVAL);
+	ck_assert_int_eq(add_many(s, 1, 5, 1, 1), SK_OK);
+	ck_assert_int_eq(add_many(s, 2, 4, 1, 1), SK_EOVERLOADED);
+	ck_assert_int_eq(add_many(s, 2, 3, 1, 1), SK_OK);
+	ck_assert_int_eq(sk_sched_drop(s, 1), SK_OK);
+	ck_assert_int_eq(add_many(s, 3, 5, 1, 1), SK_OK);
+	ck_assert_int_eq(sk_sched_check(s, NULL), SK_OK);
+	sk_sched_close(&s);
+}
+END_TEST
+
+START_TEST(test_the_others_have_the_firsts_source)
+{
+	struct sk_sched *s = sched_open_encoder(16, 4, 100, 16, 0);
+	struct sk_batch b;
+
+	ck_assert_int_eq(sk_sched_add(s, &(struct sk_sched_req){ .id = 1, .n = 2, .prompt_len = 1, .source_len = 6, .max_new_tokens = 9 }, 0), SK_OK);
+	ck_assert_str_eq(plan(s, &b), "E 1:0+6");
+	commit(s, &b, 0);
+	ck_assert_str_eq(plan(s, &b), "1:0+1* 1.1:0+1*");
+	ck_assert_int_eq(b.seqs[1].cross_len, 6);
+	ck_assert_mem_eq(b.seqs[0].cross, b.seqs[1].cross, 2 * sizeof(int32_t));
+	commit(s, &b, 1);
+	ck_assert_str_eq(plan(s, &b), "1.1:1+1*");
+	commit(s, &b, 0);
+	sk_sched_close(&s);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("sched");
@@ -443,6 +554,11 @@ int main(void)
 	tcase_add_test(c, test_one_client_is_served_in_the_order_of_coming);
 	tcase_add_test(c, test_a_weight_has_a_limit);
 	tcase_add_test(c, test_a_shared_block_is_free_when_its_last_user_lets_go);
+	tcase_add_test(c, test_the_others_fork_behind_the_first_and_before_anybody_newer);
+	tcase_add_loop_test(c, test_a_fork_computes_its_prompts_last_token, 0, sizeof(prompt_ends) / sizeof(prompt_ends[0]));
+	tcase_add_test(c, test_with_look_ahead_a_fork_follows_the_prompts_step_at_once);
+	tcase_add_test(c, test_the_places_of_all_sequences_are_taken_or_none);
+	tcase_add_test(c, test_the_others_have_the_firsts_source);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -163,6 +163,23 @@ START_TEST(what_becomes_free_is_for_who_waits)
 }
 END_TEST
 
+/* One request may take several places: more than a share, which no client could gather one by one. */
+START_TEST(who_holds_nothing_gets_one_request_beyond_his_share)
+{
+	places(4);
+	ck_assert_int_eq(take_all(7, 3, 100), 4);
+	ck_assert_int_eq(sk_permits_take(&p, 2, 8, 1, S(1)), NONE);
+	ck_assert_int_eq(sk_permits_take(&p, 1, 9, 1, S(1)), NONE);
+	sk_permits_give(&p, 3, 7);
+	ck_assert_int_eq(sk_permits_take(&p, 2, 8, 1, S(2)), GIVEN);
+	/* A second one is beyond it while another waits. */
+	ck_assert_int_eq(sk_permits_take(&p, 1, 8, 1, S(2)), SHARE);
+	ck_assert_int_eq(sk_permits_take(&p, 1, 9, 1, S(2)), GIVEN);
+	ck_assert_int_eq(sk_permits_used(&p), 4);
+	sk_permits_fini(&p);
+}
+END_TEST
+
 START_TEST(a_claim_is_over_when_its_owner_does_not_come)
 {
 	places(10);
@@ -258,6 +275,7 @@ int main(void)
 	tcase_add_test(c, without_clients_places_are_counted);
 	tcase_add_test(c, alone_a_client_may_hold_all);
 	tcase_add_test(c, what_becomes_free_is_for_who_waits);
+	tcase_add_test(c, who_holds_nothing_gets_one_request_beyond_his_share);
 	tcase_add_test(c, a_claim_is_over_when_its_owner_does_not_come);
 	tcase_add_test(c, shares_of_places_are_as_the_weights);
 	tcase_add_test(c, who_wants_more_than_is_left_of_his_share_waits);

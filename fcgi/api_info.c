@@ -97,7 +97,7 @@ void sk_api_metrics(struct sk_request *r, struct json_object *body)
 	sk_engine_meters(r->front->engine, &meters);
 	sk_metrics_take_engine(m, &stats, &meters, info.block_tokens);
 	sk_metrics_set(m, SK_M_PERMITS_USED, 0, sk_permits_used(&r->front->permits));
-	sk_metrics_write(m, r->front->keys, &r->out);
+	sk_metrics_write(m, r->front->keys, r->query, &r->out);
 	sk_reply_out(r, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 

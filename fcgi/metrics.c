@@ -351,8 +351,25 @@ static void write_row(const struct sk_metrics *m, enum sk_metric id, const struc
 	}
 }
 
-void sk_metrics_write(const struct sk_metrics *m, const struct sk_keys *keys, struct sk_buf *b)
+/* Whether a query asks for a metric: "name=a&name=b" for two of them, one without any name for all. */
+static bool is_asked(const char *query, const char *name)
+{
+	size_t len = strlen(name);
+	bool any = false;
+
+	for (const char *at = query; *at; at += strcspn(at, "&"), at += *at == '&') {
+		if (strncmp(at, "name=", 5))
+			continue;
+		any = true;
+		if (!strncmp(at + 5, name, len) && (!at[5 + len] || at[5 + len] == '&'))
+			return true;
+	}
+	return !any;
+}
+
+void sk_metrics_write(const struct sk_metrics *m, const struct sk_keys *keys, const char *query, struct sk_buf *b)
 {
 	for (int i = 0; m && i < SK_METRICS; i++)
-		write_row(m, (enum sk_metric)i, keys, b);
+		if (is_asked(query, rows[i].name))
+			write_row(m, (enum sk_metric)i, keys, b);
 }

@@ -51,7 +51,10 @@ sk_status sk_metrics_info(struct sk_metrics *m, enum sk_metric id, const char *c
 void sk_metrics_take_engine(struct sk_metrics *m, const struct sk_stats *stats, const struct sk_meters *meters,
 			    uint32_t block_tokens);
 
-/* Append all of it in Prometheus' text format 0.0.4. keys: names for the label "key"; may be NULL. */
-void sk_metrics_write(const struct sk_metrics *m, const struct sk_keys *keys, struct sk_buf *b);
+/*
+ * Append it in Prometheus' text format 0.0.4. keys: names for the label "key"; may be NULL. query: of the request; where it has
+ * entries `name=METRIC`, only those are written.
+ */
+void sk_metrics_write(const struct sk_metrics *m, const struct sk_keys *keys, const char *query, struct sk_buf *b);
 
 #endif

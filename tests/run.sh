@@ -3,9 +3,10 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, mutated requests and record streams, 10,000 requests at ten times the
-#	                           capacity, slow answers and streams of the model behind each web server, goldens under ASan, real vocabularies,
-#	                           requests generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in a container
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, the pages in Chromium, mutated requests and record streams, 10,000
+#	                           requests at ten times the capacity, slow answers and streams of the model behind each web server, goldens
+#	                           under ASan, real vocabularies, requests generated from the OpenAPI document, clients with many
+#	                           packages, fuzzing by time, a clean root, systemd in a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -271,6 +272,27 @@ stage_promtool() {
 	fi
 }
 
+# The pages for browsers in Chromium behind nginx: every case on the engine double, then what needs no double on the model.
+stage_seen() {
+	# shellcheck disable=SC2086
+	missing=$(packages_missing $PACKAGES_LONG)
+	# shellcheck disable=SC2086
+	if [ -n "$missing" ] && [ "$(id -u)" -eq 0 ]; then packages_install $missing; fi
+	say "the pages in Chromium"
+	for binary in "tests/front/saker-double" ${model:+"./saker --model $model"}; do
+		# shellcheck disable=SC2086
+		(cd "$out/plain" && SAKER_TEST_LONG=1 python3 "$tree/tests/front/seen.py" $binary) >"$out/seen.log" 2>&1
+		case $? in
+		0) count_pass "the pages in Chromium, ${binary%% *}: $(tail -n 1 "$out/seen.log")" ;;
+		77) count_skip "the pages in Chromium, ${binary%% *}: $(tail -n 1 "$out/seen.log")" ;;
+		*)
+			grep -A 12 FAIL "$out/seen.log" | head -n 60
+			count_fail "the pages in Chromium, ${binary%% *} (see $out/seen.log)"
+			;;
+		esac
+	done
+}
+
 # A hundred thousand spoilt streams of records against the loop, on the sanitized build, beside an honest client.
 stage_records() {
 	seed=$(date +%s)
@@ -442,7 +464,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records fuzz_http clients overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload front_slow front_model goldens_asan vocabularies emu fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

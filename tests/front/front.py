@@ -33,7 +33,7 @@ def wait_for(what, fn, seconds=DEADLINE):
         if got:
             return got
         if time.monotonic() > end:
-            raise AssertionError("not within %.0f s: %s" % (seconds, what))
+            raise AssertionError("not within %.0f s: %s" % (seconds, what() if callable(what) else what))
         select_pause(0.005)
 
 

@@ -409,6 +409,10 @@ def keys_are_asked_for(argv):
     with KeyFile(keys) as k, Server(argv, flags=["--api-key-file", k.path]) as srv, front(srv) as web:
         for path in "/livez", "/readyz", "/ping", "/health", "/":
             assert http(web.port, "GET", path)[0] == 200, path
+        for path in "/", "/docs":
+            status, headers, body = http(web.port, "GET", path, headers=["Accept: text/html,*/*;q=0.8"])
+            assert status == 200 and headers["content-security-policy"].startswith("default-src 'none'"), (path, status, headers)
+            assert body.startswith(b"<!doctype html>") and body.endswith(b"</html>\n"), (path, len(body))
         for method, path in (("POST", "/generate"), ("POST", "/generate_stream"), ("GET", "/info"), ("GET", "/metrics"),
                              ("GET", "/requests"), ("DELETE", "/requests/x"), ("GET", "/nothing")):
             for sent in ([], ["Authorization: Bearer nobody"], ["x-api-key: nobody"]):

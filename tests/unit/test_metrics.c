@@ -38,11 +38,38 @@ static void expect(const struct sk_metrics *m, const struct sk_keys *keys, const
 {
 	struct sk_buf b = SK_BUF(SK_METRICS_BYTES_MAX);
 
-	sk_metrics_write(m, keys, &b);
+	sk_metrics_write(m, keys, "", &b);
 	for (size_t i = 0; i < len; i++)
 		ck_assert_msg(has(&b, lines[i]), "there is no line %s", lines[i]);
 	sk_buf_fini(&b);
 }
+
+/* What is asked for by name comes, with its whole name, and nothing else. */
+START_TEST(a_query_chooses_metrics)
+{
+	static const struct { const char *query, *has, *lacks; } rows[] = {
+		{ "", "\ntgi_queue_size 0\n", "none of this" },
+		{ "x=1&names=tgi_queue_size", "\ntgi_queue_size 0\n", "none of this" },
+		{ "name=tgi_queue_size", "\ntgi_queue_size 0\n", "tgi_batch" },
+		{ "name=saker_kv_blocks", "\nsaker_kv_blocks 0\n", "saker_kv_blocks_used" },
+		{ "a&name=tgi_queue_size&name=saker_kv_blocks_used&&", "\nsaker_kv_blocks_used 0\n", "\nsaker_kv_blocks 0\n" },
+		{ "name=tgi_queue", "", "tgi" },
+		{ "name=", "", "tgi" },
+	};
+	struct sk_metrics *m = NULL;
+
+	ck_assert_int_eq(sk_metrics_open(100, 200, &m, &(struct sk_err){ 0 }), SK_OK);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct sk_buf b = SK_BUF(SK_METRICS_BYTES_MAX);
+
+		sk_metrics_write(m, NULL, rows[i].query, &b);
+		ck_assert_msg(strstr(sk_buf_str(&b), rows[i].has), "%s: %s is missing", rows[i].query, rows[i].has);
+		ck_assert_msg(!strstr(sk_buf_str(&b), rows[i].lacks), "%s: %s is there", rows[i].query, rows[i].lacks);
+		sk_buf_fini(&b);
+	}
+	sk_metrics_close(&m);
+}
+END_TEST
 
 START_TEST(counters_and_gauges_are_lines)
 {
@@ -127,7 +154,7 @@ START_TEST(the_names_of_keys_are_labels_where_there_are_keys)
 	struct sk_keys *k = NULL;
 	int fd = mkstemp(path);
 
-	sk_metrics_write(m, NULL, &b);
+	sk_metrics_write(m, NULL, "", &b);
 	ck_assert_ptr_null(strstr(sk_buf_str(&b), "saker_key"));
 	ck_assert(fd >= 0 && write(fd, "bob x\n", 6) == 6);
 	ck_assert_int_eq(sk_keys_open("secret", path, &k, &(struct sk_err){ 0 }), SK_OK);
@@ -194,7 +221,7 @@ START_TEST(every_metric_has_words_and_all_of_them_an_end)
 	for (int i = 0; i < SK_KEYS_MAX; i++)
 		for (int id = SK_M_KEY_REQUESTS; id <= SK_M_KEY_GENERATED; id++)
 			sk_metrics_set(m, (enum sk_metric)id, i, INT64_MIN);
-	sk_metrics_write(m, k, &b);
+	sk_metrics_write(m, k, "", &b);
 	ck_assert_int_eq(b.failed, SK_OK);
 	for (const char *at = sk_buf_str(&b); (at = strstr(at, "# HELP ")); at++) {
 		helps++;
@@ -218,6 +245,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(c, counters_and_gauges_are_lines);
+	tcase_add_test(c, a_query_chooses_metrics);
 	tcase_add_loop_test(c, histograms_count_up_to_their_limits, 0, LEN(histograms));
 	tcase_add_test(c, a_label_of_any_bytes_stays_one);
 	tcase_add_test(c, the_names_of_keys_are_labels_where_there_are_keys);

@@ -12,6 +12,7 @@
 #include "engine/base/clock.h"
 #include "fcgi/api_tgi.h"
 #include "fcgi/keys.h"
+#include "fcgi/pages.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 
@@ -458,7 +459,7 @@ START_TEST(routes_are_open_or_ask_for_a_key)
 		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
 		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
 	}
-	ck_assert_uint_eq(open, 5);
+	ck_assert_uint_eq(open, 6);
 	sk_keys_close(&w.front.keys);
 	world_fini(&w);
 }
@@ -807,6 +808,21 @@ START_TEST(every_field_has_words_for_the_manual)
 }
 END_TEST
 
+static const struct { const char *accept; bool html; } accepts[] = {
+	{ NULL, false }, { "", false }, { "*/*", false }, { "application/json", false }, { "text/*", false }, { "text/htmlx", false },
+	{ "xtext/html", false }, { "text/html;q=0", false }, { "text/html ; Q=0.000", false }, { ",, ,", false }, { "text/htm", false },
+	{ "text/html", true }, { "TEXT/HTML;level=1", true }, { "*/*;q=0.1,text/html;q=0.001", true }, { "text/html;q=", true },
+	{ "text/html;xq=0", true }, { "a/b, text/html", true }, { "text/html, text/html;q=0", true },
+	{ "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true },
+};
+
+/* Browsers name text/html; what programs send does not. */
+START_TEST(a_page_is_for_whom_accepts_html)
+{
+	ck_assert_msg(sk_accepts_html(accepts[_i].accept) == accepts[_i].html, "%s", accepts[_i].accept);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("route");
@@ -819,6 +835,7 @@ int main(void)
 	tcase_add_test(c, a_dialect_has_its_own_paths);
 	tcase_add_test(c, a_path_names_the_methods_that_it_answers);
 	tcase_add_test(c, a_browser_of_a_named_site_may_read_answers);
+	tcase_add_loop_test(c, a_page_is_for_whom_accepts_html, 0, sizeof accepts / sizeof *accepts);
 	tcase_add_test(c, routes_are_open_or_ask_for_a_key);
 	tcase_add_test(c, a_cancelled_request_is_not_tried_again);
 	tcase_add_test(c, a_body_over_the_limit_is_refused);

@@ -18,6 +18,7 @@
 #include "engine/saker.h"
 #include "fcgi/commands.h"
 #include "fcgi/json.h"
+#include "fcgi/progress.h"
 #include "fcgi/words.h"
 
 #define RUNS_MAX 101
@@ -218,7 +219,7 @@ static sk_status bench(const struct sk_options *o, const struct sk_flags *f, str
 	st = sk_engine_open(&eo, &b.engine, err);
 	if (st < 0)
 		return st;
-	st = sk_engine_wait_ready(b.engine, err);
+	st = sk_progress_wait(b.engine, err);
 	sk_engine_info(b.engine, &info);
 	b.vocab = info.vocab;
 	if (st == SK_OK && !f->bench_json)

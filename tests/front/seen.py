@@ -23,6 +23,10 @@ def serve(argv, flags=(), env=None, **k):
     return Server(argv, flags=list(flags), env=dict({"SAKER_DOUBLE_RATE": 200}, **(env or {})), **k)
 
 
+def is_double(argv):
+    return "double" in os.path.basename(argv[0])
+
+
 def front(srv, **k):
     return Web("nginx", srv.path, **k)
 
@@ -722,6 +726,28 @@ def the_description_can_be_tried(argv):
         clean(page, web)
 
 
+def a_picture_for_the_readme_is_taken(argv):
+    shots = os.environ.get("SAKER_TEST_SHOTS")
+    if not shots or is_double(argv):
+        raise Skip("SAKER_TEST_SHOTS and a model are wanted")
+    with serve(argv) as srv, front(srv) as web, Chromium() as b:
+        page = opened(b, web, width=1200, height=760)
+        page.eval("document.querySelector('#many').value = '2'; document.querySelector('#colours').click()")
+        page.eval("document.querySelector('#prompt').style.minHeight = '3.5rem'; document.querySelector('#prompt').rows = 2")
+        for name, value in {"temperature": "0.7", "seed": "11"}.items():
+            parameter(page, name, value)
+        generate(page, "Bees are important to us because", 70)
+        ended(page)
+        page.wait("document.querySelector('#live-rate').textContent != '0.0'")
+        page.hover(".answer .t.p4, .answer .t.p3")
+        page.wait("!document.querySelector('#tip').hidden")
+        page.eval("document.querySelector('#parameters-box').scrollTop = 0; scrollTo(0, 0)")
+        data = base64.b64decode(page.call("Page.captureScreenshot", format="webp", quality=82)["data"])
+        assert len(data) <= 100000, len(data)
+        with open(os.path.join(shots, "playground.webp"), "wb") as f:
+            f.write(data)
+
+
 QUICK = [
     browsers_get_the_page_and_programs_keep_their_answer,
     a_browser_sees_the_health_of_the_server_too,
@@ -745,6 +771,7 @@ LONG = [
     the_model_loads_before_ones_eyes,
     a_mark_is_looked_for,
     the_description_can_be_tried,
+    a_picture_for_the_readme_is_taken,
 ]
 
 if __name__ == "__main__":

@@ -46,6 +46,25 @@ async function promptTokens() {
 		);
 	}
 }
+/* How many tokens the prompt has, where the server tells without generating, a moment after the last key. */
+let countTimer = null;
+function countSoon() {
+	clearTimeout(countTimer);
+	$("prompt-count").textContent = "";
+	if (mode !== "raw" || !has("/tokenize") || !$("prompt").value) {
+		return;
+	}
+	countTimer = setTimeout(async () => {
+		const prompt = $("prompt").value;
+		try {
+			const tokens = await (await ask("POST", "/tokenize", write({ inputs: prompt }))).json();
+			if ($("prompt").value === prompt && mode === "raw") {
+				$("prompt-count").textContent = `${tokens.length} tokens.`;
+			}
+		} catch { /* what is wrong is told by what is asked for */ }
+	}, 400);
+}
+
 async function tokensOf(turn) {
 	let prompt = turn.prompt, why = "How likely each was behind those before it.";
 	if (turn.mode === "chat" && has("/chat_tokenize")) {

@@ -61,6 +61,7 @@ async function begin() {
 		tell(error);
 		return;
 	}
+	countSoon();
 	$("model").textContent = `${info.model_name || info.model_id} on ${
 		[info.model_device_type, info.device].filter(Boolean).join(", ") || "this server"
 	}`;

@@ -82,6 +82,15 @@ function hints() {
 	$("undo").disabled = !messages.length && !answers.length;
 }
 
+/* What this page wants to know of a conversation's answer, as far as this server has it. */
+function chatExtras() {
+	const known = parameters.chat.schema.properties ?? {};
+	return {
+		...(known.logprobs ? { logprobs: true } : {}),
+		...(known.stream_options ? { stream_options: { include_usage: true } } : {}),
+	};
+}
+
 /* The body for the i-th of the answers: each has its own seed. */
 function bodyOf(turn, i) {
 	const values = { ...turn.values };
@@ -94,7 +103,7 @@ function bodyOf(turn, i) {
 			model: info?.model_id ?? "saker",
 			messages: turn.messages,
 			...values,
-			logprobs: true,
+			...chatExtras(),
 			stream: true,
 		};
 	}
@@ -148,6 +157,7 @@ function buttons() {
 	$("stop").disabled = !running;
 	$("go").disabled = running || !spec;
 	$("again").disabled = running || !last;
+	$("show-tokens").disabled = $("as-code").disabled = !spec;
 	$("mark-last").disabled = running || !answers.some((a) => a.text.tokens.some((t) => t.id !== undefined));
 	hints();
 }
@@ -403,6 +413,7 @@ function wire() {
 		radio.addEventListener("change", showCode);
 	}
 	$("many").addEventListener("change", hints);
+	$("prompt").addEventListener("input", countSoon);
 	$("colours").checked = recall("colours", false);
 	const paint = () => document.body.classList.toggle("colours", $("colours").checked);
 	$("colours").addEventListener("change", () => {

@@ -216,7 +216,7 @@ static void saker_conf_5(void)
 	printf(".PP\nThese stop the start, because answers would not be what was asked for:\n");
 	put_foreigns(1);
 	printf(".SH API KEYS\nWithout \\fBapi_key\\fR and \\fBapi_key_file\\fR nobody is asked for a key. With them every path but \\fI/livez\\fR,\n"
-	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR and GET \\fI/\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
+	       "\\fI/readyz\\fR, \\fI/ping\\fR, \\fI/health\\fR, GET \\fI/\\fR and \\fI/docs\\fR wants \\fBAuthorization: Bearer\\fR \\fIKEY\\fR or\n"
 	       "\\fBx\\-api\\-key:\\fR \\fIKEY\\fR, else it answers 401. A line of the file is\n.IP\n\\fINAME\\fR \\fIKEY\\fR [admin]\n.PP\n"
 	       "where \\fIKEY\\fR is 1 to 512 visible ASCII characters, or sha256: and the 64 hexadecimal digits of\n"
 	       "\\fBprintf %%s \\fIKEY\\fB | sha256sum\\fR. # begins a comment line. The name stands in the log and in metrics. An owner\n"

@@ -677,7 +677,8 @@ def a_server_with_chat_is_talked_to(argv):
 
 def the_model_loads_before_ones_eyes(argv):
     double_only(argv)
-    with serve(argv, env={"SAKER_DOUBLE_LOAD_MS": 2500}, ready=False) as srv, front(srv) as web, Chromium() as b:
+    # The browser first: it may take longer to start than the model.
+    with Chromium() as b, serve(argv, env={"SAKER_DOUBLE_LOAD_MS": 5000}, ready=False) as srv, front(srv) as web:
         page = b.page(url(web))
         page.wait("document.querySelector('#banner-text').textContent.includes('being loaded')")
         picture(page, "loading")
@@ -706,6 +707,32 @@ def a_mark_is_looked_for(argv):
         page.wait(
             "/\\d+ tokens/.test(document.querySelector('#prompt-tokens').innerText) || document.querySelector('#prompt-tokens .note')"
         )
+
+
+def the_prompt_is_counted_where_the_server_can(argv):
+    """Where the document names /tokenize. Without such a server the count is made here, in its form."""
+    with serve(argv) as srv, front(srv) as web, Chromium() as b:
+        spec = json.loads(http(web.port, "GET", "/openapi.json")[2])
+        page, asked = b.page(), []
+
+        def answer(r):
+            if r["url"].endswith("/openapi.json"):
+                spec["paths"]["/tokenize"] = {"post": dict(CHAT["post"], operationId="post_tokenize")}
+                return 200, "application/json", json.dumps(spec).encode()
+            asked.append(json.loads(r["postData"]))
+            words = asked[-1]["inputs"].split(" ")
+            return 200, "application/json", json.dumps([{"id": 1, "text": w, "start": 0, "stop": 1} for w in words]).encode()
+
+        if "/tokenize" not in spec["paths"]:
+            page.answer(["*/openapi.json", "*/tokenize"], answer)
+        page.goto(url(web))
+        page.wait("!document.querySelector('#go').disabled")
+        page.eval("document.querySelector('#tab-raw').click()")
+        page.fill("#prompt", "one two three")
+        page.wait("/^\\d+ tokens/.test(document.querySelector('#prompt-count').textContent)")
+        if asked:
+            assert page.text("#prompt-count") == "3 tokens." and asked == [{"inputs": "one two three"}], asked
+        clean(page, web)
 
 
 def the_description_can_be_tried(argv):
@@ -770,6 +797,7 @@ LONG = [
     a_server_with_chat_is_talked_to,
     the_model_loads_before_ones_eyes,
     a_mark_is_looked_for,
+    the_prompt_is_counted_where_the_server_can,
     the_description_can_be_tried,
     a_picture_for_the_readme_is_taken,
 ]

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as config.json: refused with words, or every list in it can be walked. The same bytes as an index of files. */
+/*
+ * Any bytes as config.json: refused with words, or every list in it can be walked, and the model it describes is refused with words or has
+ * dimensions within their limits. The same bytes as an index of files.
+ */
+#include "engine/arch/config.h"
+#include "engine/model/model.h"
 #include "tests/fuzz/hf.h"
 #include "tests/lib/tiny_hf.h"
 
@@ -25,6 +30,24 @@ static void walk(const struct sk_meta_value *array, int depth)
 		abort();
 }
 
+static void try_model(const struct sk_weights *w)
+{
+	const struct sk_arch *arch;
+	struct sk_dims d;
+	struct sk_err err = { 0 };
+
+	if (sk_model_config(w, &arch, &d, &err) < 0) {
+		if (err.text[0] == 0)
+			abort();
+		return;
+	}
+	if (d.layers < 1 || d.layers > SK_LAYERS_MAX || d.heads < 1 || d.heads > SK_HEADS_MAX || d.head_width < 1 ||
+	    d.head_width > SK_HEAD_WIDTH_MAX || d.heads % d.kv_heads || d.rope.width > d.head_width || d.window < 0 ||
+	    d.route.used > d.route.experts || d.route.experts > SK_EXPERTS_MAX)
+		abort();
+	hf_sink = (unsigned char)sk_model_params(arch, &d);
+}
+
 static void try_config(void)
 {
 	static const char *const keys[] = { "architectures", "eos_token_id", "a", "layer_types", "attention_types.0",
@@ -45,6 +68,7 @@ static void try_config(void)
 		else if (v && v->type == SK_META_STRING && v->len)
 			hf_sink = (unsigned char)(v->s[0] ^ v->s[v->len - 1]);
 	}
+	try_model(w);
 	sk_weights_close(&w);
 }
 

@@ -3,9 +3,11 @@
 # Every test, from a checkout to one last line: `N passed, N failed, N skipped`. Exit 1 when any failed.
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
-#	                           capacity, slow answers and streams of the model behind each web server, hostile peers before the emulated
-#	                           GPU, goldens under ASan, real vocabularies, requests generated from the OpenAPI document, clients with
-#	                           many packages, fuzzing by time, a clean root, systemd in a container
+#	sh tests/run.sh --long     and what takes longer: distcheck, promtool, the pages in Chromium, mutated requests and record streams, 10,000
+#	                           requests at ten times the capacity, slow answers and streams of the model behind each web server, hostile
+#	                           peers before the emulated GPU, goldens under ASan, real vocabularies, every target of nvcc, requests
+#	                           generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in
+#	                           a container
 #
 # Each test program counts the cases inside it, where it tells them; what was skipped is named with its reason.
 # Environment: SAKER_TEST_STAGES="plain asan tsan" chooses stages, SAKER_MODELS says where the model is kept,
@@ -502,7 +504,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies emu nvcc fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies emu nvcc fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

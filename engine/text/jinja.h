@@ -7,7 +7,7 @@
  *
  * A template is a program of a stranger: it cannot reach anything but its variables, and a render has limits of steps, memory, output,
  * depth and time. Not built: templates that load others (there is no loader in the reference either), integers beyond 64 bits in
- * arithmetic, `self`, and Markup (autoescape is off, so `escape` and `safe` give plain strings).
+ * arithmetic, and `self`.
  */
 #ifndef SK_TEXT_JINJA_H
 #define SK_TEXT_JINJA_H

@@ -97,6 +97,7 @@ static void add_fold(struct sk_j *j, struct sk_jsb *b, uint32_t cp)
 struct sk_jv sk_j_case(struct sk_j *j, struct sk_jv s, enum sk_jcase how)
 {
 	struct sk_jsb b = { 0 };
+	struct sk_jv r;
 	bool in_word = false;
 
 	for (size_t at = 0; at < s.len;) {
@@ -118,7 +119,9 @@ struct sk_jv sk_j_case(struct sk_j *j, struct sk_jv s, enum sk_jcase how)
 		at += len;
 	}
 	sk_j_step(j, s.len / 8);
-	return sk_jsb_str(&b);
+	r = sk_jsb_str(&b);
+	r.markup = s.markup;
+	return r;
 }
 
 /* ---- strip -------------------------------------------------------------------------------------------------- */

@@ -139,8 +139,10 @@ static struct sk_jv eval_concat(struct sk_j *j, const struct sk_jnode *n)
 {
 	struct sk_jv v = sk_jv_str("", 0);
 
-	for (const struct sk_jnode *i = n->args; i; i = i->next)
+	for (const struct sk_jnode *i = n->args; i; i = i->next) {
 		v = sk_j_join(j, v, sk_j_str(j, sk_j_eval(j, i)));
+		v.markup = false;       /* `~` does not look, where autoescape is off */
+	}
 	return v;
 }
 

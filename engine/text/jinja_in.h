@@ -31,6 +31,7 @@ enum sk_jkind {
 
 struct sk_jv {
 	uint8_t kind;
+	bool markup;                    /* a string that `safe` or `escape` gave: added to others, it makes them escaped too */
 	uint32_t len;                   /* of a string, in bytes; BIG is its digits */
 	union {
 		bool b;
@@ -161,6 +162,7 @@ static inline struct sk_jv sk_jsb_str(const struct sk_jsb *b) { return sk_jv_str
 
 struct sk_jv sk_j_text(struct sk_j *j, const char *s);          /* a string of C, lent */
 struct sk_jv sk_j_join(struct sk_j *j, struct sk_jv a, struct sk_jv b); /* two strings */
+struct sk_jv sk_j_escape(struct sk_j *j, struct sk_jv s);       /* HTML's, unless it is markup; gives markup */
 struct sk_jlist *sk_j_list(struct sk_j *j, size_t cap);
 void sk_j_push(struct sk_j *j, struct sk_jlist *l, struct sk_jv v);
 struct sk_jdict *sk_j_dict(struct sk_j *j);

@@ -152,6 +152,17 @@ static struct sk_jv add_lists(struct sk_j *j, struct sk_jv a, struct sk_jv b)
 	return r;
 }
 
+static struct sk_jv add_texts(struct sk_j *j, struct sk_jv a, struct sk_jv b)
+{
+	struct sk_jv r;
+
+	if (!a.markup && !b.markup)
+		return sk_j_join(j, a, b);
+	r = sk_j_join(j, sk_j_escape(j, a), sk_j_escape(j, b));
+	r.markup = true;
+	return r;
+}
+
 struct sk_jv sk_j_binary(struct sk_j *j, enum sk_jop op, struct sk_jv a, struct sk_jv b)
 {
 	if (sk_j_is_int(a) && sk_j_is_int(b))
@@ -165,7 +176,7 @@ struct sk_jv sk_j_binary(struct sk_j *j, enum sk_jop op, struct sk_jv a, struct 
 	if (b.kind == SK_J_UNDEF)
 		sk_j_undef_fail(j, b);
 	if (op == SK_JO_ADD && a.kind == SK_J_STR && b.kind == SK_J_STR)
-		return sk_j_join(j, a, b);
+		return add_texts(j, a, b);
 	if (op == SK_JO_ADD && sequence(a) && a.kind == b.kind)
 		return add_lists(j, a, b);
 	if (op == SK_JO_MUL && sequence(a) && sk_j_is_int(b))

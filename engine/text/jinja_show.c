@@ -148,7 +148,9 @@ void sk_j_add_repr(struct sk_j *j, struct sk_jsb *b, struct sk_jv v)
 		sk_j_add_float(j, b, v.f);
 		break;
 	case SK_J_STR:
+		sk_jsb_adds(j, b, v.markup ? "Markup(" : "");
 		add_str_repr(j, b, v);
+		sk_jsb_adds(j, b, v.markup ? ")" : "");
 		break;
 	case SK_J_LIST:
 		add_list(j, b, v.list, "[", "]");

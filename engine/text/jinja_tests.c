@@ -26,7 +26,7 @@ KIND(t_sequence, self.kind == SK_J_STR || self.kind == SK_J_LIST || self.kind ==
      self.kind == SK_J_DICT || self.kind == SK_J_UNDEF)
 KIND(t_callable, self.kind == SK_J_MACRO || self.kind == SK_J_FUNC || self.kind == SK_J_METHOD || self.kind == SK_J_LOOP ||
      self.kind == SK_J_JOINER || self.kind == SK_J_UNDEF)
-KIND(t_escaped, false)
+KIND(t_escaped, self.kind == SK_J_STR && self.markup)
 KIND(t_eq, sk_j_equal(j, self, a[0]))
 KIND(t_ne, !sk_j_equal(j, self, a[0]))
 KIND(t_in, sk_j_in(j, self, a[0]))

@@ -17,7 +17,6 @@ FILTER(f_upper) { UNUSED; return sk_j_case(j, sk_j_str(j, self), SK_J_UPPER); }
 FILTER(f_lower) { UNUSED; return sk_j_case(j, sk_j_str(j, self), SK_J_LOWER); }
 FILTER(f_capitalize) { UNUSED; return sk_j_case(j, sk_j_str(j, self), SK_J_CAPITALIZE); }
 FILTER(f_string) { UNUSED; return sk_j_str(j, self); }
-FILTER(f_safe) { UNUSED; return sk_j_str(j, self); }
 
 FILTER(f_title)
 {
@@ -54,30 +53,33 @@ FILTER(f_trim)
 FILTER(f_replace)
 {
 	const struct sk_jdef *d = sk_j_def_find(sk_j_str_methods, "replace", 7);
-	struct sk_jv args[3] = { sk_j_str(j, a[0]), sk_j_str(j, a[1]), a[2] };
+	struct sk_jv args[3] = { sk_j_str(j, a[0]), sk_j_str(j, a[1]), a[2] }, plain = sk_j_str(j, self);
+
+	plain.markup = false;
 
 	if (args[2].kind == SK_J_NONE)
 		args[2] = (struct sk_jv){ 0 };
-	return d->run(j, sk_j_str(j, self), args, raw);
+	return d->run(j, plain, args, raw);
 }
 
-FILTER(f_escape)
+FILTER(f_escape) { UNUSED; return sk_j_escape(j, sk_j_str(j, self)); }
+
+FILTER(f_forceescape)
 {
-	static const char from[] = "&<>\"'";
-	static const char *const to[] = { "&amp;", "&lt;", "&gt;", "&#34;", "&#39;" };
 	struct sk_jv s = sk_j_str(j, self);
-	struct sk_jsb b = { 0 };
 
 	UNUSED;
-	for (size_t i = 0; i < s.len; i++) {
-		const char *hit = s.s[i] ? strchr(from, s.s[i]) : NULL;
+	s.markup = false;
+	return sk_j_escape(j, s);
+}
 
-		if (hit)
-			sk_jsb_adds(j, &b, to[hit - from]);
-		else
-			sk_jsb_addc(j, &b, s.s[i]);
-	}
-	return sk_jsb_str(&b);
+FILTER(f_safe)
+{
+	struct sk_jv s = sk_j_str(j, self);
+
+	UNUSED;
+	s.markup = true;
+	return s;
 }
 
 FILTER(f_striptags)
@@ -517,7 +519,7 @@ FILTER(f_round)
 const struct sk_jdef sk_j_text_filters[] = {
 	{ "upper", f_upper, "" }, { "lower", f_lower, "" }, { "capitalize", f_capitalize, "" }, { "title", f_title, "" },
 	{ "string", f_string, "" }, { "safe", f_safe, "" }, { "trim", f_trim, "?chars" }, { "replace", f_replace, "old new ?count" },
-	{ "escape", f_escape, "" }, { "e", f_escape, "" }, { "forceescape", f_escape, "" }, { "striptags", f_striptags, "" },
+	{ "escape", f_escape, "" }, { "e", f_escape, "" }, { "forceescape", f_forceescape, "" }, { "striptags", f_striptags, "" },
 	{ "format", f_format, NULL }, { "center", f_center, "?width" }, { "indent", f_indent, "?width ?first ?blank" },
 	{ "truncate", f_truncate, "?length ?killwords ?end ?leeway" }, { "wordcount", f_wordcount, "" }, { "urlencode", f_urlencode, "" },
 	{ "filesizeformat", f_filesizeformat, "?binary" },

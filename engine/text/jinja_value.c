@@ -158,7 +158,32 @@ size_t sk_j_offset(struct sk_jv s, size_t chars)
 
 struct sk_jv sk_j_sub(struct sk_jv s, size_t from, size_t to)
 {
-	return sk_jv_str(s.s + from, to > from ? to - from : 0);
+	s.s += from;
+	s.len = (uint32_t)(to > from ? to - from : 0);
+	return s;
+}
+
+/* Where autoescape is off, nothing else escapes a text than this, and joining it with what came from here. */
+struct sk_jv sk_j_escape(struct sk_j *j, struct sk_jv s)
+{
+	static const char from[] = "&<>\"'";
+	static const char *const to[] = { "&amp;", "&lt;", "&gt;", "&#34;", "&#39;" };
+	struct sk_jsb b = { 0 };
+	struct sk_jv r;
+
+	if (s.markup)
+		return s;
+	for (size_t i = 0; i < s.len; i++) {
+		const char *hit = s.s[i] ? strchr(from, s.s[i]) : NULL;
+
+		if (hit)
+			sk_jsb_adds(j, &b, to[hit - from]);
+		else
+			sk_jsb_addc(j, &b, s.s[i]);
+	}
+	r = sk_jsb_str(&b);
+	r.markup = true;
+	return r;
 }
 
 /* ---- lists and dicts ---------------------------------------------------------------------------------------- */

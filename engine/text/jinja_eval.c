@@ -210,6 +210,23 @@ static void add_kws(struct sk_j *j, struct sk_jargs *a, struct sk_jv v)
 	}
 }
 
+struct sk_jargs *sk_j_args_take(struct sk_j *j)
+{
+	struct sk_jargs *args = j->spare;
+
+	if (!args)
+		return sk_j_take(j, sizeof *args);
+	j->spare = args->next;
+	args->pos_len = args->kw_len = 0;
+	return args;
+}
+
+void sk_j_args_put(struct sk_j *j, struct sk_jargs *args)
+{
+	args->next = j->spare;
+	j->spare = args;
+}
+
 void sk_j_eval_args(struct sk_j *j, const struct sk_jnode *n, struct sk_jargs *ret_args)
 {
 	ret_args->pos_len = ret_args->kw_len = 0;
@@ -313,11 +330,13 @@ struct sk_jv sk_j_call(struct sk_j *j, struct sk_jv f, const struct sk_jargs *ar
 static struct sk_jv eval_call(struct sk_j *j, const struct sk_jnode *n)
 {
 	struct sk_jv f = sk_j_eval(j, n->a);
-	struct sk_jargs *args = sk_j_take(j, sizeof *args);
+	struct sk_jargs *args = sk_j_args_take(j);
 
 	sk_j_eval_args(j, n->args, args);
 	j->line = n->line;
-	return sk_j_call(j, f, args);
+	f = sk_j_call(j, f, args);
+	sk_j_args_put(j, args);
+	return f;
 }
 
 static struct sk_jv eval_filter(struct sk_j *j, const struct sk_jnode *n)
@@ -333,10 +352,12 @@ static struct sk_jv eval_filter(struct sk_j *j, const struct sk_jnode *n)
 		j->line = n->line;
 		return sk_j_call_def(j, n->def, v, &none);
 	}
-	args = sk_j_take(j, sizeof *args);
+	args = sk_j_args_take(j);
 	sk_j_eval_args(j, n->args, args);
 	j->line = n->line;
-	return sk_j_call_def(j, n->def, v, args);
+	v = sk_j_call_def(j, n->def, v, args);
+	sk_j_args_put(j, args);
+	return v;
 }
 
 /* ---- all ---------------------------------------------------------------------------------------------------- */

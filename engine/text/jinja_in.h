@@ -66,7 +66,7 @@ static inline struct sk_jv sk_jv_str(const char *s, size_t len) { return (struct
 static inline struct sk_jv sk_jv_list(struct sk_jlist *l) { return (struct sk_jv){ .kind = SK_J_LIST, .list = l }; }
 
 struct sk_jkwarg { const char *name; uint32_t len; struct sk_jv v; };
-struct sk_jargs { struct sk_jv pos[SK_J_ARGS_MAX]; struct sk_jkwarg kw[SK_J_ARGS_MAX]; size_t pos_len, kw_len; };
+struct sk_jargs { size_t pos_len, kw_len; struct sk_jargs *next; struct sk_jv pos[SK_J_ARGS_MAX]; struct sk_jkwarg kw[SK_J_ARGS_MAX]; };
 
 /* ---- the tree ----------------------------------------------------------------------------------------------- */
 
@@ -139,6 +139,7 @@ struct sk_j {
 	const struct sk_jnode *loop_exit;       /* BREAK or CONTINUE on its way */
 	char *front;                    /* the end of the string made last, and the room behind it: see sk_j_join() */
 	size_t front_room;
+	struct sk_jargs *spare;         /* those of calls that have ended */
 	const struct sk_jsym *const *syms;      /* the template's names, for `loop`, `caller` ... */
 };
 
@@ -223,6 +224,9 @@ struct sk_jdef { const char *name; sk_j_fn run; const char *params; };
 struct sk_jv sk_j_call_def(struct sk_j *j, const struct sk_jdef *d, struct sk_jv self, const struct sk_jargs *args);
 struct sk_jv sk_j_call(struct sk_j *j, struct sk_jv f, const struct sk_jargs *args);
 struct sk_jv sk_j_eval(struct sk_j *j, const struct sk_jnode *n);
+/* Room for a call's arguments, empty; put back when it has ended: nobody keeps it. */
+struct sk_jargs *sk_j_args_take(struct sk_j *j);
+void sk_j_args_put(struct sk_j *j, struct sk_jargs *args);
 void sk_j_eval_args(struct sk_j *j, const struct sk_jnode *n, struct sk_jargs *ret_args);
 void sk_j_run(struct sk_j *j, const struct sk_jnode *n);        /* a list of statements */
 struct sk_jv sk_j_call_macro(struct sk_j *j, struct sk_jmacro *m, const struct sk_jargs *args);

@@ -342,7 +342,7 @@ static void run_macro(struct sk_j *j, const struct sk_jnode *n)
 static void run_callblock(struct sk_j *j, const struct sk_jnode *n)
 {
 	struct sk_jv f = sk_j_eval(j, n->a->a), caller = macro_of(j, n, j->syms[SK_J_SYM_CALLER]);
-	struct sk_jargs *args = sk_j_take(j, sizeof *args);
+	struct sk_jargs *args = sk_j_args_take(j);
 	const struct sk_jsym *name = j->syms[SK_J_SYM_CALLER];
 
 	sk_j_eval_args(j, n->a->args, args);
@@ -350,6 +350,7 @@ static void run_callblock(struct sk_j *j, const struct sk_jnode *n)
 		sk_j_fail(j, SK_ETOOBIG, "more than %d arguments", SK_J_ARGS_MAX);
 	args->kw[args->kw_len++] = (struct sk_jkwarg){ name->s, name->len, caller };
 	sk_j_add_str(j, j->out, sk_j_call(j, f, args));
+	sk_j_args_put(j, args);
 }
 
 /* ---- the other statements ----------------------------------------------------------------------------------- */

@@ -30,9 +30,10 @@ static size_t read_vars(const char *s, size_t len, struct sk_arena *a, struct sk
 		sk_jpull_peek(&r);
 		from = r.at;
 		sk_jpull_skip(&r);
-		vars[n++] = (struct sk_jinja_var){ sk_arena_strndup(a, key.s, key.len), s + from, r.at - from, n % 8 == 7 };
-		if (vars[n - 1].is_text && !sk_utf8_valid(s + from, r.at - from))
-			abort();
+		if (r.status < 0)
+			break;
+		vars[n] = (struct sk_jinja_var){ sk_arena_strndup(a, key.s, key.len), s + from, r.at - from, n % 8 == 7 };
+		n++;
 	}
 	return r.status == SK_OK ? n : 0;
 }

@@ -17,9 +17,12 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/inside.h"
+#include "engine/text/chat.h"
 
 static const char *const phases[] = { "weights", "tokenizer", "warm-up", "" };
 enum { PHASE_WEIGHTS, PHASE_TOKENIZER, PHASE_WARM_UP, PHASE_DONE };
+
+#define CHAT_MAX ((size_t)64 << 20)      /* bytes of a rendering */
 
 /* ---- loading ---- */
 
@@ -29,8 +32,13 @@ static void *text_main(void *arg)
 	struct sk_text *text;
 
 	e->text_status = sk_text_of_weights(e->setup.weights, &text, &e->text_err);
+	if (e->text_status < 0)
+		return NULL;
+	e->text_status = sk_chat_open(text, e->chat_template, e->tokenizer_config, &e->chat, &e->text_err);
 	if (e->text_status >= 0)
 		atomic_store(&e->text, text);
+	else
+		sk_text_close(&text);
 	return NULL;
 }
 
@@ -104,7 +112,10 @@ void sk_engine_unref(struct sk_engine *e)
 	if (atomic_fetch_sub(&e->refs, 1) != 1)
 		return;
 	text = atomic_load(&e->text);
+	sk_chat_close(&e->chat);
 	sk_text_close(&text);
+	free(e->chat_template);
+	free(e->tokenizer_config);
 	if (e->bell >= 0)
 		close(e->bell);
 	pthread_cond_destroy(&e->told);
@@ -121,6 +132,19 @@ static void engine_fini(struct sk_engine *e)
 	sk_model_close(&e->model);
 	sk_setup_fini(&e->setup);
 	sk_engine_unref(e);
+}
+
+/* What the text thread opens: the options' strings are lent no longer than open. */
+static sk_status paths_copy(struct sk_engine *e, const struct sk_engine_opts *o, struct sk_err *err)
+{
+	const char *template = o->chat_template && *o->chat_template ? o->chat_template : NULL;
+	const char *config = o->tokenizer_config && *o->tokenizer_config ? o->tokenizer_config : NULL;
+
+	e->chat_template = template ? strdup(template) : NULL;
+	e->tokenizer_config = config ? strdup(config) : NULL;
+	if ((template && !e->chat_template) || (config && !e->tokenizer_config))
+		return sk_fail(err, SK_ENOMEM, "no memory for an engine");
+	return SK_OK;
 }
 
 static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o, struct sk_err *err)
@@ -142,7 +166,9 @@ static sk_status engine_init(struct sk_engine *e, const struct sk_engine_opts *o
 	e->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->bell < 0)
 		return sk_fail(err, SK_EIO, "eventfd: %s", strerror(errno));
-	st = sk_watermark_init(&e->mark, &o->watermark, err);
+	st = paths_copy(e, o, err);
+	if (st >= 0)
+		st = sk_watermark_init(&e->mark, &o->watermark, err);
 	if (st >= 0)
 		st = sk_setup_init(&e->setup, o, err);
 	if (st < 0)
@@ -297,7 +323,7 @@ void sk_engine_info(const struct sk_engine *e, struct sk_info *ret_info)
 	ret_info->bos_id = ti.bos;
 	ret_info->eos_id = ti.eos;
 	ret_info->tokenizer_bytes = ti.bytes;
-	ret_info->has_chat_template = sk_text_chat_template(text) != NULL;
+	ret_info->has_chat_template = sk_chat_has(e->chat);
 }
 
 void sk_engine_stats(const struct sk_engine *e, struct sk_stats *ret_stats)
@@ -399,6 +425,25 @@ sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t t
 		st = sk_watermark_find(&e->mark, (int32_t)e->setup.info.vocab, ids, ids_len, ret_d, err);
 	free(own);
 	return st;
+}
+
+sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params *p, char **ret_text, size_t *ret_len, struct sk_err *err)
+{
+	struct sk_buf b = SK_BUF(CHAT_MAX);
+	const struct sk_text *t;
+	sk_status st = text_get(e, &t, err);
+
+	if (st >= 0)
+		st = sk_chat_render(e->chat, p, &b, err);
+	if (st >= 0 && sk_buf_addc(&b, '\0') < 0)
+		st = sk_fail(err, b.failed, "the rendering has more than %zu bytes", CHAT_MAX);
+	if (st < 0) {
+		sk_buf_fini(&b);
+		return st;
+	}
+	*ret_text = b.data;
+	*ret_len = b.len - 1;
+	return SK_OK;
 }
 
 const char *sk_engine_chat_template(const struct sk_engine *e)

@@ -205,6 +205,8 @@ struct sk_engine {
 	pthread_t thread, text_thread;
 	sk_status text_status;                  /* the text thread's, read after joining */
 	struct sk_err text_err;
+	char *chat_template, *tokenizer_config; /* paths, for the text thread; NULL: none */
+	struct sk_chat_maker *chat;             /* constant once `text` is set */
 
 	/* engine thread */
 	struct sk_sched *sched;

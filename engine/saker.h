@@ -45,6 +45,8 @@ struct sk_engine_opts {
 	uint32_t batch_prefill_tokens;  /* T of one step at most, prompt chunk included; 0: 512 */
 	uint32_t sequences_max;         /* S of one step at most; 0: 128 */
 	const char *model_id;           /* what sk_info calls the model; NULL: its base name */
+	const char *chat_template;      /* a Jinja file that takes the place of the model's chat template; NULL, "": none */
+	const char *tokenizer_config;   /* the same of a tokenizer_config.json */
 	uint64_t kv_tokens;             /* tokens that the KV pool holds; 0: as kv_bytes says */
 	uint64_t kv_bytes;              /* 0: min(MemAvailable / 4, or what a GPU has left, 32 * total_tokens_max tokens) */
 	double memory_fraction;         /* of a GPU's memory, for all that this process takes there; 0: 1 */
@@ -237,7 +239,26 @@ sk_status sk_tokenizer_decode(const struct sk_text *t, const int32_t *ids, size_
 /* The text of one token inside a text: a blank at its beginning is kept, half a character is U+FFFD. Malloc'ed. */
 sk_status sk_tokenizer_token(const struct sk_text *t, int32_t id, char **ret_text, size_t *ret_len, struct sk_err *err);
 
-/* The embedded chat template (Jinja), lent until close; NULL when there is none. Rendering comes with the chat issue. */
+/*
+ * A conversation. The strings are JSON (UTF-8): messages a list of objects; tools and documents lists, kwargs an object whose members
+ * are variables of the template, each NULL when there is none.
+ */
+struct sk_chat_params {
+	const char *messages, *tools, *documents, *kwargs;
+	size_t messages_len, tools_len, documents_len, kwargs_len;
+	bool no_generation_prompt;      /* do not open the answer's turn */
+	bool continue_last;             /* the rendering ends inside the last message, whose text the answer goes on with */
+};
+
+/*
+ * The prompt that the model's chat template (Jinja) makes of a conversation, as transformers renders it; tokenize it without
+ * add_special. *ret_text is malloc'ed and NUL-terminated. Any thread.
+ *   SK_EINVAL   the template refuses (raise_exception, an undefined value ...), or there is none, or it cannot be read
+ *   SK_ETOOBIG  it takes too long or too much;  SK_EFORMAT  no JSON;  SK_ELOADING SK_ENOMEM
+ */
+sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params *p, char **ret_text, size_t *ret_len, struct sk_err *err);
+
+/* The embedded chat template (Jinja), lent until close; NULL when there is none. */
 const char *sk_engine_chat_template(const struct sk_engine *e);
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "fcgi/api_info.h"
 #include "fcgi/api_tgi.h"
+#include "fcgi/api_chat.h"
 #include "fcgi/api_tokenize.h"
 #include "fcgi/api_watermark.h"
 #include "fcgi/json.h"
@@ -23,6 +24,7 @@ static const struct { const char *schema; const struct sk_field *(*fields)(size_
 	{ "DetectRequest", sk_watermark_fields },
 	{ "TokenizeRequest", sk_tokenize_fields },
 	{ "DetokenizeRequest", sk_detokenize_fields },
+	{ "ChatTokenizeRequest", sk_chat_fields },
 };
 
 static const struct answer { const char *name; int status; const char *type, *schema, *doc; } answers[] = {

@@ -591,6 +591,8 @@ void sk_options_engine(const struct sk_options *o, struct sk_engine_opts *ret_e)
 	*ret_e = (struct sk_engine_opts){
 		.model = o->model,
 		.model_id = o->model_name,
+		.chat_template = o->chat_template,
+		.tokenizer_config = o->tokenizer_config_path,
 		.backend = o->device,
 		.dtype = o->dtype,
 		.kv_dtype = strcmp(o->kv_cache_dtype, "auto") == 0 ? NULL : o->kv_cache_dtype,

@@ -215,7 +215,7 @@ static void answer_unauthorized(struct sk_request *r)
 /* Paths of TGI 3 that are still to come: who asks there learns that it is not his mistake. */
 static bool is_to_come(const struct sk_request *r)
 {
-	static const char *const paths[] = { "/v1/chat/completions", "/v1/completions", "/v1/models", "/chat_tokenize" };
+	static const char *const paths[] = { "/v1/chat/completions", "/v1/completions", "/v1/models" };
 
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
 		if (!strcmp(r->path, paths[i]))

@@ -5,7 +5,7 @@
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, the pages in Chromium, mutated requests and record streams, 10,000
 #	                           requests at ten times the capacity, slow answers and streams of the model behind each web server, hostile
-#	                           peers before the emulated GPU, goldens under ASan, real vocabularies, every target of nvcc, requests
+#	                           peers before the emulated GPU, goldens under ASan, real vocabularies and chat templates, every target of nvcc, requests
 #	                           generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in
 #	                           a container
 #
@@ -456,6 +456,19 @@ stage_vocabularies() {
 	esac
 }
 
+stage_chat_templates() {
+	say "real chat templates"
+	(cd "$out/plain" && python3 "$tree/tests/golden/chat_templates.py" tests/golden/test_jinja) >"$out/chat_templates.log" 2>&1
+	case $? in
+	0) count_pass "real chat templates: $(tail -n 1 "$out/chat_templates.log")" ;;
+	77) count_skip "real chat templates: $(tail -n 1 "$out/chat_templates.log")" ;;
+	*)
+		tail -n 20 "$out/chat_templates.log" | cut -c 1-400
+		count_fail "real chat templates (see $out/chat_templates.log)"
+		;;
+	esac
+}
+
 stage_goldens_asan() {
 	check asan tests/golden/test_golden tests/golden/test_tokenizer
 }
@@ -504,7 +517,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies emu nvcc fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies chat_templates emu nvcc fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

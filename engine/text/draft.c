@@ -52,6 +52,7 @@ void sk_draft_fini(struct sk_draft *d)
 	free(d->added);
 	free(d->around);
 	free(d->template);
+	free(d->tool_template);
 	*d = (struct sk_draft){ 0 };
 }
 

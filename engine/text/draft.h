@@ -29,7 +29,7 @@ struct sk_draft {
 	int32_t *around;                        /* before, then after */
 	struct sk_text_pipe pipe;
 	struct sk_text_src src;
-	char *template;                         /* owned */
+	char *template, *tool_template;         /* owned */
 };
 
 /* Room for about so many tokens. scores: with one each. */

@@ -67,6 +67,7 @@ struct sk_text_src {
 	const int32_t *ends;                    /* with a pipe: ids that end a generation; none: eos */
 	size_t ends_len;
 	struct sk_str chat_template;            /* s NULL: none */
+	struct sk_str tool_template;
 };
 
 sk_status sk_text_open(const struct sk_text_src *src, struct sk_text **ret_t, struct sk_err *err);
@@ -104,7 +105,7 @@ struct sk_text {
 	int32_t *around;                        /* ids before the text, then those after */
 	size_t before_len, after_len;
 	bool add_bos, add_eos, trim, trim_prefix;
-	char *chat_template;
+	char *chat_template, *tool_template;
 	size_t mem_bytes;                       /* counted as it is taken */
 };
 

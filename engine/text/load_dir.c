@@ -151,31 +151,38 @@ static sk_status around_take(struct dir *x)
 
 #define TEMPLATE_MAX (4u << 20)
 
-static sk_status template_copy(struct dir *x, const char *s, size_t len)
+static sk_status template_copy(struct dir *x, const char *s, size_t len, bool of_tools)
 {
+	char **own = of_tools ? &x->d.tool_template : &x->d.template;
+
 	if (len > TEMPLATE_MAX)
 		return sk_fail(x->err, SK_ETOOBIG, "the chat template has %zu bytes, the limit is %u", len, TEMPLATE_MAX);
-	free(x->d.template);
-	x->d.template = malloc(len + 1);
-	if (!x->d.template)
+	free(*own);
+	*own = malloc(len + 1);
+	if (!*own)
 		return sk_fail(x->err, SK_ENOMEM, "no memory for the chat template");
-	memcpy(x->d.template, s, len);
-	x->d.template[len] = '\0';
-	x->d.src.chat_template = (struct sk_str){ x->d.template, len };
+	memcpy(*own, s, len);
+	(*own)[len] = '\0';
+	*(of_tools ? &x->d.src.tool_template : &x->d.src.chat_template) = (struct sk_str){ *own, len };
 	return SK_OK;
 }
 
-/* A string, or a list of named ones, of which "default" counts. */
+/* A string, or a list of named ones: "default", and "tool_use" where there are tools. */
 static sk_status template_value(struct dir *x, const struct file *f, const char *v)
 {
 	struct sk_jiter it = sk_jread_iter(v, '[');
 	struct sk_str s = sk_jread_str(&f->j, v);
 	const char *item;
+	sk_status st = s.s ? template_copy(x, s.s, s.len, false) : SK_OK;
 
-	while (!s.s && sk_jread_item(&it, &item))
-		if (sk_str_is(sk_jread_str(&f->j, sk_jread_find(item, "name")), "default"))
-			s = sk_jread_str(&f->j, sk_jread_find(item, "template"));
-	return s.s ? template_copy(x, s.s, s.len) : SK_OK;
+	while (st == SK_OK && sk_jread_item(&it, &item)) {
+		struct sk_str name = sk_jread_str(&f->j, sk_jread_find(item, "name"));
+
+		s = sk_jread_str(&f->j, sk_jread_find(item, "template"));
+		if (s.s && (sk_str_is(name, "default") || sk_str_is(name, "tool_use")))
+			st = template_copy(x, s.s, s.len, sk_str_is(name, "tool_use"));
+	}
+	return st;
 }
 
 static sk_status template_file(struct dir *x)
@@ -189,7 +196,7 @@ static sk_status template_file(struct dir *x)
 	st = sk_map_open(&map, path, x->err);
 	if (st < 0)
 		return st;
-	st = template_copy(x, (const char *)map.data, map.len);
+	st = template_copy(x, (const char *)map.data, map.len, false);
 	sk_map_fini(&map);
 	return st;
 }

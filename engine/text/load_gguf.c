@@ -208,6 +208,7 @@ static sk_status spm_open(const struct sk_weights *w, bool unigram, const struct
 		d.src.ends = ends;
 		d.src.ends_len = n;
 		d.src.chat_template = str_find(w, "tokenizer.chat_template");
+		d.src.tool_template = str_find(w, "tokenizer.chat_template.tool_use");
 		st = sk_text_open(&d.src, ret_t, err);
 	}
 	sk_draft_fini(&d);
@@ -247,6 +248,7 @@ sk_status sk_text_open_gguf(const struct sk_weights *w, struct sk_text **ret_t, 
 		src.add_bos = (int)sk_meta_int(w, "tokenizer.ggml.add_bos_token", -1);
 		src.add_eos = (int)sk_meta_int(w, "tokenizer.ggml.add_eos_token", -1);
 		src.chat_template = str_find(w, "tokenizer.chat_template");
+		src.tool_template = str_find(w, "tokenizer.chat_template.tool_use");
 		st = sk_text_open(&src, ret_t, err);
 	}
 	free(tokens);

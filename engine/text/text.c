@@ -376,16 +376,16 @@ static sk_status added_take(struct sk_text *t, const struct sk_text_src *src, st
 	return st;
 }
 
-static sk_status template_take(struct sk_text *t, const struct sk_text_src *src, struct sk_err *err)
+static sk_status template_take(struct sk_text *t, struct sk_str from, char **ret_s, struct sk_err *err)
 {
-	if (!src->chat_template.s)
+	if (!from.s)
 		return SK_OK;
-	t->chat_template = malloc(src->chat_template.len + 1);
-	if (!t->chat_template)
+	*ret_s = malloc(from.len + 1);
+	if (!*ret_s)
 		return sk_fail(err, SK_ENOMEM, "no memory for the chat template");
-	memcpy(t->chat_template, src->chat_template.s, src->chat_template.len);
-	t->chat_template[src->chat_template.len] = '\0';
-	t->mem_bytes += src->chat_template.len + 1;
+	memcpy(*ret_s, from.s, from.len);
+	(*ret_s)[from.len] = '\0';
+	t->mem_bytes += from.len + 1;
 	return SK_OK;
 }
 
@@ -518,7 +518,9 @@ static sk_status parts_take(struct sk_text *t, struct sk_text_src *src, struct s
 	if (st == SK_OK)
 		st = ids_take(t, src, rule, err);
 	if (st == SK_OK)
-		st = template_take(t, src, err);
+		st = template_take(t, src->chat_template, &t->chat_template, err);
+	if (st == SK_OK)
+		st = template_take(t, src->tool_template, &t->tool_template, err);
 	if (st == SK_OK)
 		st = t->kind->open(t, src, err);
 	t->mem_bytes += (t->added.cap + t->added_normal.cap) * sizeof(*t->added.nodes);
@@ -572,6 +574,7 @@ void sk_text_close(struct sk_text **ref)
 	free(t->at);
 	free(t->flags);
 	free(t->chat_template);
+	free(t->tool_template);
 	free(t);
 	*ref = NULL;
 }
@@ -590,6 +593,11 @@ void sk_text_info(const struct sk_text *t, struct sk_text_info *ret_info)
 const char *sk_text_chat_template(const struct sk_text *t)
 {
 	return t->chat_template;
+}
+
+const char *sk_text_tool_template(const struct sk_text *t)
+{
+	return t->tool_template;
 }
 
 bool sk_text_is_eos(const struct sk_text *t, int32_t id)

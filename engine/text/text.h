@@ -31,6 +31,7 @@ void sk_text_close(struct sk_text **t);
 struct sk_text_info { int32_t vocab, bos, eos, unk, pad; bool add_bos, add_eos; const char *kind, *pre; size_t bytes; };
 void sk_text_info(const struct sk_text *t, struct sk_text_info *ret_info);
 const char *sk_text_chat_template(const struct sk_text *t);             /* NULL: none */
+const char *sk_text_tool_template(const struct sk_text *t);             /* the one for conversations with tools; NULL: none of its own */
 
 /* All ids that end a generation (eos, eot ... of the metadata). */
 bool sk_text_is_eos(const struct sk_text *t, int32_t id);

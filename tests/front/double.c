@@ -350,6 +350,16 @@ sk_status sk_engine_tokenize(const struct sk_engine *e, const char *text, size_t
 	return SK_OK;
 }
 
+/* The rendering of messages is their JSON. */
+sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params *p, char **ret_text, size_t *ret_len, struct sk_err *err)
+{
+	*ret_text = strndup(p->messages, p->messages_len);
+	if (!*ret_text)
+		return sk_fail(err, SK_ENOMEM, "no memory for a prompt");
+	*ret_len = p->messages_len;
+	return SK_OK;
+}
+
 sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
 			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
 {

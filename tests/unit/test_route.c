@@ -75,6 +75,16 @@ void sk_engine_meters(const struct sk_engine *e, struct sk_meters *ret_meters)
 	*ret_meters = (struct sk_meters){ .joined = 1 };
 }
 
+/* The rendering of messages is their JSON. */
+sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params *p, char **ret_text, size_t *ret_len, struct sk_err *err)
+{
+	*ret_text = strndup(p->messages, p->messages_len);
+	if (!*ret_text)
+		return sk_fail(err, SK_ENOMEM, "no memory for a prompt");
+	*ret_len = p->messages_len;
+	return SK_OK;
+}
+
 /* A token is a byte. */
 sk_status sk_engine_tokens(const struct sk_engine *e, const char *text, size_t len, bool add_special, bool parse_special,
 			   size_t tokens_max, struct sk_token_at **ret_tokens, size_t *ret_len, struct sk_err *err)
@@ -471,13 +481,13 @@ START_TEST(routes_are_open_or_ask_for_a_key)
 	rows = sk_route_list(&len);
 	for (size_t i = 0; i < len; i++) {
 		w.r.params = NULL;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
 		ck_assert_msg(w.r.status == (rows[i].flags & SK_ROUTE_OPEN ? 200 : 401), "%s %s: %d", rows[i].method, rows[i].path,
 			      w.r.status);
 		open += (rows[i].flags & SK_ROUTE_OPEN) != 0;
 		ck_assert(w.r.status == 200 || (w.r.key == SK_KEY_NONE && !w.r.gen && !w.r.generates));
 		w.r.params = (const char **)key;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
 		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
 		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
 	}

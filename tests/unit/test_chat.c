@@ -17,7 +17,7 @@
 
 static char dir[64];
 
-/* Wants of the first ones are transformers' (5.24). */
+/* Wants are by reading what transformers 5.24 does with a conversation before it renders; tests/golden compares the rendering itself. */
 static const struct {
 	const char *name, *template, *messages, *tools, *documents, *kwargs;
 	bool no_prompt, continue_last;

@@ -412,7 +412,7 @@ static bool feed(struct rig *r, int32_t first, int32_t S, const int32_t *from, i
 	}
 	s.T = T;
 	ck_assert_msg(sk_model_forward(r->m, &s, all_rows, n == 1 ? T : 0, &logits, &err) == SK_OK, "%s", err.text);
-	if (n == 1)
+	if (n == 1 && out)
 		memcpy(out, logits, sizeof(float) * (size_t)T * (size_t)r->vocab);
 	/* Doing it a second time changes nothing, and tells whether it was a recorded one. */
 	return n == 1 && ops->replay && ops->replay(r->m->dev, &s) && sk_model_sync(r->m, &err) == SK_OK;

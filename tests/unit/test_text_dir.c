@@ -287,6 +287,43 @@ START_TEST(a_token_that_is_too_long_to_be_taken_apart_is_refused)
 }
 END_TEST
 
+static const struct { const char *name, *regex; size_t runs, run; bool splits; } costly[] = {
+	{ "dear at every letter", "(?:a?){0,15}[bc]|a", 1, 4000, false },
+	{ "dear at every place of one search", "(?:a?){0,15}[bc]", 1, 4000, false },
+	{ "long blanks, once", "\\\\s+(?!\\\\S)|\\\\s+|[^\\\\s]+", 1, 400000, true },
+	{ "long blanks, often", "\\\\s+(?!\\\\S)|\\\\s+|[^\\\\s]+", 100, 4000, true },
+	{ "long words that end otherwise", "(?:[ax])*[bc]|(?:[ax])+| ", 100, 4000, true },
+};
+
+/* A pattern may cost much now and then, in proportion to the text, but not at every place. */
+START_TEST(all_matches_of_a_text_together_take_bounded_steps)
+{
+	struct sk_buf json = SK_BUF(1 << 12), text = SK_BUF(1 << 20);
+	struct sk_text *t = NULL;
+	struct sk_ids v = { 0 };
+	struct sk_err err = { .text = "" };
+	sk_status st;
+
+	sk_buf_addf(&json, LEVEL "\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"%s\"}}}", costly[_i].regex);
+	for (size_t i = 0; i < costly[_i].runs; i++) {
+		for (size_t k = 0; k < costly[_i].run; k++)
+			sk_buf_addc(&text, strstr(costly[_i].name, "blanks") ? ' ' : 'a');
+		sk_buf_addc(&text, strstr(costly[_i].name, "blanks") ? 'a' : ' ');
+	}
+	dir_make();
+	file_put("tokenizer.json", json.data, json.len);
+	ck_assert_msg(sk_text_open_dir(dir, NULL, 0, &t, &err) == SK_OK, "%s: %s", costly[_i].name, err.text);
+	st = sk_text_encode(t, text.data, text.len, true, true, 0, &v, &err);
+	ck_assert_msg(st == (costly[_i].splits ? SK_OK : SK_EINVAL), "%s: %d %s", costly[_i].name, st, err.text);
+	ck_assert_msg(st == SK_OK || strstr(err.text, "the text cannot be split into words"), "%s", err.text);
+	sk_ids_fini(&v);
+	sk_text_close(&t);
+	sk_buf_fini(&json);
+	sk_buf_fini(&text);
+	dir_remove();
+}
+END_TEST
+
 START_TEST(vocab_and_merges_are_a_byte_level_tokenizer)
 {
 	static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,\"\\u0120ab\":4,\"<s>\":5}";
@@ -370,6 +407,7 @@ int main(void)
 	tcase_add_test(t, a_normalizer_that_multiplies_is_refused_in_bounded_memory);
 	tcase_add_test(t, decoders_that_multiply_are_refused_in_bounded_memory);
 	tcase_add_test(t, a_token_that_is_too_long_to_be_taken_apart_is_refused);
+	tcase_add_loop_test(t, all_matches_of_a_text_together_take_bounded_steps, 0, sizeof(costly) / sizeof(costly[0]));
 	tcase_add_test(t, vocab_and_merges_are_a_byte_level_tokenizer);
 	tcase_add_test(t, text_that_goes_on_keeps_its_first_blank);
 	suite_add_tcase(s, t);

@@ -11,6 +11,7 @@
 #include <pcre2.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/utf8.h"
 #include "engine/text/regex_names.h"
 
 /*
@@ -653,6 +654,8 @@ sk_status sk_regex_rewrite(const char *pattern, size_t len, struct sk_buf *b, st
 
 	if (len > SK_REGEX_BYTES_MAX)
 		return sk_fail(err, SK_ETOOBIG, "the pattern has %zu bytes, the limit is %d", len, SK_REGEX_BYTES_MAX);
+	if (!sk_utf8_valid(pattern, len))
+		return sk_fail(err, SK_EFORMAT, "the pattern is not UTF-8");
 	st = body_rewrite(&r);
 	if (st == SK_OK && r.p < r.end)
 		return refuse(&r, SK_EFORMAT, "a bracket without a beginning");

@@ -44,25 +44,35 @@ static void text_split(const struct sk_regex *re, const char *s, size_t len)
 	sk_regex_match_free(match);
 }
 
+static void pattern_try(const char *pattern, size_t len, const struct sk_buf *text)
+{
+	struct sk_regex *re = NULL;
+	struct sk_err err = { .text = "" };
+
+	if (sk_regex_open(pattern, len, &re, &err) < 0) {
+		MUST(!re && err.text[0]);
+		return;
+	}
+	text_split(re, text->len ? text->data : "", text->len);
+	text_split(re, "", 0);
+	sk_regex_close(&re);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const uint8_t *nul = len ? memchr(data, 0, len) : NULL;
-	size_t pattern_len = nul ? (size_t)(nul - data) : len;
-	struct sk_buf text = SK_BUF(TEXT_MAX * 3);
-	struct sk_regex *re = NULL;
-	struct sk_err err = { .text = "" };
-	size_t rest = nul ? len - pattern_len - 1 : 0;
+	size_t pattern_len = nul ? (size_t)(nul - data) : len, rest = nul ? len - pattern_len - 1 : 0;
+	struct sk_buf text = SK_BUF(TEXT_MAX * 3), pattern = SK_BUF(PATTERN_MAX * 3);
 
 	if (pattern_len > PATTERN_MAX)
 		pattern_len = PATTERN_MAX;
-	if (sk_regex_open((const char *)data, pattern_len, &re, &err) < 0) {
-		MUST(!re && err.text[0]);
-		return 0;
-	}
 	sk_utf8_add_lossy(&text, rest ? (const char *)nul + 1 : "", rest < TEXT_MAX ? rest : TEXT_MAX);
-	text_split(re, sk_buf_str(&text), text.len);
-	text_split(re, "", 0);
+	pattern_try((const char *)data, pattern_len, &text);
+	if (!sk_utf8_valid((const char *)data, pattern_len)) {          /* refused as it is: what is left of it is tried */
+		sk_utf8_add_lossy(&pattern, (const char *)data, pattern_len);
+		pattern_try(pattern.data, pattern.len, &text);
+	}
 	sk_buf_fini(&text);
-	sk_regex_close(&re);
+	sk_buf_fini(&pattern);
 	return 0;
 }

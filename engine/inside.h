@@ -223,9 +223,11 @@ struct sk_engine {
 
 /*
  * The ids that a checkpoint gives for a name ("eos_token_id"), a number or a list of them: generation_config.json's before
- * config.json's, a GGUF's own. At most max; returns how many.
+ * config.json's, a GGUF's own. At most max; returns how many. sk_token_ids_check refuses what is neither.
  */
+#define SK_TOKEN_IDS_MAX 64
 size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_ids, size_t max);
+sk_status sk_token_ids_check(const struct sk_weights *w, const char *name, struct sk_err *err);
 /* The tokenizer that belongs to a checkpoint. */
 sk_status sk_text_of_weights(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err);
 

@@ -237,6 +237,10 @@ static sk_status info_model(struct sk_setup *s, const char *id, const struct sk_
 
 	if (st >= 0)
 		st = sk_config_str(s->weights, "tokenizer.chat_template", &chat, &chat_len, err);
+	if (st >= 0)
+		st = sk_token_ids_check(s->weights, "bos_token_id", err);
+	if (st >= 0)
+		st = sk_token_ids_check(s->weights, "eos_token_id", err);
 	if (st < 0)
 		return st;
 

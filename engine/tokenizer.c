@@ -4,17 +4,18 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "engine/arch/config.h"
 #include "engine/base/buf.h"
 #include "engine/inside.h"
 
 #define TEXT_MAX ((size_t)1 << 31)
-#define EOS_MAX 64              /* ids that end a generation, of one list */
 
 /* ---- of a checkpoint ------------------------------------------------------------------------------------------ */
 
+static const char *const hf_ids[] = { "generation_config.%s", "%s" }, *const gguf_ids[] = { "tokenizer.ggml.%s" };
+
 size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_ids, size_t max)
 {
-	static const char *const hf[] = { "generation_config.%s", "%s" }, *const gguf[] = { "tokenizer.ggml.%s" };
 	bool is_hf = sk_weights_form(w) == SK_FORM_HF;
 	size_t n = 0;
 	char key[64];
@@ -25,7 +26,7 @@ size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_i
 		const void *cursor = NULL;
 		size_t at;
 
-		snprintf(key, sizeof(key), is_hf ? hf[i] : gguf[i], name);
+		snprintf(key, sizeof(key), is_hf ? hf_ids[i] : gguf_ids[i], name);
 		v = sk_meta_find(w, key);
 		if (v && v->type == SK_META_INT && v->i >= 0 && v->i <= INT32_MAX)
 			ret_ids[n++] = (int32_t)v->i;
@@ -36,12 +37,28 @@ size_t sk_token_ids(const struct sk_weights *w, const char *name, int32_t *ret_i
 	return n;
 }
 
+sk_status sk_token_ids_check(const struct sk_weights *w, const char *name, struct sk_err *err)
+{
+	bool is_hf = sk_weights_form(w) == SK_FORM_HF;
+	sk_status st = SK_OK;
+	char key[64];
+
+	for (int i = 0; i < (is_hf ? 2 : 1) && st == SK_OK; i++) {
+		snprintf(key, sizeof(key), is_hf ? hf_ids[i] : gguf_ids[i], name);
+		st = sk_config_ids(w, key, SK_TOKEN_IDS_MAX, err);
+	}
+	return st;
+}
+
 sk_status sk_text_of_weights(const struct sk_weights *w, struct sk_text **ret_t, struct sk_err *err)
 {
-	int32_t eos[EOS_MAX];
+	int32_t eos[SK_TOKEN_IDS_MAX];
+	sk_status st = sk_token_ids_check(w, "eos_token_id", err);
 
+	if (st < 0)
+		return st;
 	if (sk_weights_form(w) == SK_FORM_HF)
-		return sk_text_open_dir(sk_weights_dir(w), eos, sk_token_ids(w, "eos_token_id", eos, EOS_MAX), ret_t, err);
+		return sk_text_open_dir(sk_weights_dir(w), eos, sk_token_ids(w, "eos_token_id", eos, SK_TOKEN_IDS_MAX), ret_t, err);
 	return sk_text_open_gguf(w, ret_t, err);
 }
 

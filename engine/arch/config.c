@@ -72,6 +72,27 @@ sk_status sk_config_wrong(const struct sk_weights *w, const char *key, const cha
 	return sk_fail(err, SK_EFORMAT, "%s: key %s is %s, it must be %s", sk_weights_path(w), key, show(s, v), due);
 }
 
+sk_status sk_config_ids(const struct sk_weights *w, const char *key, size_t max, struct sk_err *err)
+{
+	const struct sk_meta_value *v = sk_meta_find(w, key);
+	struct sk_meta_value item;
+	const void *cursor = NULL;
+	size_t at;
+	char s[SHOWN];
+
+	if (!v || v->type == SK_META_INT)
+		return SK_OK;
+	if (v->type != SK_META_ARRAY)
+		return sk_config_wrong(w, key, "a token's id or a list of them", err);
+	if (v->len > max)
+		return sk_fail(err, SK_ETOOBIG, "%s: key %s has %zu ids, the limit is %zu", sk_weights_path(w), key, v->len, max);
+	while (sk_meta_next(v, &cursor, &at, &item))
+		if (item.type != SK_META_INT)
+			return sk_fail(err, SK_EFORMAT, "%s: key %s: number %zu of the list is %s, it must be a token's id",
+				       sk_weights_path(w), key, at, show(s, &item));
+	return SK_OK;
+}
+
 static sk_status missing(const struct sk_weights *w, const char *key, struct sk_err *err)
 {
 	return sk_fail(err, SK_EFORMAT, "%s: key %s is missing", sk_weights_path(w), key);

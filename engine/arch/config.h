@@ -45,6 +45,8 @@ sk_status sk_config_word(const struct sk_weights *w, const char *keys, const cha
 			 struct sk_err *err);
 /* A name of an activation as the Hugging Face library has them. */
 sk_status sk_config_act(const struct sk_weights *w, const char *keys, enum sk_act *ret_act, struct sk_err *err);
+/* Nothing is read: a token's id, or a list of at most max of them; ids that the vocabulary has not are left to the reader. */
+sk_status sk_config_ids(const struct sk_weights *w, const char *key, size_t max, struct sk_err *err);
 /* Whether the key is there and is this text: only where a value of another type was refused before (model_type). */
 bool sk_config_is(const struct sk_weights *w, const char *keys, const char *text);
 /* The refusal of a value, which is there, whose type is not the one that is `due` ("a text"). */

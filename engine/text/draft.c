@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PARTS_MAX (1u << 30)
+
 static sk_status tokens_grow(struct sk_draft *d, size_t cap, bool scores, struct sk_err *err)
 {
 	struct sk_str *tokens;
@@ -201,7 +203,7 @@ static struct scored *ranks_make(const struct sk_draft *d, uint32_t *rank)
 	return order;
 }
 
-static sk_status merge_add(struct sk_draft *d, struct sk_str left, struct sk_str right, uint32_t rank, size_t *io_cap)
+static sk_status merge_add(struct sk_draft *d, struct sk_str left, struct sk_str right, uint32_t rank, size_t *io_cap, struct sk_err *err)
 {
 	struct sk_str *l, *r;
 	uint32_t *k;
@@ -209,7 +211,8 @@ static sk_status merge_add(struct sk_draft *d, struct sk_str left, struct sk_str
 	if (d->merges_len == *io_cap) {
 		*io_cap = *io_cap ? *io_cap * 2 : 4096;
 		if (*io_cap > SK_TEXT_MERGES_MAX)
-			return SK_ETOOBIG;
+			return sk_fail(err, SK_ETOOBIG, "%s: the tokens have more parts than can be merged (limit %u)", d->path,
+				       SK_TEXT_MERGES_MAX);
 		l = realloc(d->merges, *io_cap * sizeof(*l));
 		d->merges = l ? l : d->merges;
 		r = realloc(d->rights, *io_cap * sizeof(*r));
@@ -225,21 +228,28 @@ static sk_status merge_add(struct sk_draft *d, struct sk_str left, struct sk_str
 	return SK_OK;
 }
 
+/* A file of absurd tokens must not take absurd time: each is looked at in all its parts. 256,000 tokens of 30 bytes: 2^28. */
+static sk_status parts_check(const struct sk_draft *d, struct sk_err *err)
+{
+	size_t i, work = 0;
+
+	for (i = 0; i < d->vocab && work <= PARTS_MAX; i++)
+		work += d->tokens[i].len * d->tokens[i].len;
+	return work <= PARTS_MAX ? SK_OK :
+	       sk_fail(err, SK_ETOOBIG, "%s: the squares of the tokens' lengths are more than %u together", d->path, PARTS_MAX);
+}
+
 sk_status sk_draft_merges(struct sk_draft *d, const uint8_t *skip, struct sk_err *err)
 {
 	uint32_t *rank = malloc((d->vocab + 1) * sizeof(*rank));
 	struct scored *order = rank ? ranks_make(d, rank) : NULL;
 	struct sk_str s, left, right;
-	sk_status st = order ? SK_OK : SK_ENOMEM;
-	size_t i, at, cap = 0, work = 0;
+	sk_status st = !order ? SK_ENOMEM : parts_check(d, err);
+	size_t i, at, cap = 0;
 	int32_t l, r;
 
 	for (i = 0; i < d->vocab && st == SK_OK; i++) {
 		s = d->tokens[i];
-		/* A file of absurd tokens must not take absurd time: each is looked at in all its parts. */
-		work += s.len * s.len;
-		if (work > (1ull << 34))
-			st = SK_ETOOBIG;
 		for (at = 1; at < s.len && st == SK_OK && !(skip && skip[i]); at++) {
 			if (((unsigned char)s.s[at] & 0xc0) == 0x80)
 				continue;
@@ -248,12 +258,10 @@ sk_status sk_draft_merges(struct sk_draft *d, const uint8_t *skip, struct sk_err
 			l = sk_draft_find(d, left);
 			r = l >= 0 ? sk_draft_find(d, right) : -1;
 			if (r >= 0 && !(skip && (skip[l] || skip[r])))
-				st = merge_add(d, left, right, rank[i], &cap);
+				st = merge_add(d, left, right, rank[i], &cap, err);
 		}
 	}
 	free(rank);
 	free(order);
-	if (st == SK_ETOOBIG)
-		return sk_fail(err, st, "%s: the tokens have more parts than can be merged (limit %u)", d->path, SK_TEXT_MERGES_MAX);
-	return st < 0 ? sk_fail(err, st, "no memory for merges") : SK_OK;
+	return st == SK_ENOMEM ? sk_fail(err, st, "no memory for merges") : st;
 }

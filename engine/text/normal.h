@@ -27,6 +27,8 @@ struct sk_normal {
 	size_t cap;
 	sk_status failed;               /* stays set, so that a row of calls is checked once */
 };
+/* What the normalizers may make of a text of so many bytes: one character becomes 18 at most by Unicode's forms, and a step may triple those. */
+#define SK_NORMALIZED_MAX(len)	(((size_t)1 << 20) + 32 * (size_t)(len))
 #define SK_NORMAL { .text = SK_BUF((size_t)UINT32_MAX - 1) }
 void sk_normal_fini(struct sk_normal *n);
 void sk_normal_clear(struct sk_normal *n);                              /* keeps the memory */

@@ -304,10 +304,13 @@ sk_status sk_normalize(const struct sk_stages *l, const struct sk_piece *p, stru
 		       struct sk_err *err)
 {
 	struct sk_piece now = *p;
-	size_t i, turn = 0;
+	size_t i, turn = 0, max = SK_NORMALIZED_MAX(p->len);
 	sk_status st;
 	bool same;
 
+	for (i = 0; i < 2; i++)
+		if (max < room[i].text.max)
+			room[i].text.max = max;
 	for (i = 0; i < l->len && now.len; i++) {
 		const struct sk_normalizer_op *op = l->v[i].op;
 
@@ -318,6 +321,8 @@ sk_status sk_normalize(const struct sk_stages *l, const struct sk_piece *p, stru
 			st = room[turn].failed;
 		if (st == SK_EINVAL)
 			return sk_fail(err, st, "the text cannot be normalised: a pattern needs too many steps");
+		if (st == SK_ETOOBIG)
+			return sk_fail(err, st, "the normalizers make more than %zu bytes of a text of %zu", max, p->len);
 		if (st < 0)
 			return sk_fail(err, st, "no memory to normalise %zu bytes of text", p->len);
 		if (same)

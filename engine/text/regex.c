@@ -11,9 +11,19 @@
 #include <pcre2.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/utf8.h"
 #include "engine/text/regex_names.h"
 
-#define MATCH_LIMIT	10000000u       /* backtracking steps of one match */
+/*
+ * Backtracking steps from one place of a text. A match is tried with few; where they are not enough it is tried anew with more,
+ * and what these tries may take is paid from what the text has earned by its length. So a text of n bytes takes 2 n * FIRST_LIMIT
+ * + BUDGET + n * EARNED steps at most, and a pattern that needs a few for each character of a long run never runs out.
+ */
+#define MATCH_LIMIT	10000000u
+#define FIRST_LIMIT	2000u
+#define MORE_TIMES	8u
+#define BUDGET		1000000u
+#define EARNED		256u
 #define HEAP_LIMIT_KIB	(64u * 1024)
 #define DEPTH_MAX	100             /* groups and classes inside each other */
 #define REWRITTEN_MAX	(1u << 20)
@@ -644,6 +654,8 @@ sk_status sk_regex_rewrite(const char *pattern, size_t len, struct sk_buf *b, st
 
 	if (len > SK_REGEX_BYTES_MAX)
 		return sk_fail(err, SK_ETOOBIG, "the pattern has %zu bytes, the limit is %d", len, SK_REGEX_BYTES_MAX);
+	if (!sk_utf8_valid(pattern, len))
+		return sk_fail(err, SK_EFORMAT, "the pattern is not UTF-8");
 	st = body_rewrite(&r);
 	if (st == SK_OK && r.p < r.end)
 		return refuse(&r, SK_EFORMAT, "a bracket without a beginning");
@@ -652,18 +664,28 @@ sk_status sk_regex_rewrite(const char *pattern, size_t len, struct sk_buf *b, st
 
 /* ---- PCRE2 -------------------------------------------------------------------------------------------------------- */
 
+struct program { pcre2_code *code; bool jit; };
+
 struct sk_regex {
-	pcre2_code *code;
+	struct program any, here;       /* at any place from one on; at one place alone */
 	pcre2_match_context *limits;
-	bool jit;
 };
+
+static int program_make(struct program *p, const struct sk_buf *b, uint32_t options, pcre2_compile_context *c)
+{
+	PCRE2_SIZE at = 0;
+	int code = 0;
+
+	p->code = pcre2_compile((PCRE2_SPTR)b->data, b->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &code, &at, c);
+	p->jit = p->code && pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
+	return p->code ? 0 : code;
+}
 
 static sk_status compile(struct sk_regex *re, const struct sk_buf *b, struct sk_err *err)
 {
 	pcre2_compile_context *c = pcre2_compile_context_create(NULL);
 	unsigned char words[120];
-	PCRE2_SIZE at = 0;
-	int code = 0;
+	int code;
 
 	re->limits = pcre2_match_context_create(NULL);
 	if (!c || !re->limits) {
@@ -673,15 +695,16 @@ static sk_status compile(struct sk_regex *re, const struct sk_buf *b, struct sk_
 	pcre2_set_newline(c, PCRE2_NEWLINE_LF);
 	pcre2_set_match_limit(re->limits, MATCH_LIMIT);
 	pcre2_set_heap_limit(re->limits, HEAP_LIMIT_KIB);
-	re->code = pcre2_compile((PCRE2_SPTR)b->data, b->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, c);
+	code = program_make(&re->any, b, 0, c);
+	if (!code)
+		code = program_make(&re->here, b, PCRE2_ANCHORED, c);
 	pcre2_compile_context_free(c);
-	if (!re->code) {
+	if (code) {
 		if (code == PCRE2_ERROR_HEAP_FAILED)
 			return sk_fail(err, SK_ENOMEM, "no memory for a pattern");
 		pcre2_get_error_message(code, words, sizeof(words));
 		return sk_fail(err, SK_EFORMAT, "the pattern cannot be used: %s", words);
 	}
-	re->jit = pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE) == 0;
 	return SK_OK;
 }
 
@@ -708,27 +731,85 @@ void sk_regex_close(struct sk_regex **re)
 {
 	if (!re || !*re)
 		return;
-	pcre2_code_free((*re)->code);
+	pcre2_code_free((*re)->any.code);
+	pcre2_code_free((*re)->here.code);
 	pcre2_match_context_free((*re)->limits);
 	free(*re);
 	*re = NULL;
 }
 
+/* Of one thread and one text. */
+struct scratch {
+	pcre2_match_data *data;
+	pcre2_match_context *limits;
+	uint64_t left;                  /* steps that dear matches may still take */
+};
+
+static struct scratch *scratch_open(const struct sk_regex *re)
+{
+	struct scratch *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->data = pcre2_match_data_create(1, NULL);
+	x->limits = pcre2_match_context_copy(re->limits);
+	x->left = BUDGET;
+	if (x->data && x->limits)
+		return x;
+	sk_regex_match_free(x);
+	return NULL;
+}
+
+static int match_once(const struct program *p, struct scratch *x, const char *s, size_t len, size_t pos, uint32_t limit)
+{
+	int rc = PCRE2_ERROR_JIT_STACKLIMIT;
+
+	pcre2_set_match_limit(x->limits, limit);
+	if (p->jit)
+		rc = pcre2_jit_match(p->code, (PCRE2_SPTR)s, len, pos, 0, x->data, x->limits);
+	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+		rc = pcre2_match(p->code, (PCRE2_SPTR)s, len, pos, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, x->data, x->limits);
+	return rc;
+}
+
+/* Place by place, and at each with more steps as long as they are paid for: PCRE2's limit is of one place, not of a search. */
+static int match_dear(const struct sk_regex *re, struct scratch *x, const char *s, size_t len, size_t pos)
+{
+	uint32_t limit;
+	int rc = PCRE2_ERROR_NOMATCH;
+
+	for (; rc == PCRE2_ERROR_NOMATCH && pos <= len; pos++) {
+		if (pos < len && (s[pos] & 0xc0) == 0x80)
+			continue;
+		rc = match_once(&re->here, x, s, len, pos, FIRST_LIMIT);
+		for (limit = FIRST_LIMIT; rc == PCRE2_ERROR_MATCHLIMIT && limit < MATCH_LIMIT;) {
+			limit = limit * MORE_TIMES < MATCH_LIMIT ? limit * MORE_TIMES : MATCH_LIMIT;
+			if (x->left < limit)
+				return rc;
+			x->left -= limit;
+			rc = match_once(&re->here, x, s, len, pos, limit);
+		}
+	}
+	return rc;
+}
+
 int sk_regex_next(const struct sk_regex *re, void **io_match, const char *s, size_t len, size_t pos, size_t *ret_from,
 		  size_t *ret_to, struct sk_err *err)
 {
-	pcre2_match_data *m = *io_match;
+	struct scratch *x = *io_match ? *io_match : scratch_open(re);
+	pcre2_match_data *m;
 	unsigned char words[120];
-	int rc = PCRE2_ERROR_JIT_STACKLIMIT;
+	int rc;
 
-	if (!m)
-		*io_match = m = pcre2_match_data_create(1, NULL);
-	if (!m)
+	*io_match = x;
+	if (!x)
 		return sk_fail(err, SK_ENOMEM, "no memory to split the text");
-	if (re->jit)
-		rc = pcre2_jit_match(re->code, (PCRE2_SPTR)s, len, pos, 0, m, re->limits);
-	if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-		rc = pcre2_match(re->code, (PCRE2_SPTR)s, len, pos, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m, re->limits);
+	m = x->data;
+	if (!pos)
+		x->left += EARNED * (uint64_t)len;
+	rc = match_once(&re->any, x, s, len, pos, FIRST_LIMIT);
+	if (rc == PCRE2_ERROR_MATCHLIMIT)
+		rc = match_dear(re, x, s, len, pos);
 	if (rc == PCRE2_ERROR_NOMATCH)
 		return 0;
 	if (rc == PCRE2_ERROR_NOMEMORY)
@@ -747,5 +828,11 @@ int sk_regex_next(const struct sk_regex *re, void **io_match, const char *s, siz
 
 void sk_regex_match_free(void *match)
 {
-	pcre2_match_data_free(match);
+	struct scratch *x = match;
+
+	if (!x)
+		return;
+	pcre2_match_data_free(x->data);
+	pcre2_match_context_free(x->limits);
+	free(x);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DECODED_MAX ((size_t)64 << 20)   /* bytes of text of all tokens, whatever the file has */
+
 #define SK_TEXT_KIND(name) extern const struct sk_text_kind sk_text_kind_##name;
 #include "engine/text/kinds.def"
 #undef SK_TEXT_KIND
@@ -243,7 +245,7 @@ static void shown_free(struct sk_str *list, size_t len)
 /* Pieces and flags. shown: strings that stand for the file's; NULL: none. */
 static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, const struct sk_str *shown, struct sk_err *err)
 {
-	struct sk_buf b = SK_BUF((size_t)INT32_MAX);
+	struct sk_buf b = SK_BUF(0);
 	size_t total = 0, i, len;
 	char place[SK_TEXT_PIECE_MAX];
 	struct sk_str token;
@@ -254,6 +256,8 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, c
 	if (total > INT32_MAX)
 		return sk_fail(err, SK_ETOOBIG, "%s: %zu bytes of text, the limit is %d", src->tokens_name, total,
 			       INT32_MAX);
+	/* Decoders may make much of a token; all texts together are still some times the file's. */
+	sk_buf_init(&b, total < INT32_MAX / 64 ? DECODED_MAX + 32 * total : (size_t)INT32_MAX);
 	t->at = malloc((src->vocab + 1) * sizeof(*t->at));
 	t->flags = calloc(src->vocab, 1);
 	if (!t->at || !t->flags || sk_buf_reserve(&b, total + 1) < 0) {
@@ -279,7 +283,7 @@ static sk_status pieces_take(struct sk_text *t, const struct sk_text_src *src, c
 	if (b.failed < 0) {
 		st = b.failed;
 		sk_buf_fini(&b);
-		return sk_fail(err, st, "%s: the tokens' text takes more than %d bytes, or there is no memory", src->tokens_name, INT32_MAX);
+		return sk_fail(err, st, "%s: the tokens' text takes more than %zu bytes, or there is no memory", src->tokens_name, b.max);
 	}
 	sk_buf_str(&b);
 	t->bytes = b.data;

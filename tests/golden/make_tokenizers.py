@@ -21,7 +21,7 @@ import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders as D, models as M, normalizers as N, pre_tokenizers as P, processors as O, trainers as T
 
-from beside import Lost, offsets, streamed, tried
+from beside import DROPPED, Lost, offsets, streamed, tried
 from hard_strings import HARD
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -127,15 +127,41 @@ def wordpiece(lower):
     return json.loads(t.to_str())["model"]["vocab"]
 
 
-def charsmap():
+def charsmap(small=False):
+    """SentencePiece's own nmt_nfkc, 240 KB; or rules for what the strings hold alone."""
     import io
     import sentencepiece as spm
     from sentencepiece import sentencepiece_model_pb2 as pb
     out = io.BytesIO()
-    spm.SentencePieceTrainer.train(sentence_iterator=iter([x for x in LINES if x.strip()]), model_writer=out, vocab_size=500, hard_vocab_limit=False, minloglevel=9)
+    rules = dict(normalization_rule_tsv=rules_file(str)) if small else {}
+    spm.SentencePieceTrainer.train(sentence_iterator=iter([x for x in LINES if x.strip()]), model_writer=out, vocab_size=500, hard_vocab_limit=False, minloglevel=9, **rules)
     m = pb.ModelProto()
     m.ParseFromString(out.getvalue())
     return m.normalizer_spec.precompiled_charsmap
+
+
+def rules_file(fold):
+    """The normal forms (NFKC, then fold) of the strings' characters and of each with the marks behind it; controls go, blanks are spaces."""
+    import atexit
+    import unicodedata
+    rules = {}
+    for s in STRINGS:
+        for i, c in enumerate(s):
+            end = i + 1
+            while end < len(s) and unicodedata.combining(s[end]) and end < i + 4:
+                end += 1
+            for part in {c, s[i:end]}:
+                rules[part] = fold(unicodedata.normalize("NFKC", part))
+            if DROPPED.match(c):
+                rules[c] = ""
+            elif c.isspace() and not "\x1c" <= c <= "\x1f":
+                rules[c] = " "
+    hexes = lambda x: " ".join("%X" % ord(c) for c in x)
+    path = os.path.relpath(OUT + "/rules.tsv")      # its name gets into the model
+    with open(path, "w") as f:
+        f.writelines(hexes(a) + "\t" + hexes(b) + "\n" for a, b in sorted(rules.items()) if a != b and "\0" not in a)
+    atexit.register(lambda: os.path.exists(path) and os.remove(path))
+    return path
 
 
 charsmap = functools.lru_cache(charsmap)
@@ -397,7 +423,7 @@ def bpe_no_unk():
 
 @scheme
 def t5():
-    t = uni(N.Precompiled(charsmap()), P.Sequence([P.WhitespaceSplit(), P.Metaspace(prepend_scheme="always")]))
+    t = uni(N.Precompiled(charsmap(small=True)), P.Sequence([P.WhitespaceSplit(), P.Metaspace(prepend_scheme="always")]))
     t.add_special_tokens(["<extra_id_%d>" % i for i in range(9, -1, -1)])
     t.post_processor = template(t, "$A </s>", "</s>")
     return t
@@ -405,7 +431,7 @@ def t5():
 
 @scheme
 def t5_new():
-    return uni(N.Sequence([N.Precompiled(charsmap()), N.Strip(left=False, right=True), N.Replace(Regex(" {2,}"), "▁")]), P.Metaspace(prepend_scheme="always"))
+    return uni(N.Sequence([N.Precompiled(charsmap(small=True)), N.Strip(left=False, right=True), N.Replace(Regex(" {2,}"), "▁")]), P.Metaspace(prepend_scheme="always"))
 
 
 @scheme
@@ -616,7 +642,7 @@ def spm_models():
         "spm-unigram-bytes": dict(plain, model_type="unigram", byte_fallback=True, vocab_size=700, split_digits=True),
         "spm-unigram-users": dict(plain, model_type="unigram", user_defined_symbols=["<user>", "the", "ét"], remove_extra_whitespaces=False),
         "spm-suffix": dict(plain, model_type="unigram", treat_whitespace_as_suffix=True),
-        "spm-nfkc": dict(plain, model_type="unigram", normalization_rule_name="nmt_nfkc_cf"),
+        "spm-nfkc": dict(plain, model_type="unigram", normalization_rule_tsv=rules_file(str.casefold)),
     }
     for name, o in kinds.items():
         os.makedirs(OUT + "/" + name, exist_ok=True)

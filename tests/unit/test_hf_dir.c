@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/arch/config.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/tiny_hf.h"
 
@@ -555,6 +556,37 @@ START_TEST(lists_are_walked)
 }
 END_TEST
 
+static const struct { const char *value; sk_status want; const char *words; } ids[] = {
+	{ "2", SK_OK, NULL },
+	{ "-1", SK_OK, NULL },
+	{ "null", SK_OK, NULL },
+	{ "[]", SK_OK, NULL },
+	{ "[2, 32000, 70000]", SK_OK, NULL },
+	{ "\"</s>\"", SK_EFORMAT, "key generation_config.eos_token_id is \"</s>\", it must be a token's id or a list of them" },
+	{ "true", SK_EFORMAT, "key generation_config.eos_token_id is true, it must be a token's id" },
+	{ "2.5", SK_EFORMAT, "key generation_config.eos_token_id is 2.5, it must be a token's id" },
+	{ "1180591620717411303424", SK_EFORMAT, "key generation_config.eos_token_id is 1.18059e+21, it must be a token's id" },
+	{ "[2, \"a\"]", SK_EFORMAT, "key generation_config.eos_token_id: number 1 of the list is \"a\", it must be a token's id" },
+	{ "[[2]]", SK_EFORMAT, "key generation_config.eos_token_id: number 0 of the list is a list, it must be a token's id" },
+	{ "[1,2,3,4,5]", SK_ETOOBIG, "key generation_config.eos_token_id has 5 ids, the limit is 4" },
+};
+
+START_TEST(what_ends_a_text_is_an_id_or_a_list)
+{
+	struct sk_weights *w;
+	struct sk_err err = { .text = "" };
+	char text[128];
+
+	snprintf(text, sizeof(text), "{\"eos_token_id\": %s}", ids[_i].value);
+	put_text("config.json", config);
+	put_text("generation_config.json", text);
+	w = open_config(dir);
+	ck_assert_msg(sk_config_ids(w, "generation_config.eos_token_id", 4, &err) == ids[_i].want, "%s: \"%s\"", text, err.text);
+	ck_assert_msg(!ids[_i].words || strstr(err.text, ids[_i].words), "%s: \"%s\"", text, err.text);
+	sk_weights_close(&w);
+}
+END_TEST
+
 static const struct { const char *text; sk_status want; const char *words; } bad_configs[] = {
 	{ "", SK_EFORMAT, "the file is empty" },
 	{ " ", SK_EFORMAT, "the text ends where a value is due, at line 1 column 2" },
@@ -913,6 +945,7 @@ int main(void)
 	tcase_add_loop_test(t, a_lying_index_is_refused_by_name, 0, BAD_INDEXES);
 	tcase_add_test(t, config_becomes_metadata);
 	tcase_add_test(t, lists_are_walked);
+	tcase_add_loop_test(t, what_ends_a_text_is_an_id_or_a_list, 0, sizeof(ids) / sizeof(ids[0]));
 	tcase_add_loop_test(t, a_wrong_config_is_refused_by_name, 0, BAD_CONFIGS);
 	tcase_add_loop_test(t, a_config_over_a_limit_is_refused, 0, TOO_BIG);
 	tcase_add_test(t, too_many_keys_are_refused);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/base/buf.h"
 #include "engine/text/text.h"
 
 static const char *const names[] = { "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -207,6 +208,122 @@ START_TEST(a_pattern_that_explodes_is_a_wrong_request_in_bounded_time)
 }
 END_TEST
 
+/* Each of five steps makes a hundred letters of one. */
+START_TEST(a_normalizer_that_multiplies_is_refused_in_bounded_memory)
+{
+	static const char step[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%s\"}";
+	struct sk_buf json = SK_BUF(1 << 16);
+	struct sk_text *t = NULL;
+	struct sk_ids v = { 0 };
+	struct sk_err err = { .text = "" };
+	char many[101] = "", s[1000];
+
+	memset(many, 'a', 100);
+	sk_buf_adds(&json, LEVEL "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+	for (int i = 0; i < 5; i++) {
+		sk_buf_adds(&json, i ? "," : "");
+		sk_buf_addf(&json, step, many);
+	}
+	sk_buf_adds(&json, "]}}");
+	dir_make();
+	file_put("tokenizer.json", json.data, json.len);
+	ck_assert_msg(sk_text_open_dir(dir, NULL, 0, &t, &err) == SK_OK, "%s", err.text);
+	memset(s, 'a', sizeof(s));
+	ck_assert_int_eq(sk_text_encode(t, s, sizeof(s), true, true, 0, &v, &err), SK_ETOOBIG);
+	ck_assert_str_eq(err.text, "the normalizers make more than 1080576 bytes of a text of 1000");
+	ck_assert_int_eq(sk_text_encode(t, "b", 1, true, true, 0, &v, &err), SK_OK);
+	sk_ids_fini(&v);
+	sk_text_close(&t);
+	sk_buf_fini(&json);
+	dir_remove();
+}
+END_TEST
+
+START_TEST(decoders_that_multiply_are_refused_in_bounded_memory)
+{
+	static const char step[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%s\"}";
+	struct sk_buf json = SK_BUF(1 << 20);
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	char many[1001] = "";
+
+	memset(many, 'a', 1000);
+	sk_buf_adds(&json, "{\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"a\",\"vocab\":{\"a\":0");
+	for (int i = 1; i < 200; i++)
+		sk_buf_addf(&json, ",\"a%d\":%d", i, i);
+	sk_buf_adds(&json, "}},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[");
+	sk_buf_addf(&json, step, many);
+	sk_buf_adds(&json, ",");
+	sk_buf_addf(&json, step, many);
+	sk_buf_adds(&json, "]}}");
+	dir_make();
+	file_put("tokenizer.json", json.data, json.len);
+	ck_assert_int_eq(sk_text_open_dir(dir, NULL, 0, &t, &err), SK_ETOOBIG);
+	ck_assert_msg(strstr(err.text, "the tokens' text takes more than 67"), "%s", err.text);
+	sk_buf_fini(&json);
+	dir_remove();
+}
+END_TEST
+
+/* A token is looked at in all its parts, which takes the square of its length. */
+START_TEST(a_token_that_is_too_long_to_be_taken_apart_is_refused)
+{
+	struct sk_buf b = SK_BUF(1 << 17);
+	struct sk_text *t = NULL;
+	struct sk_err err = { .text = "" };
+	int i;
+
+	sk_buf_add(&b, model, 16);                                      /* <unk>, then 40000 times a, and that it is BPE */
+	sk_buf_add(&b, "\x0a\xc4\xb8\x02\x0a\xc0\xb8\x02", 8);
+	for (i = 0; i < 40000; i++)
+		sk_buf_addc(&b, 'a');
+	sk_buf_add(&b, "\x12\x02\x18\x02", 4);
+	dir_make();
+	file_put("tokenizer.model", b.data, b.len);
+	ck_assert_int_eq(sk_text_open_dir(dir, NULL, 0, &t, &err), SK_ETOOBIG);
+	ck_assert_msg(strstr(err.text, "tokenizer.model: the squares of the tokens' lengths are more than 1073741824 together"), "%s", err.text);
+	sk_buf_fini(&b);
+	dir_remove();
+}
+END_TEST
+
+static const struct { const char *name, *regex; size_t runs, run; bool splits; } costly[] = {
+	{ "dear at every letter", "(?:a?){0,15}[bc]|a", 1, 4000, false },
+	{ "dear at every place of one search", "(?:a?){0,15}[bc]", 1, 4000, false },
+	{ "long blanks, once", "\\\\s+(?!\\\\S)|\\\\s+|[^\\\\s]+", 1, 400000, true },
+	{ "long blanks, often", "\\\\s+(?!\\\\S)|\\\\s+|[^\\\\s]+", 100, 4000, true },
+	{ "long words that end otherwise", "(?:[ax])*[bc]|(?:[ax])+| ", 100, 4000, true },
+};
+
+/* A pattern may cost much now and then, in proportion to the text, but not at every place. */
+START_TEST(all_matches_of_a_text_together_take_bounded_steps)
+{
+	struct sk_buf json = SK_BUF(1 << 12), text = SK_BUF(1 << 20);
+	struct sk_text *t = NULL;
+	struct sk_ids v = { 0 };
+	struct sk_err err = { .text = "" };
+	sk_status st;
+
+	sk_buf_addf(&json, LEVEL "\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"%s\"}}}", costly[_i].regex);
+	for (size_t i = 0; i < costly[_i].runs; i++) {
+		for (size_t k = 0; k < costly[_i].run; k++)
+			sk_buf_addc(&text, strstr(costly[_i].name, "blanks") ? ' ' : 'a');
+		sk_buf_addc(&text, strstr(costly[_i].name, "blanks") ? 'a' : ' ');
+	}
+	dir_make();
+	file_put("tokenizer.json", json.data, json.len);
+	ck_assert_msg(sk_text_open_dir(dir, NULL, 0, &t, &err) == SK_OK, "%s: %s", costly[_i].name, err.text);
+	st = sk_text_encode(t, text.data, text.len, true, true, 0, &v, &err);
+	ck_assert_msg(st == (costly[_i].splits ? SK_OK : SK_EINVAL), "%s: %d %s", costly[_i].name, st, err.text);
+	ck_assert_msg(st == SK_OK || strstr(err.text, "the text cannot be split into words"), "%s", err.text);
+	sk_ids_fini(&v);
+	sk_text_close(&t);
+	sk_buf_fini(&json);
+	sk_buf_fini(&text);
+	dir_remove();
+}
+END_TEST
+
 START_TEST(vocab_and_merges_are_a_byte_level_tokenizer)
 {
 	static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,\"\\u0120ab\":4,\"<s>\":5}";
@@ -287,6 +404,10 @@ int main(void)
 	tcase_add_test(t, too_deep_and_too_many_are_refused);
 	tcase_add_test(t, a_sentencepiece_model_cut_anywhere_is_refused_in_words_or_a_smaller_one);
 	tcase_add_test(t, a_pattern_that_explodes_is_a_wrong_request_in_bounded_time);
+	tcase_add_test(t, a_normalizer_that_multiplies_is_refused_in_bounded_memory);
+	tcase_add_test(t, decoders_that_multiply_are_refused_in_bounded_memory);
+	tcase_add_test(t, a_token_that_is_too_long_to_be_taken_apart_is_refused);
+	tcase_add_loop_test(t, all_matches_of_a_text_together_take_bounded_steps, 0, sizeof(costly) / sizeof(costly[0]));
 	tcase_add_test(t, vocab_and_merges_are_a_byte_level_tokenizer);
 	tcase_add_test(t, text_that_goes_on_keeps_its_first_blank);
 	suite_add_tcase(s, t);

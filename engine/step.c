@@ -481,8 +481,9 @@ static void tell_stats(struct sk_engine *e)
 	struct sk_sched_stats st;
 
 	sk_sched_stats(e->sched, &st);
-	atomic_store(&e->running, (uint32_t)st.running);
+	/* In this order: who then reads that nothing runs reads all blocks free too. sk_engine_stats() loads `running` first. */
 	atomic_store(&e->blocks_free, (uint32_t)st.blocks_free);
+	atomic_store(&e->running, (uint32_t)st.running);
 	atomic_store(&e->preemptions, st.preemptions);
 }
 

@@ -189,7 +189,7 @@ stage_asan() {
 	unset ASAN_OPTIONS UBSAN_OPTIONS SAKER_MODULES
 }
 
-# SAKER_TEST_FEW=1 asks the tests of kernels for one shape each.
+# SAKER_TEST_FEW=1 asks the tests of kernels for a third of their shapes: threads meet in each of them alike. No web server here: the loop is one.
 stage_tsan() {
 	if ! tsan_wrapper; then
 		count_skip "tsan: this compiler's ThreadSanitizer does not run here"
@@ -198,7 +198,7 @@ stage_tsan() {
 	export SAKER_TEST_FEW=1 TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
 	export SAKER_MODULES=/nowhere
 	build tsan "-g -O1" --enable-debug --with-sanitizer=thread --without-cuda --enable-cuda-emu &&
-		check tsan 'tests/sim/*' 'tests/front/[!als]*' 'tests/kernels/*' 'tests/emu/*' tests/unit/test_base 'tests/unit/test_engine*' 'tests/unit/test_pool*'
+		check tsan 'tests/sim/*' 'tests/front/[!alns]*' 'tests/kernels/*' 'tests/emu/*' tests/unit/test_base 'tests/unit/test_engine*' 'tests/unit/test_pool*'
 	unset SAKER_TEST_FEW TSAN_OPTIONS SAKER_MODULES
 	wrapper=
 }

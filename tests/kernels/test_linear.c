@@ -440,11 +440,11 @@ int main(void)
 	Suite *s = suite_create("linear");
 	TCase *c = tcase_create("linear");
 	SRunner *r;
-	int failed;
+	int failed, few = getenv("SAKER_TEST_FEW") ? 2 : DTYPES;
 
 	tcase_set_timeout(c, 120);
-	tcase_add_loop_test(c, products_are_right_and_a_row_keeps_its_bits, 0, DTYPES);
-	tcase_add_loop_test(c, an_embedded_row_is_the_row_of_the_file, 0, DTYPES);
+	tcase_add_loop_test(c, products_are_right_and_a_row_keeps_its_bits, 0, few);
+	tcase_add_loop_test(c, an_embedded_row_is_the_row_of_the_file, 0, few);
 	tcase_add_test(c, a_weight_that_does_not_fit_the_format_is_refused);
 	tcase_add_test(c, an_unknown_level_is_refused_by_name);
 	suite_add_tcase(s, c);

@@ -113,6 +113,7 @@ struct sk_request {
 	bool gen_ended;                         /* the last FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
+	bool openai;                            /* errors have OpenAI's form, whatever the route */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
 	int64_t submitted_us;
 	uint32_t sequences, max_new_tokens;     /* how many answers; of each at most */

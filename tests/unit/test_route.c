@@ -481,13 +481,13 @@ START_TEST(routes_are_open_or_ask_for_a_key)
 	rows = sk_route_list(&len);
 	for (size_t i = 0; i < len; i++) {
 		w.r.params = NULL;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}],\"prompt\":\"a\"}");
 		ck_assert_msg(w.r.status == (rows[i].flags & SK_ROUTE_OPEN ? 200 : 401), "%s %s: %d", rows[i].method, rows[i].path,
 			      w.r.status);
 		open += (rows[i].flags & SK_ROUTE_OPEN) != 0;
 		ck_assert(w.r.status == 200 || (w.r.key == SK_KEY_NONE && !w.r.gen && !w.r.generates));
 		w.r.params = (const char **)key;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}],\"prompt\":\"a\"}");
 		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
 		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
 	}

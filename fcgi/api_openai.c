@@ -24,6 +24,7 @@ struct work {
 	struct sk_openai_values v;
 	struct sk_openai_shape shape;
 	struct sk_gen_params p;
+	struct sk_gen_params *prompts;  /* p with each prompt; shape.prompts of them */
 	const char **stop;
 	size_t *stop_bytes;
 };
@@ -94,7 +95,7 @@ static bool is_ids(struct json_object *v)
 	       json_object_is_type(json_object_array_get_idx(v, 0), json_type_int);
 }
 
-static bool take_ids(struct sk_request *r, struct json_object *v, struct work *w)
+static bool take_ids(struct sk_request *r, struct json_object *v, struct sk_gen_params *p)
 {
 	size_t len = json_object_array_length(v);
 	int32_t *ids = sk_arena_take(&r->arena, len * sizeof *ids);
@@ -113,35 +114,51 @@ static bool take_ids(struct sk_request *r, struct json_object *v, struct work *w
 		}
 		ids[i] = (int32_t)n;
 	}
-	w->p.ids = ids;
-	w->p.ids_len = len;
+	p->ids = ids;
+	p->ids_len = len;
 	return true;
 }
 
-/* A string, ids, or a list of one of these. */
-static bool take_prompt(struct sk_request *r, struct json_object *body, struct work *w)
+/* A text or ids. */
+static bool take_prompt(struct sk_request *r, struct json_object *v, struct sk_gen_params *p)
 {
-	struct json_object *v = member(body, "prompt");
-	char text[128];
-
-	if (json_object_is_type(v, json_type_array) && !is_ids(v)) {
-		if (json_object_array_length(v) != 1) {
-			snprintf(text, sizeof text, "`prompt` must be one text or one list of token ids. Given: a list of %zu",
-				 json_object_array_length(v));
-			refuse(r, text);
-			return false;
-		}
-		v = json_object_array_get_idx(v, 0);
-	}
 	if (is_ids(v))
-		return take_ids(r, v, w);
+		return take_ids(r, v, p);
 	if (!is_text(v) || !json_object_get_string_len(v)) {
 		refuse(r, is_text(v) || json_object_is_type(v, json_type_array) ? "`prompt` cannot be empty"
-			  : "`prompt` must be a string, a list of token ids, or a list of one of these");
+			  : "`prompt` must be a string, a list of token ids, or a list of these");
 		return false;
 	}
-	w->p.prompt = json_object_get_string(v);
-	w->p.prompt_len = (size_t)json_object_get_string_len(v);
+	p->prompt = json_object_get_string(v);
+	p->prompt_len = (size_t)json_object_get_string_len(v);
+	return true;
+}
+
+/* One prompt or a list of them; each gets the parameters of w->p. TGI takes MAX_CLIENT_BATCH_SIZE, 4. */
+static bool take_prompts(struct sk_request *r, struct json_object *body, struct work *w)
+{
+	struct json_object *v = member(body, "prompt");
+	bool list = json_object_is_type(v, json_type_array) && !is_ids(v);
+	size_t len = list ? json_object_array_length(v) : 1;
+	size_t max = sk_request_dialect(r)->knows == SK_KNOWS_SAKER ? SK_GEN_N_MAX / w->p.n : 4;
+	char text[128];
+
+	if (!len || len > max) {
+		snprintf(text, sizeof text, "`prompt` as a list must have 1 to %zu prompts. Given: %zu", max, len);
+		refuse(r, text);
+		return false;
+	}
+	w->prompts = sk_arena_take(&r->arena, len * sizeof *w->prompts);
+	if (!w->prompts) {
+		sk_reply_status(r, SK_ENOMEM, NULL);
+		return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		w->prompts[i] = w->p;
+		if (!take_prompt(r, list ? json_object_array_get_idx(v, i) : v, &w->prompts[i]))
+			return false;
+	}
+	w->shape.prompts = (uint32_t)len;
 	return true;
 }
 
@@ -234,12 +251,11 @@ static void submit(struct sk_request *r, struct work *w)
 {
 	void *reply;
 
-	w->p.top_n_tokens = w->shape.top_n;
 	reply = sk_openai_reply(r, &w->shape);
 	if (!reply)
 		sk_reply_status(r, SK_ENOMEM, NULL);
 	else
-		sk_request_generate(r, &w->p, w->shape.stream, &sk_openai_render, reply);
+		sk_request_generate_all(r, w->prompts, w->shape.prompts, w->shape.stream, &sk_openai_render, reply);
 }
 
 /* ---- chat --------------------------------------------------------------------------------------------------- */
@@ -338,33 +354,45 @@ void sk_openai_chat(struct sk_request *r, struct json_object *body)
 	w.p.prompt = text;
 	w.p.prompt_len = len;
 	w.p.no_special = true;
+	w.p.top_n_tokens = w.shape.top_n;
+	w.prompts = &w.p;
+	w.shape.prompts = 1;
 	submit(r, &w);
 	free(text);
 }
 
 /* ---- completions -------------------------------------------------------------------------------------------- */
 
-/* What is said before the answer: the prompt as it came, or what its ids mean. */
+/* What is said before an answer: the prompt as it came, or what its ids mean. */
+static sk_status echo_of(struct sk_request *r, const struct sk_gen_params *p, struct sk_str *ret_echo, struct sk_err *err)
+{
+	char *text = NULL;
+	size_t len = p->prompt_len;
+	sk_status st = p->ids ? sk_engine_detokenize(r->front->engine, p->ids, p->ids_len, true, &text, &len, err) : SK_OK;
+
+	if (st < 0)
+		return st;
+	ret_echo->s = sk_arena_strndup(&r->arena, text ? text : p->prompt, len);
+	ret_echo->len = len;
+	free(text);
+	return ret_echo->s ? SK_OK : sk_fail(err, SK_ENOMEM, "out of memory for a prompt of %zu bytes", len);
+}
+
 static bool take_echo(struct sk_request *r, struct work *w)
 {
 	struct sk_err err = { 0 };
-	char *text = NULL;
-	size_t len = w->p.prompt_len;
-	sk_status st = SK_OK;
+	struct sk_str *echo;
+	sk_status st;
 
 	if (!w->v.echo.yes)
 		return true;
-	if (w->p.ids)
-		st = sk_engine_detokenize(r->front->engine, w->p.ids, w->p.ids_len, true, &text, &len, &err);
-	if (st == SK_OK) {
-		w->shape.echo = sk_arena_strndup(&r->arena, text ? text : w->p.prompt, len);
-		w->shape.echo_len = len;
-		st = w->shape.echo ? SK_OK : SK_ENOMEM;
-	}
-	free(text);
+	echo = sk_arena_take(&r->arena, w->shape.prompts * sizeof *echo);
+	st = echo ? SK_OK : SK_ENOMEM;
+	for (uint32_t i = 0; i < w->shape.prompts && st == SK_OK; i++)
+		st = echo_of(r, &w->prompts[i], &echo[i], &err);
 	if (st < 0)
 		sk_reply_status(r, st, &err);
-	w->p.prompt_logprobs = w->shape.logprobs;
+	w->shape.echo = echo;
 	return st >= 0;
 }
 
@@ -388,7 +416,9 @@ void sk_openai_complete(struct sk_request *r, struct json_object *body)
 		w.p.max_new_tokens = sk_request_dialect(r)->knows == SK_KNOWS_SAKER ? COMPLETION_TOKENS : 0;
 	w.shape.logprobs = w.v.logprobs.set;
 	w.shape.top_n = (uint32_t)w.v.logprobs.u;
-	if (!take_prompt(r, body, &w) || !take_echo(r, &w))
+	w.p.top_n_tokens = w.shape.top_n;
+	w.p.prompt_logprobs = w.shape.logprobs && w.v.echo.yes;
+	if (!take_prompts(r, body, &w) || !take_echo(r, &w))
 		return;
 	submit(r, &w);
 }

@@ -29,10 +29,9 @@ struct sk_openai_shape {
 	bool chat, stream, usage;       /* usage: a stream ends with a chunk of it */
 	bool logprobs;                  /* log-probabilities of tokens, and of top_n others */
 	uint32_t top_n;
-	uint32_t n;
+	uint32_t n, prompts;            /* answers to each prompt */
 	const char *model;
-	const char *echo;               /* text that goes before the answer; NULL: none */
-	size_t echo_len;
+	const struct sk_str *echo;      /* texts that go before the answers, one a prompt; NULL: none */
 	const char *const *stop;        /* those that are not to be in the text */
 	const size_t *stop_bytes;
 	size_t stop_len;

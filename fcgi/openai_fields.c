@@ -63,7 +63,7 @@ static const struct sk_field chat_fields[] = {
 
 static const struct sk_field fields[] = {
 	{ NULL, "prompt", SK_FIELD_JSON, true, AT(prompt), SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE, NULL, NULL,
-	  "the text to go on with: a string, a list of token ids, or a list of one of these", 0 },
+	  "the text to go on with: a string, a list of token ids, or a list of these: 128 / `n` at most (in tgi-3 4)", 0 },
 	COMMON,
 	FIELD(best_of, SK_FIELD_U32, SK_RANGE_ANY, 0, 0, SK_LIMIT_NONE, NULL, "n", "no other than `n`: all answers that are drawn are given", OURS),
 	TOKENS(max_tokens, "16; in tgi-3 all the room that is left"),

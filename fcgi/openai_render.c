@@ -17,7 +17,7 @@
 #include "fcgi/kept.h"
 #include "fcgi/openai.h"
 
-/* One of the n answers. owner: with its request. */
+/* One of the answers. owner: with its request. */
 struct choice {
 	struct sk_kept text;            /* a stream: held back; else the JSON string */
 	size_t sent;                    /* bytes of a stream's text that are out */
@@ -35,7 +35,8 @@ struct reply {
 	char system[80];
 	int64_t created;
 	uint32_t prompt_tokens, generated_tokens;
-	struct choice *choices;
+	struct choice *choices;         /* n of the first prompt, n of the second ... */
+	uint32_t choices_len;
 };
 
 void *sk_openai_reply(struct sk_request *r, const struct sk_openai_shape *shape)
@@ -48,7 +49,8 @@ void *sk_openai_reply(struct sk_request *r, const struct sk_openai_shape *shape)
 	reply->shape = *shape;
 	reply->tgi = sk_request_dialect(r)->knows != SK_KNOWS_SAKER;
 	reply->created = (int64_t)time(NULL);
-	reply->choices = sk_arena_take(&r->arena, shape->n * sizeof *reply->choices);
+	reply->choices_len = shape->n * shape->prompts;
+	reply->choices = sk_arena_take(&r->arena, reply->choices_len * sizeof *reply->choices);
 	if (!reply->choices)
 		return NULL;
 	sk_engine_info(r->front->engine, &info);
@@ -311,16 +313,16 @@ static void send_text(struct sk_request *r, struct reply *reply, uint32_t seq, s
 		memmove(c->text.s, c->text.s + len, c->text.len);
 }
 
-/* The first chunks: whose turn it is, or what is said before. */
-static void stream_prefill(struct sk_request *r, struct reply *reply)
+/* The first chunks of a prompt's answers: whose turn it is, or what is said before. */
+static void stream_prefill(struct sk_request *r, struct reply *reply, uint32_t first)
 {
 	const struct sk_openai_shape *s = &reply->shape;
 
-	for (uint32_t i = 0; i < s->n; i++) {
+	for (uint32_t i = first; i < first + s->n; i++) {
 		if (s->chat && !reply->tgi)
 			add_chunk(r, reply, i, "assistant", "", 0, NULL);
 		else if (s->echo)
-			add_chunk(r, reply, i, NULL, s->echo, s->echo_len, NULL);
+			add_chunk(r, reply, i, NULL, s->echo[i / s->n].s, s->echo[i / s->n].len, NULL);
 	}
 }
 
@@ -404,7 +406,7 @@ static void object_finish(struct sk_request *r, struct reply *reply, const struc
 	c->reason = reason_of(reply, ev->finish.reason);
 	sk_buf_addc(b, '"');
 	if (reply->shape.echo)
-		sk_buf_add_json(b, reply->shape.echo, reply->shape.echo_len);
+		sk_buf_add_json(b, reply->shape.echo[ev->seq / reply->shape.n].s, reply->shape.echo[ev->seq / reply->shape.n].len);
 	sk_buf_add_json(b, ev->finish.text, len);
 	sk_buf_addc(b, '"');
 	keep(r, 0, &c->text);
@@ -412,7 +414,7 @@ static void object_finish(struct sk_request *r, struct reply *reply, const struc
 		return;
 	if (!reply->broken) {
 		add_head(r, reply);
-		for (uint32_t i = 0; i < reply->shape.n; i++)
+		for (uint32_t i = 0; i < reply->choices_len; i++)
 			add_choice(b, reply, i);
 		sk_buf_addc(b, ']');
 		add_usage(b, reply);
@@ -429,12 +431,12 @@ static void object_finish(struct sk_request *r, struct reply *reply, const struc
 /* With echo the prompt's tokens have log-probabilities, in every answer. */
 static void prefill(struct sk_request *r, struct reply *reply, const struct sk_event *ev)
 {
-	reply->prompt_tokens = ev->prefill.prompt_tokens;
-	for (uint32_t k = 0; k < reply->shape.n && reply->shape.echo; k++)
+	reply->prompt_tokens += ev->prefill.prompt_tokens;
+	for (uint32_t k = ev->seq; k < ev->seq + reply->shape.n && reply->shape.echo; k++)
 		for (size_t i = 0; i < ev->prefill.tokens_len; i++)
 			take_logprob(r, &reply->choices[k], &ev->prefill.tokens[i], NULL, 0);
 	if (reply->shape.stream)
-		stream_prefill(r, reply);
+		stream_prefill(r, reply, ev->seq);
 }
 
 static void event(struct sk_request *r, const struct sk_event *ev)

@@ -113,6 +113,17 @@ def several_answers_are_drawn(c):
 
 
 @case
+def several_prompts_are_answered_as_alone(c):
+    prompts = [PROMPT, "What is a cache?", "One two three"]
+    alone = [c.text(prompt=p) for p in prompts]
+    r = c.text(prompt=prompts)
+    assert [x.text for x in r.choices] == [x.choices[0].text for x in alone], (r, alone)
+    assert r.usage.prompt_tokens == sum(x.usage.prompt_tokens for x in alone) and r.usage.completion_tokens == sum(x.usage.completion_tokens for x in alone), r.usage
+    chunks = list(c.text(prompt=prompts, stream=True))
+    assert [text_of([x for x in chunks if x.choices[0].index == i]) for i in range(3)] == [x.text for x in r.choices], chunks
+
+
+@case
 def log_probabilities_are_told(c):
     r = c.chat(logprobs=True, top_logprobs=3)
     content = r.choices[0].logprobs.content

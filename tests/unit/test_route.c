@@ -125,9 +125,26 @@ uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
 	return g->params.max_new_tokens;
 }
 
+uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
+{
+	return 2;
+}
+
 void sk_gen_cancel(struct sk_gen *g)
 {
 	g->cancelled = true;
+}
+
+/* The one generation is the world's. */
+void sk_gen_close(struct sk_gen **g)
+{
+	*g = NULL;
+}
+
+/* Events are given by play(). */
+sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
+{
+	return SK_EAGAIN;
 }
 
 sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,

@@ -117,7 +117,7 @@ void sk_api_request_delete(struct sk_request *r, struct json_object *body)
 	q->cancelled = true;
 	/* While a worker has it there is no generation that the loop may touch: the loop cancels it when it comes back. */
 	if (q->state != SK_REQUEST_ARRIVED)
-		sk_gen_cancel(q->gen);
+		sk_request_cancel(q);
 	add_request(&r->out, q, true);
 	sk_reply_out(r, 200, "application/json");
 }

@@ -15,20 +15,15 @@
 #include "engine/base/clock.h"
 #include "engine/base/utf8.h"
 #include "fcgi/json.h"
+#include "fcgi/kept.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 
 /* ---- the reply ---------------------------------------------------------------------------------------------- */
 
-/* Text that grows in the request's arena: what a reply must hold back until its last event. */
-struct text {
-	char *s;
-	size_t len, cap;
-};
-
 /* One of the answers that are drawn; a stream has none. */
 struct answer {
-	struct text text, tokens, top_tokens;   /* text: the JSON string */
+	struct sk_kept text, tokens, top_tokens;   /* text: the JSON string */
 	double logprob;                         /* sum over its tokens */
 	struct sk_event end;                    /* FINISH, whose text is gone */
 };
@@ -40,31 +35,18 @@ struct reply {
 	bool broken;                    /* the arena is out of memory */
 	const char *full;               /* inputs, when they go before generated_text */
 	size_t full_len;
-	struct text prefill_tokens, frame;      /* frame: a stream's, held back for what comes behind it */
+	struct sk_kept prefill_tokens, frame;      /* frame: a stream's, held back for what comes behind it */
 	struct answer *answers;
 	uint32_t answers_len;
 	uint32_t index;                 /* of the last event, from 1 */
 };
 
-static void text_add(struct sk_request *r, struct text *t, const char *s, size_t len)
+static void text_add(struct sk_request *r, struct sk_kept *t, const char *s, size_t len)
 {
 	struct reply *reply = r->render_state;
 
-	if (t->cap - t->len < len) {
-		size_t cap = (t->len + len) * 2 + 1024;
-		char *grown = sk_arena_take(&r->arena, cap);
-
-		if (!grown) {
-			reply->broken = true;
-			return;
-		}
-		if (t->len)
-			memcpy(grown, t->s, t->len);
-		t->s = grown;
-		t->cap = cap;
-	}
-	memcpy(t->s + t->len, s, len);
-	t->len += len;
+	if (!sk_kept_add(t, &r->arena, s, len))
+		reply->broken = true;
 }
 
 /* {"id":1,"text":"a","logprob":-0.5,"special":false}; prompt tokens have no `special`. */
@@ -206,7 +188,7 @@ static const struct sk_render stream_render = { .event = stream_event };
 /* ---- one object --------------------------------------------------------------------------------------------- */
 
 /* Keep a rendered piece: r->out is only a place to write it. */
-static void keep(struct sk_request *r, struct text *t)
+static void keep(struct sk_request *r, struct sk_kept *t)
 {
 	struct reply *reply = r->render_state;
 
@@ -287,7 +269,7 @@ static const struct answer *best_answer(const struct reply *reply)
 	return best;
 }
 
-static void add_kept(struct sk_buf *b, const char *before, const struct text *t, const char *after)
+static void add_kept(struct sk_buf *b, const char *before, const struct sk_kept *t, const char *after)
 {
 	sk_buf_adds(b, before);
 	if (t->len)

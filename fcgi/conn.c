@@ -110,7 +110,7 @@ static void request_fini(struct sk_conn *c)
 	sk_watch_fini(r);
 	sk_timer_clear(&c->loop->timers, &c->deadline);
 	if (r->gen)
-		sk_gen_close(&r->gen);
+		sk_request_gens_close(r);
 	if (r->permits)
 		sk_permits_give(&r->front->permits, r->permits, r->share);
 	if (r->large_bytes)
@@ -202,13 +202,13 @@ static void pump(struct sk_conn *c)
 	struct sk_request *r = &c->req;
 	struct sk_event ev;
 
-	while (r->gen && !r->gen_ended && r->out.len < OUT_HIGH_BYTES && sk_gen_next(r->gen, &ev) == SK_OK) {
+	while (r->gen && !r->gen_ended && r->out.len < OUT_HIGH_BYTES && sk_request_next(r, &ev) == SK_OK) {
 		sk_watch_event(r, &ev);
 		r->gen_ended = ev.type == SK_EVENT_FAIL || (ev.type == SK_EVENT_FINISH && ev.left == 0);
 		r->render->event(r, &ev);
 	}
 	if (r->gen_ended && r->gen)
-		sk_gen_close(&r->gen);
+		sk_request_gens_close(r);
 }
 
 /* Management answers first: a record is never cut by another. */
@@ -341,8 +341,10 @@ static void begin_answer(struct sk_conn *c)
 	c->comment_us = sk_now_us() + r->front->options->comment_interval_ms * 1000;
 	if (r->gen)
 		sk_gen_set_user(r->gen, c);
-	if (r->gen && r->cancelled)
-		sk_gen_cancel(r->gen);
+	for (uint32_t i = 0; i < r->more_len; i++)
+		sk_gen_set_user(r->more[i], c);
+	if (r->cancelled)
+		sk_request_cancel(r);
 	if (r->gen && r->deadline_us)
 		sk_timer_set(&c->loop->timers, &c->deadline, r->deadline_us);
 	sk_conn_advance(c);
@@ -517,7 +519,7 @@ static void deadline_passed(struct sk_conn *c)
 		sk_watch_late(r);
 		sk_reply_deadline(r);
 		r->gen_ended = true;
-		sk_gen_close(&r->gen);
+		sk_request_gens_close(r);
 	}
 	sk_conn_advance(c);
 }
@@ -560,7 +562,7 @@ void sk_conns_cancel(struct sk_loop *l)
 {
 	for (struct sk_conn *c = l->conns; c; c = c->next)
 		if (c->state == SK_CONN_ANSWERING && c->req.gen)
-			sk_gen_cancel(c->req.gen);
+			sk_request_cancel(&c->req);
 }
 
 void sk_conns_fail(struct sk_loop *l, sk_status st)
@@ -575,7 +577,7 @@ void sk_conns_fail(struct sk_loop *l, sk_status st)
 		if (r->gen) {
 			sk_reply_status(r, st, NULL);
 			r->gen_ended = true;
-			sk_gen_close(&r->gen);
+			sk_request_gens_close(r);
 		}
 		sk_conn_advance(c);
 	}

@@ -11,6 +11,7 @@
 
 #include "fcgi/json.h"
 #include "fcgi/request.h"
+#include "fcgi/route.h"
 
 static const struct {
 	sk_status status;
@@ -42,6 +43,64 @@ bool sk_error_row(size_t i, int *ret_http, const char **ret_type)
 	return true;
 }
 
+static bool is_openai(const struct sk_request *r)
+{
+	return r->openai || (r->route && r->route->flags & SK_ROUTE_OPENAI);
+}
+
+/* The member that a refusal is about: the first word in backquotes, or before a colon where a type is wrong. "": none. */
+static void param_of(const char *text, char ret_name[64])
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+	const char *s = strstr(text, "target type: ");
+	size_t len = s ? strspn(s + 13, letters) : 0;
+
+	if (len && s[13 + len] && strchr(":[.", s[13 + len])) {
+		snprintf(ret_name, 64, "%.*s", (int)len, s + 13);
+		return;
+	}
+	s = strchr(text, '`');
+	len = s ? strspn(s + 1, letters) : 0;
+	snprintf(ret_name, 64, "%.*s", len && s[1 + len] == '`' ? (int)len : 0, s ? s + 1 : "");
+}
+
+/* {"message":...,"type":...,"param":...,"code":...} */
+static void add_openai(struct sk_buf *b, int status, const char *error_type, const char *text)
+{
+	const char *type = status == 401 ? "authentication_error" : status == 429 ? "rate_limit_error" : status >= 500 || status == 424 ?
+			   "server_error" : "invalid_request_error";
+	char param[64] = "";
+
+	if (status == 422)
+		param_of(text, param);
+	sk_buf_adds(b, "{\"message\":");
+	sk_json_add_str(b, text, strlen(text));
+	sk_buf_addf(b, ",\"type\":\"%s\",\"param\":", type);
+	sk_buf_addf(b, param[0] ? "\"%s\"" : "null", param);
+	sk_buf_addf(b, ",\"code\":\"%s\"}", status == 401 ? "invalid_api_key" : error_type);
+}
+
+/* The error as JSON: in the form of the API, as an event of a stream or by itself. */
+static void add_error(struct sk_request *r, bool event, int status, const char *error_type, const char *text)
+{
+	bool tgi = sk_request_dialect(r)->knows != SK_KNOWS_SAKER;
+	struct sk_buf *b = &r->out;
+
+	sk_buf_addf(b, "%s{\"error\":", event ? sk_request_dialect(r)->frame : "");
+	if (is_openai(r) && !tgi) {
+		add_openai(b, status, error_type, text);
+	} else if (is_openai(r) && event) {
+		sk_buf_adds(b, "{\"message\":");
+		sk_json_add_str(b, text, strlen(text));
+		sk_buf_adds(b, ",\"http_status_code\":422}");
+	} else {
+		sk_json_add_str(b, text, strlen(text));
+		sk_buf_adds(b, ",\"error_type\":");
+		sk_json_add_str(b, error_type, strlen(error_type));
+	}
+	sk_buf_adds(b, event ? "}\n\n" : "}");
+}
+
 void sk_reply_error(struct sk_request *r, int status, const char *error_type, const char *text)
 {
 	bool begun = r->stream && r->status, event = begun || r->late_errors;
@@ -49,11 +108,7 @@ void sk_reply_error(struct sk_request *r, int status, const char *error_type, co
 	r->error_type = error_type;
 	if (!begun)
 		sk_buf_clear(&r->out);
-	sk_buf_addf(&r->out, "%s{\"error\":", event ? sk_request_dialect(r)->frame : "");
-	sk_json_add_str(&r->out, text, strlen(text));
-	sk_buf_adds(&r->out, ",\"error_type\":");
-	sk_json_add_str(&r->out, error_type, strlen(error_type));
-	sk_buf_adds(&r->out, event ? "}\n\n" : "}");
+	add_error(r, event, status, error_type, text);
 	if (begun)
 		return;
 	if (event) {

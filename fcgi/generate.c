@@ -49,31 +49,57 @@ void sk_reply_stream_headers(struct sk_request *r)
 	sk_reply_header(r, "x-accel-buffering", "no");
 }
 
-void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
-			 const struct sk_render *render, void *render_state)
+/* Submit all or none. */
+static sk_status submit(struct sk_request *r, const struct sk_gen_params *p, size_t len, struct sk_err *err)
 {
-	struct sk_gen_params own = *p;
+	sk_status st = SK_OK;
+
+	r->more = sk_arena_take(&r->arena, len * sizeof *r->more);
+	if (!r->more)
+		return sk_fail(err, SK_ENOMEM, "out of memory for %zu prompts", len);
+	for (size_t i = 0; i < len; i++) {
+		struct sk_gen_params own = p[i];
+		struct sk_gen *gen = NULL;
+
+		own.client = r->share;
+		own.weight = r->weight;
+		st = sk_engine_submit(r->front->engine, &own, &gen, err);
+		if (st < 0)
+			break;
+		if (i)
+			r->more[r->more_len++] = gen;
+		else
+			r->gen = gen;
+		r->sequences += own.n;
+		r->prompt_tokens += sk_gen_prompt_tokens(gen);
+		if (sk_gen_max_new_tokens(gen) > r->max_new_tokens)
+			r->max_new_tokens = sk_gen_max_new_tokens(gen);
+	}
+	if (st < 0) {
+		sk_request_gens_close(r);
+		r->sequences = r->prompt_tokens = 0;
+	}
+	return st;
+}
+
+void sk_request_generate_all(struct sk_request *r, const struct sk_gen_params *p, size_t len, bool stream,
+			     const struct sk_render *render, void *render_state)
+{
 	struct sk_err err = { 0 };
-	struct sk_gen *gen = NULL;
 	sk_status st;
 
-	if (!sk_request_permits(r, (int)p->n))
+	if (!sk_request_permits(r, (int)(p->n * len)))
 		return;
-	own.client = r->share;
-	own.weight = r->weight;
 	r->render = render;
 	r->render_state = render_state;
 	if (r->front->options->log_prompts && p->prompt)
 		r->prompt = sk_arena_strndup(&r->arena, p->prompt, p->prompt_len < PROMPT_MAX ? p->prompt_len : PROMPT_MAX);
-	st = sk_engine_submit(r->front->engine, &own, &gen, &err);
+	st = submit(r, p, len, &err);
 	if (st < 0) {
 		r->render = NULL;
 		sk_reply_status(r, st, &err);
 		return;
 	}
-	r->gen = gen;
-	r->sequences = own.n;
-	r->max_new_tokens = sk_gen_max_new_tokens(gen);
 	r->submitted_us = sk_now_us();
 	if (!stream)
 		return;
@@ -81,4 +107,55 @@ void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bo
 	r->stream = true;
 	r->status = 200;
 	r->reply_type = "text/event-stream";
+}
+
+void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
+			 const struct sk_render *render, void *render_state)
+{
+	sk_request_generate_all(r, p, 1, stream, render, render_state);
+}
+
+void sk_request_cancel(struct sk_request *r)
+{
+	if (r->gen)
+		sk_gen_cancel(r->gen);
+	for (uint32_t i = 0; i < r->more_len; i++)
+		sk_gen_cancel(r->more[i]);
+}
+
+void sk_request_gens_close(struct sk_request *r)
+{
+	if (r->gen)
+		sk_gen_close(&r->gen);
+	while (r->more_len)
+		sk_gen_close(&r->more[--r->more_len]);
+}
+
+sk_status sk_request_next(struct sk_request *r, struct sk_event *ret_ev)
+{
+	uint32_t n;
+	sk_status st;
+
+	/* Its last event was lent until now. */
+	if (r->gen_over && r->more_len) {
+		sk_gen_close(&r->gen);
+		r->gen = r->more[0];
+		r->more++;
+		r->more_len--;
+		r->gen_over = false;
+	}
+	st = sk_gen_next(r->gen, ret_ev);
+	if (st != SK_OK)
+		return st;
+	/* Each has as many sequences as the others. */
+	n = (r->sequences - r->seq_base) / (r->more_len + 1);
+	ret_ev->seq += r->seq_base;
+	if (ret_ev->type != SK_EVENT_FINISH)
+		return SK_OK;
+	if (!ret_ev->left) {
+		r->gen_over = r->more_len > 0;
+		r->seq_base += r->more_len ? n : 0;
+	}
+	ret_ev->left += r->more_len * n;
+	return SK_OK;
 }

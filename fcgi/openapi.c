@@ -16,6 +16,7 @@
 #include "fcgi/api_tokenize.h"
 #include "fcgi/api_watermark.h"
 #include "fcgi/json.h"
+#include "fcgi/openai.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
 
@@ -25,6 +26,8 @@ static const struct { const char *schema; const struct sk_field *(*fields)(size_
 	{ "TokenizeRequest", sk_tokenize_fields },
 	{ "DetokenizeRequest", sk_detokenize_fields },
 	{ "ChatTokenizeRequest", sk_chat_fields },
+	{ "ChatCompletionRequest", sk_openai_chat_fields },
+	{ "CompletionRequest", sk_openai_fields },
 };
 
 static const struct answer { const char *name; int status; const char *type, *schema, *doc; } answers[] = {
@@ -83,6 +86,7 @@ static const struct { const char *type, *format, *least, *most; double min, max;
 	[SK_FIELD_IDS]  = { "array", NULL, "minItems", "maxItems", 0, HUGE_VAL },
 	[SK_FIELD_BIAS] = { "object", NULL, NULL, NULL, 0, HUGE_VAL },
 	[SK_FIELD_ANY]  = { NULL, NULL, NULL, NULL, 0, 0 },
+	[SK_FIELD_JSON] = { NULL, NULL, NULL, NULL, 0, 0 },
 };
 
 static void add_bound(struct sk_buf *b, const char *word, bool open, double value)
@@ -142,7 +146,9 @@ static void add_field(struct sk_buf *b, const struct sk_field *f, const struct s
 {
 	double max = f->limit ? (double)limits[f->limit] : f->max;
 
-	if (!kinds[f->type].type)
+	if (f->type == SK_FIELD_JSON)
+		sk_buf_adds(b, "{\"type\":[\"string\",\"array\",\"object\",\"number\",\"boolean\",\"null\"]");
+	else if (!kinds[f->type].type)
 		sk_buf_adds(b, f->range & SK_RANGE_ANY ? "{\"type\":[\"object\",\"null\"]" : "{\"type\":\"null\"");
 	else if (f->required)
 		sk_buf_addf(b, "{\"type\":\"%s\"", kinds[f->type].type);
@@ -186,9 +192,10 @@ static void add_fields(struct sk_buf *b, const struct sk_field *fields, size_t l
 
 /* ---- schemas of answers ------------------------------------------------------------------------------------- */
 
-/* A type of answers.def: `?Token[][]`, `integer?`. */
+/* A type of answers.def: `?Token[][]`, `integer?`, `number?[]?`. */
 static void add_type(struct sk_buf *b, const char *type)
 {
+	const char *end;
 	size_t len;
 	int lists = 0;
 	bool null;
@@ -196,8 +203,10 @@ static void add_type(struct sk_buf *b, const char *type)
 	type += *type == '?';
 	len = strcspn(type, "[?");
 	null = type[len] == '?';
-	for (const char *s = type + len; s[0] == '['; s += 2)
+	for (end = type + len + null; end[0] == '['; end += 2)
 		lists++;
+	if (end[0] == '?')
+		sk_buf_adds(b, "{\"anyOf\":[");
 	for (int i = 0; i < lists; i++)
 		sk_buf_adds(b, "{\"type\":\"array\",\"items\":");
 	if (!strncmp(type, "binary", len))
@@ -211,6 +220,8 @@ static void add_type(struct sk_buf *b, const char *type)
 				    : "{\"$ref\":\"#/components/schemas/%.*s\"}", (int)len, type);
 	for (int i = 0; i < lists; i++)
 		sk_buf_addc(b, '}');
+	if (end[0] == '?')
+		sk_buf_adds(b, ",{\"type\":\"null\"}]}");
 }
 
 /* A member's schema with its description: beside a $ref, which 3.1 allows. */
@@ -415,7 +426,8 @@ static void add_responses(struct sk_buf *b, const struct sk_route *route, const 
 	} else {
 		for (size_t i = 0; i < LEN(errors_of); i++)
 			if (may_answer(route, i, keys))
-				add_error(b, errors_of[i].status, "Error", d);
+				add_error(b, errors_of[i].status, route->flags & SK_ROUTE_OPENAI && d->knows == SK_KNOWS_SAKER ?
+					  "OpenAIError" : "Error", d);
 	}
 	sk_buf_addc(b, '}');
 }

@@ -107,15 +107,21 @@ struct sk_request {
 	size_t framed;                          /* of them, those that are in SageMaker's messages already; the loop's */
 	int permits;                            /* held until the end */
 	size_t large_bytes;                     /* likewise: its part of front->large_bytes */
-	struct sk_gen *gen;
+	struct sk_gen *gen;                     /* the one whose events are read */
+	struct sk_gen **more;                   /* those behind it, of a request with several prompts: they run meanwhile */
+	uint32_t more_len;
+	bool gen_over;                          /* gen's events are all read, and one of `more` is next */
+	uint32_t seq_base;                      /* sequences of the generations before it: events count on */
 	const struct sk_render *render;
 	void *render_state;
 	bool gen_ended;                         /* the last FINISH or FAIL was rendered, or the deadline's error */
 
 	/* what handlers tell of it */
+	bool openai;                            /* errors have OpenAI's form, whatever the route */
 	bool generates;                         /* a generation was asked for, in a body that could be read */
 	int64_t submitted_us;
-	uint32_t sequences, max_new_tokens;     /* how many answers; of each at most */
+	uint32_t sequences, max_new_tokens;     /* how many answers, of all prompts; of each at most */
+	uint32_t prompt_tokens;                 /* of all prompts */
 	const char *prompt;                     /* its beginning, where log-prompts asks for it */
 	const char *error_type;                 /* of the last sk_reply_error(); a constant */
 	const char *refusal;                    /* its reason in the metrics, where error_type says less; a constant */
@@ -210,6 +216,19 @@ bool sk_request_large(struct sk_request *r);
  */
 void sk_request_generate(struct sk_request *r, const struct sk_gen_params *p, bool stream,
 			 const struct sk_render *render, void *render_state);
+
+/*
+ * The same for several prompts with one n: each is a generation of its own, and all run at once. Their events come one generation
+ * after the other, as if there were one of len * n sequences; but each has a PREFILL, whose `seq` is its first sequence.
+ */
+void sk_request_generate_all(struct sk_request *r, const struct sk_gen_params *p, size_t len, bool stream,
+			     const struct sk_render *render, void *render_state);
+
+/* All of them; loop. (generate.c) */
+void sk_request_cancel(struct sk_request *r);
+void sk_request_gens_close(struct sk_request *r);
+/* The next event of the request; those before it are closed. As sk_gen_next(). */
+sk_status sk_request_next(struct sk_request *r, struct sk_event *ret_ev);
 
 /*
  * The client's address: REMOTE_ADDR, or with the setting forwarded-hops an entry of X-Forwarded-For. "" when there is none.

@@ -212,31 +212,14 @@ static void answer_unauthorized(struct sk_request *r)
 		       "An API key is needed: Authorization: Bearer KEY");
 }
 
-/* Paths of TGI 3 that are still to come: who asks there learns that it is not his mistake. */
-static bool is_to_come(const struct sk_request *r)
-{
-	static const char *const paths[] = { "/v1/chat/completions", "/v1/completions", "/v1/models" };
-
-	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-		if (!strcmp(r->path, paths[i]))
-			return sk_request_dialect(r)->knows != SK_KNOWS_TGI_0_9;
-	return false;
-}
-
 /* Nobody answers here: 404, or 405 with the methods that would do. */
 static void answer_nowhere(struct sk_request *r, bool path_known)
 {
 	int status = path_known ? 405 : 404;
 	const char *type = path_known ? "method_not_allowed" : "not_found";
-	char text[64];
 
 	if (path_known)
 		add_allow(r);
-	if (!path_known && is_to_come(r)) {
-		snprintf(text, sizeof text, "`%s` is not supported yet", r->path);
-		sk_reply_error(r, status, type, text);
-		return;
-	}
 	if (!sk_request_dialect(r)->bare_errors) {
 		sk_reply_error(r, status, type, path_known ? "This path does not answer to this method" :
 			       "There is nothing at this path");

@@ -18,6 +18,7 @@ enum sk_route_flags {
 	SK_ROUTE_OPEN = 8,      /* needs no API key */
 	SK_ROUTE_RUNTIME = 16,  /* one of SageMaker's runtime API: headers and errors are its own (runtime.h) */
 	SK_ROUTE_PARTS = 32,    /* of those: the body travels in an AWS event stream */
+	SK_ROUTE_OPENAI = 128,  /* errors have OpenAI's form, but in TGI's dialects */
 	SK_ROUTE_SINCE_3 = 64,  /* there is no such path in the dialect tgi-0.9.3 */
 };
 

@@ -280,6 +280,7 @@ static const struct {
 	[SK_FIELD_IDS]  = { "token id[]", read_ids, measure_ids },
 	[SK_FIELD_BIAS] = { "map of token ids to f32", read_bias, measure_bias },
 	[SK_FIELD_ANY]  = { "any",      read_any,  measure_any },
+	[SK_FIELD_JSON] = { "any type", read_any,  measure_any },
 };
 
 const char *sk_field_type_name(enum sk_field_type type)

@@ -30,6 +30,7 @@ enum sk_field_type {
 	SK_FIELD_IDS,           /* a list of token ids */
 	SK_FIELD_BIAS,          /* a map of token ids, in decimal, to numbers */
 	SK_FIELD_ANY,           /* only whether it is there */
+	SK_FIELD_JSON,          /* the same, of any type: its reader has a look */
 	SK_FIELD_TYPES
 };
 

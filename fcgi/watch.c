@@ -124,7 +124,7 @@ void sk_watch_worked(struct sk_request *r)
 	}
 	if (!r->gen)
 		return;
-	r->outcome.prompt_tokens = sk_gen_prompt_tokens(r->gen);
+	r->outcome.prompt_tokens = r->prompt_tokens;
 	r->under_way = true;
 	r->owed = (int64_t)r->outcome.prompt_tokens + (int64_t)r->sequences * r->max_new_tokens;
 	sk_backlog_accept(&r->front->backlog, r->owed, sk_now_us());
@@ -143,7 +143,9 @@ void sk_watch_event(struct sk_request *r, const struct sk_event *ev)
 
 	switch (ev->type) {
 	case SK_EVENT_PREFILL:
-		did(r, o->prompt_tokens);
+		/* Of several prompts the first stands for all: they are worked on together. */
+		if (!ev->seq)
+			did(r, o->prompt_tokens);
 		break;
 	case SK_EVENT_TOKEN:
 		did(r, 1);

@@ -388,7 +388,7 @@ stage_fuzz_http() {
 
 # Clients whose packages are many: pip takes a minute for each where the cache has none.
 stage_clients() {
-	for client in sagemaker_sdk langchain_tgi; do
+	for client in sagemaker_sdk langchain_tgi langchain_chat; do
 		say "client $client"
 		(cd "$out/plain" && srcdir="$tree" sh "$tree/tests/clients/$client.sh") >"$out/client-$client.log" 2>&1
 		case $? in

@@ -139,12 +139,18 @@ class Reply:
         return json.loads(self.raw.decode("utf-8"), parse_constant=lambda c: 1 / 0)
 
     def events(self, start):
-        """The stream's JSON events; any other byte than comments and frames that begin with `start` is an error."""
+        """The stream's JSON events; any other byte than comments and frames that begin with `start`, and OpenAI's end, is an error."""
         out = []
+        self.done = False
         text = self.raw.decode("utf-8")
         if not text.endswith("\n\n"):
             raise ValueError(f"the stream does not end with a blank line: ...{text[-80:]!r}")
         for frame in text[:-2].split("\n\n"):
+            if self.done:
+                raise ValueError(f"behind [DONE] comes {frame[:200]!r}")
+            if frame == start + "[DONE]":
+                self.done = True
+                continue
             if frame.startswith(":") and "\n" not in frame:
                 continue
             if not frame.startswith(start + "{") or "\n" in frame:
@@ -246,7 +252,10 @@ def check(case, r):
     if "events" in case:
         if not r.stream:
             return f"content-type {r.headers.get('content-type')!r}"
-        return check_events(case["events"], r.events(case.get("frame", "data: ")))
+        events = r.events(case.get("frame", "data: "))
+        if r.done != case["events"].get("done", False):
+            return f"the stream {'ends' if r.done else 'does not end'} with [DONE]"
+        return check_events(case["events"], events)
     return None
 
 

@@ -61,7 +61,7 @@ class Api:
             self.fits(json.loads(text), schema)
         elif kind == "text/event-stream":
             for frame in text.split("\n\n"):
-                if frame and not frame.startswith(":"):
+                if frame and not frame.startswith(":") and frame != "data: [DONE]":
                     self.fits(json.loads(frame[5:]), schema["properties"]["data"]["contentSchema"])
         return text
 
@@ -161,6 +161,12 @@ def answers_are_what_it_says(api):
     if api.dialect != "tgi-0.9.3":
         assert len(json.loads(api.documented("POST", "/tokenize", {"inputs": "one two"}))) > 1
         api.documented("POST", "/detokenize", {"tokens": [1, 2, 3]})
+        api.documented("GET", "/v1/models")
+        text = {"prompt": "My name is", "max_tokens": 3, "logprobs": 2, "echo": True, "n": 2}
+        chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3, "logprobs": True, "top_logprobs": 2}
+        for path, body in (("/v1/completions", text), ("/v1/chat/completions", chat)):
+            api.documented("POST", path, body)
+            api.documented("POST", path, {**body, "stream": True, "stream_options": {"include_usage": True}})
     for path in ("/", "/health", "/ping", "/livez", "/readyz", "/info", "/requests", "/openapi.json"):
         api.documented("GET", path)
     info = json.loads(api.documented("GET", "/info"))
@@ -179,6 +185,9 @@ def errors_are_what_it_says(api):
     api.documented("POST", "/generate_stream", gen(temperature=-1.0), status=422 if api.dialect == "saker" else 200)
     api.documented("DELETE", "/requests/none", at="/requests/{id}", status=404)
     api.documented("POST", "/watermark/detect", {}, status=422)
+    if api.dialect != "tgi-0.9.3":
+        api.documented("POST", "/v1/completions", {"prompt": ""}, status=422)
+        api.documented("POST", "/v1/chat/completions", "{", status=400)
     api.documented("POST", "/endpoints/x/invocations", gen(temperature=-1.0), at="/endpoints/{name}/invocations", status=424)
     api.documented("POST", "/endpoints/x/invocations", gen(), at="/endpoints/{name}/invocations", status=400, x_request_timeout="soon")
     if api.key:

@@ -125,9 +125,26 @@ uint32_t sk_gen_max_new_tokens(const struct sk_gen *g)
 	return g->params.max_new_tokens;
 }
 
+uint32_t sk_gen_prompt_tokens(const struct sk_gen *g)
+{
+	return 2;
+}
+
 void sk_gen_cancel(struct sk_gen *g)
 {
 	g->cancelled = true;
+}
+
+/* The one generation is the world's. */
+void sk_gen_close(struct sk_gen **g)
+{
+	*g = NULL;
+}
+
+/* Events are given by play(). */
+sk_status sk_gen_next(struct sk_gen *g, struct sk_event *ret_event)
+{
+	return SK_EAGAIN;
 }
 
 sk_status sk_engine_submit(struct sk_engine *e, const struct sk_gen_params *p, struct sk_gen **ret_gen,
@@ -481,13 +498,13 @@ START_TEST(routes_are_open_or_ask_for_a_key)
 	rows = sk_route_list(&len);
 	for (size_t i = 0; i < len; i++) {
 		w.r.params = NULL;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}],\"prompt\":\"a\"}");
 		ck_assert_msg(w.r.status == (rows[i].flags & SK_ROUTE_OPEN ? 200 : 401), "%s %s: %d", rows[i].method, rows[i].path,
 			      w.r.status);
 		open += (rows[i].flags & SK_ROUTE_OPEN) != 0;
 		ck_assert(w.r.status == 200 || (w.r.key == SK_KEY_NONE && !w.r.gen && !w.r.generates));
 		w.r.params = (const char **)key;
-		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}]}");
+		ask(&w, rows[i].method, rows[i].path, JSON, "{\"inputs\":\"a\",\"tokens\":[1],\"messages\":[{}],\"prompt\":\"a\"}");
 		ck_assert_msg(w.r.status == 200 || w.r.status == 404, "%s %s: %d", rows[i].method, rows[i].path, w.r.status);
 		ck_assert_int_eq(w.r.generates, (rows[i].flags & SK_ROUTE_GENERATE) != 0);
 	}

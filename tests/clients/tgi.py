@@ -148,18 +148,28 @@ def a_full_server_is_overloaded(c):
 
 @case
 def a_generation_that_is_cut_off_is_incomplete(c):
-    cut = threading.Thread(target=delete_all, args=(c.url,))
-    events = forever(c)
-    cut.start()
-    refused(tgi.IncompleteGenerationError, lambda: events)
-    cut.join()
+    for _ in range(50):                 # a tiny model may be at its end before it is cut off
+        cut = threading.Thread(target=delete_all, args=(c.url,))
+        events = forever(c)
+        cut.start()
+        try:
+            for _ in events:
+                pass
+        except tgi.IncompleteGenerationError:
+            return
+        finally:
+            cut.join()
+    raise AssertionError("no generation was cut off")
 
 
 def delete_all(url):
     with urllib.request.urlopen(urllib.request.Request(url + "/requests", headers=KEY)) as r:
         ids = [q["id"] for q in json.load(r)["requests"]]
     for i in ids:
-        urllib.request.urlopen(urllib.request.Request(url + "/requests/" + i, headers=KEY, method="DELETE")).close()
+        try:
+            urllib.request.urlopen(urllib.request.Request(url + "/requests/" + i, headers=KEY, method="DELETE")).close()
+        except urllib.error.HTTPError as e:
+            assert e.code == 404, e     # it has just ended
 
 
 @case

@@ -442,7 +442,7 @@ END_TEST
 START_TEST(test_cancelling_and_closing_end_all_sequences)
 {
 	model_write(SK_Q8_0);
-	for (int way = 0; way < 8; way++) {
+	for (int way = 0, tries = 0; way < 8; way++) {
 		struct sk_engine *e = engine_open((struct sk_engine_opts){ .look_ahead = way & 1, .sequences_max = way & 4 ? 2 : 0 });
 		struct sk_gen_params p = params(6);
 		struct sk_event ev;
@@ -462,13 +462,17 @@ START_TEST(test_cancelling_and_closing_end_all_sequences)
 		} else {
 			sk_gen_cancel(g);
 			read_all(g, &r);
-			ck_assert_int_eq(r.failed, SK_ECANCELED);
+			ck_assert_msg(r.failed == SK_ECANCELED || r.failed == SK_OK, "%d", r.failed);
 		}
 		record_fini(&r);
 		all_blocks_are_free(e);
 		sk_engine_stats(e, &st);
-		ck_assert_uint_ge(st.cancelled, 1);     /* the others may have been quicker than this thread */
+		/* Some may have been quicker than this thread; where all were, once more. */
 		ck_assert_uint_eq(st.cancelled + st.finished, 3);
+		if (!st.cancelled) {
+			ck_assert_int_lt(tries++, 100);
+			way--;
+		}
 		ck_assert_uint_eq(st.waiting, 0);
 		sk_engine_close(&e);
 	}

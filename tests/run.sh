@@ -4,7 +4,7 @@
 #
 #	sh tests/run.sh            plain build, ASan + UBSan, TSan: at most 25 minutes on two cores
 #	sh tests/run.sh --long     and what takes longer: distcheck, promtool, the pages in Chromium, mutated requests and record streams, 10,000
-#	                           requests at ten times the capacity, slow answers and streams of the model behind each web server, hostile
+#	                           requests at ten times the capacity, saker up with failing calls, slow answers and streams of the model behind each web server, hostile
 #	                           peers before the emulated GPU, goldens under ASan, real vocabularies and chat templates, every target of nvcc, requests
 #	                           generated from the OpenAPI document, clients with many packages, fuzzing by time, a clean root, systemd in
 #	                           a container
@@ -352,6 +352,23 @@ stage_front_emu() {
 	done
 }
 
+# saker up before the servers that start more slowly than nginx, which has its turn in the default run. One after the other: a server is
+# started some hundred times.
+stage_up_faults() {
+	for web in apache lighttpd; do
+		say "saker up before $web, each call failing once"
+		(cd "$out/plain" && make -s tests/fault/test_up_faults && tests/fault/test_up_faults "$web") >"$out/up-faults-$web.log" 2>&1
+		case $? in
+		0) count_pass "saker up before $web, each call failing once" ;;
+		77) count_skip "saker up before $web, each call failing once: $(tail -n 1 "$out/up-faults-$web.log")" ;;
+		*)
+			tail -n 30 "$out/up-faults-$web.log"
+			count_fail "saker up before $web, each call failing once (see $out/up-faults-$web.log)"
+			;;
+		esac
+	done
+}
+
 # Answers of 65 seconds behind each web server, whose own time-outs are a minute and less; all three at once.
 stage_front_slow() {
 	say "slow answers"
@@ -517,7 +534,7 @@ stage_systemd_root() {
 
 case ${1-} in
 "") ;;
---long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload front_slow front_model front_emu goldens_asan vocabularies chat_templates emu nvcc fuzz clean_root systemd_root" ;;
+--long) stages="$stages distcheck promtool seen mutate records fuzz_http clients overload up_faults front_slow front_model front_emu goldens_asan vocabularies chat_templates emu nvcc fuzz clean_root systemd_root" ;;
 *)
 	echo "usage: sh tests/run.sh [--long]" >&2
 	exit 2

@@ -71,7 +71,8 @@ def wrong(r):
             r.events("data: ")
         elif r.status != 200:
             e = r.json()
-            if not isinstance(e, dict) or not (e.get("Message") or (e.get("error") and e.get("error_type"))):
+            openai = isinstance(e, dict) and isinstance(e.get("error"), dict) and e["error"].get("message") and e["error"].get("type")
+            if not isinstance(e, dict) or not (e.get("Message") or openai or (e.get("error") and e.get("error_type"))):
                 return f"status {r.status} without words: {r.raw[:200]!r}"
     except ValueError as e:
         return f"status {r.status}: {e}: {r.raw[:200]!r}"

@@ -265,14 +265,19 @@ static void settings_free(struct sk_settings *s)
 	}
 }
 
-/* SIGHUP. What is wrong with the new settings is told, and the old ones stay. */
+/*
+ * SIGHUP. What is wrong with the new settings is told, and the old ones stay. READY=1 is owed after RELOADING=1 and would be a lie while
+ * the model loads or we drain: then the service manager hears neither.
+ */
 static void reload(struct sk_loop *l)
 {
+	bool tell = l->ready && !l->draining;
 	const struct sk_options *old = l->front->options;
 	struct sk_settings *s = calloc(1, sizeof *s);
 	struct sk_err err = { 0 };
 
-	sk_notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, sk_now_us());
+	if (tell)
+		sk_notify("RELOADING=1\nMONOTONIC_USEC=%" PRId64, sk_now_us());
 	if (!s || l->serve->reload(l->serve->arg, old, &s->strings, &s->o, &err) < 0) {
 		sk_log(SK_LOG_ERROR, "settings stay as they were: %s", s ? err.text : "no memory");
 		settings_free(s);
@@ -288,7 +293,8 @@ static void reload(struct sk_loop *l)
 			sk_log(SK_LOG_ERROR, "%s", err.text);
 		sk_log(SK_LOG_INFO, "settings were read again");
 	}
-	sk_notify("READY=1");
+	if (tell)
+		sk_notify("READY=1");
 }
 
 static void on_signal(struct sk_loop *l)

@@ -208,6 +208,49 @@ def settings_are_read_again_at_sighup(argv):
     shutil.rmtree(os.path.dirname(conf))
 
 
+def a_reload_is_told_by_a_running_server_only(argv):
+    """READY=1 while the model loads would let the service manager start who needs the model; while it drains, take it for alive."""
+    double_only(argv)
+    home = tempfile.mkdtemp(prefix="saker-front-")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as note, open(home + "/conf", "w") as conf:
+        note.bind(home + "/n")
+        note.settimeout(DEADLINE)
+        conf.write("log_level = info\n")
+        conf.flush()
+
+        def notes(last):
+            got = []
+            while not got or last not in got[-1]:
+                got.append(note.recv(4096))
+            return got
+
+        def reload(times):
+            srv.p.send_signal(signal.SIGHUP)
+            wait_for("the settings are read", lambda: srv.log().count("settings were read again") == times)
+
+        with Server(argv, flags=["--conf", home + "/conf"], ready=False,
+                    env=dict(NOTIFY_SOCKET=home + "/n", SAKER_DOUBLE_LOAD_MS=1000)) as srv, Peer(srv.path) as held:
+            reload(1)
+            got = notes(b"READY=1")
+            assert fcgi(srv.path, "GET", "/readyz")[0] == 200, "ready is told before it is so"
+            assert not any(b"RELOADING" in n for n in got)
+            reload(2)
+            assert b"RELOADING=1" in notes(b"READY=1")[0]
+            held.send(request("POST", "/generate_stream", {"inputs": "@silent"}))
+            assert held.record()[0] == STDOUT
+            srv.term()
+            notes(b"STOPPING=1")
+            reload(3)
+            held.s.close()
+            assert srv.code() == 0
+            note.setblocking(False)
+            try:
+                assert b"RE" not in note.recv(4096), "a server that ends is ready"
+            except BlockingIOError:
+                pass
+    shutil.rmtree(home)
+
+
 def a_limit_of_connections_without_descriptors_is_told(argv):
     """In one line and the same words at the start and at SIGHUP: what was asked, what there is, and what holds."""
     d = tempfile.mkdtemp(prefix="saker-front-")
@@ -426,7 +469,8 @@ def sanitized(argv):
 
 TESTS = [fifty_restarts_on_fd_0_lose_nothing, fifty_restarts_on_listen_fds_lose_nothing, a_successor_that_loads_lets_wait_who_comes,
          a_connection_that_has_not_spoken_is_waited_for, a_killed_server_leaves_nothing_that_stops_the_next,
-         settings_are_read_again_at_sighup, a_limit_of_connections_without_descriptors_is_told, settings_change_under_load,
+         settings_are_read_again_at_sighup, a_reload_is_told_by_a_running_server_only,
+         a_limit_of_connections_without_descriptors_is_told, settings_change_under_load,
          idle_connections_make_way_when_all_are_taken, busy_connections_do_not_make_way,
          with_few_descriptors_everybody_is_answered, the_socket_has_mode_and_group,
          an_abort_at_every_point_harms_nobody, endless_peers_take_no_memory_and_delay_nobody]

@@ -14,7 +14,6 @@
 #define CONNECTIONS_MAX 10000
 #define FILES_RESERVED 64
 
-
 /* A directory for bodies on their way to saker, which the server's user may write to. */
 static sk_status body_dir_make(const struct sk_web_setup *s, struct sk_err *err)
 {
@@ -92,6 +91,8 @@ static sk_status lighttpd_conf_write(const struct sk_web_setup *s, struct sk_buf
 	sk_buf_addf(conf, "server.max-request-size = %" PRIu64 "\n", kilobytes > UINT32_MAX ? 0 : kilobytes);
 	sk_buf_addf(conf, "server.max-keep-alive-requests = 1000000\nserver.max-keep-alive-idle = 60\n"
 		    "server.max-write-idle = 3600\n"
+		    /* Told to end, it would cut what runs after 8 s; how long a drain takes is for drain-timeout-ms to say. */
+		    "server.feature-flags = ( \"server.graceful-shutdown-timeout\" => 86400 )\n"
 		    "server.stream-response-body = 2\n"     /* tokens at once, not at the end */
 		    "fastcgi.server = ( \"/\" => (( \"socket\" => \"%s\", \"check-local\" => \"disable\",\n"
 		    "\"disable-time\" => 0, \"max-procs\" => 1 )))\n", s->socket_path);

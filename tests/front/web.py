@@ -353,6 +353,65 @@ def answers_may_take_longer_than_any_default_time_out(argv):
             s.close()
 
 
+class SakerUp:
+    """saker up before the web server, with the environment of the double in env."""
+
+    def __init__(self, argv, **env):
+        self.log, self.trace = tempfile.TemporaryFile(), tempfile.NamedTemporaryFile()
+        self.p = subprocess.Popen([argv[0], "up", "--model", "double", "--port", "0", "--web", KIND, "--web-bin", web_binary(KIND)],
+                                  stdin=subprocess.DEVNULL, stderr=self.log, preexec_fn=dies_with_us,
+                                  env=dict(os.environ, SAKER_DOUBLE_TRACE=self.trace.name, **env))
+        try:
+            self.port = int(wait_for("it is ready", lambda: self.p.poll() is not None or
+                                     re.search("ready: http://127.0.0.1:([0-9]+)", self.words()))[1])
+        except BaseException:
+            self.__exit__(True)
+            raise
+
+    def words(self):
+        return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def ended(self):
+        """How many generations have come to their end."""
+        return os.pread(self.trace.fileno(), 1 << 20, 0).count(b"end ")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind=None, *a):
+        if kind:
+            sys.stderr.write(self.words()[-3000:])
+        self.p.kill()
+        self.p.wait()
+        self.log.close()
+        self.trace.close()
+
+
+# End after the running answers. nginx runs without its master here, and ends at once.
+QUIT = {"apache": signal.SIGWINCH, "lighttpd": signal.SIGINT}
+
+
+def answers_of_an_ending_web_server_may_take_longer_than_any_limit_of_its_own(argv):
+    """Told to end after the running answers, lighttpd alone would cut them 8 s later. Behind the example, and before a slow reader by saker up."""
+    double_only(argv)
+    if not os.environ.get("SAKER_TEST_LONG"):
+        raise Skip("takes 15 s: SAKER_TEST_LONG=1")
+    with Server(argv, env={"SAKER_DOUBLE_RATE": 4}) as srv, front(srv) as web, SakerUp(argv, SAKER_DOUBLE_RATE="4000") as up:
+        even = Stream(web.port, "/generate_stream", gen(60))
+        slow = Stream(up.port, "/generate_stream", gen(12000, "@wide"), rcvbuf=4096)
+        drive([even], until=lambda: b"data: " in even.raw and up.ended())
+        if KIND in QUIT:
+            web.p.send_signal(QUIT[KIND])
+        up.p.terminate()
+        drive([even], seconds=60)
+        drive([slow])
+        check_stream(even, 60)
+        check_stream(slow, 12000, text=None)
+        even.close()
+        slow.close()
+        assert up.p.wait(DEADLINE) == 0
+
+
 # What comes of `GET http://HOST/path`, with Host: t. lighttpd wants the two to agree, and a path. Elsewhere the URI's host counts.
 ABSOLUTE = [("http://t/livez", 200, 200), ("http://t/endpoints/a%2Fb/invocations?x=1", 405, 405), ("HTTP://t/livez?x", 200, 200),
             ("https://t/livez", 200, 200), ("http://t/nothing", 404, 404), ("http://t", 200, 400), ("http://other/livez", 200, 400)]
@@ -597,28 +656,20 @@ class Askers:
 def saker_up_ends_with_503_and_then_refuses(argv):
     """No client sees the web server alone, which would say 502; and no answer is cut."""
     double_only(argv)
-    with tempfile.TemporaryFile() as log:
-        env = dict(os.environ, SAKER_DOUBLE_RATE="100", SAKER_DOUBLE_CLOSE_MS="400")
-        p = subprocess.Popen([argv[0], "up", "--model", "double", "--port", "0", "--web", KIND, "--web-bin", web_binary(KIND)], stdin=subprocess.DEVNULL,
-                             stderr=log, env=env, preexec_fn=dies_with_us)
-
-        def words():
-            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
-        askers = None
+    with SakerUp(argv, SAKER_DOUBLE_RATE="100", SAKER_DOUBLE_CLOSE_MS="400") as up:
+        askers = Askers(up.port, 8)
         try:
-            port = int(wait_for("it is ready", lambda: p.poll() is not None or re.search("ready: http://127.0.0.1:([0-9]+)", words()))[1])
-            askers = Askers(port, 8)
-            drive(ss := streams_of(port, 8, 60), until=lambda: all(b"data: " in s.raw for s in ss))
+            drive(ss := streams_of(up.port, 8, 60), until=lambda: all(b"data: " in s.raw for s in ss))
             # Connections that say nothing, or not all: they are no reason to wait for ever, nor to say 502. (5 s: one server.)
-            idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2 if KIND == "nginx" else 0)]
+            idle = [socket.create_connection(("127.0.0.1", up.port)) for _ in range(2 if KIND == "nginx" else 0)]
             if idle:
                 idle[1].sendall(b"POST /generate HTTP/1.1\r\nHost: t\r\n")
-            p.terminate()
+            up.p.terminate()
             drive(ss)
             for s in ss:
                 check_stream(s, 60)
                 s.close()
-            assert p.wait(DEADLINE) == 0, p.returncode
+            assert up.p.wait(DEADLINE) == 0, up.p.returncode
             askers.end()
             print("      %s" % dict(askers.seen))
             assert not askers.bad, askers.bad[:3]
@@ -632,14 +683,9 @@ def saker_up_ends_with_503_and_then_refuses(argv):
                     got = b""
                 assert not got or got.startswith((b"HTTP/1.1 503", b"HTTP/1.1 408")), got
                 c.close()
-        except BaseException:
-            sys.stderr.write(words()[-3000:])
-            raise
         finally:
-            p.kill()
-            p.wait()
-            if askers:
-                askers.end()
+            up.p.kill()
+            askers.end()
 
 
 def without_saker_the_answer_is_json(argv):
@@ -676,7 +722,8 @@ TESTS = [a_thousand_streams_lose_nothing, stalled_readers_delay_nobody, a_reader
          comments_carry_a_silent_stream_past_every_time_out, a_uri_with_a_host_is_its_path, a_part_of_a_site_is_enough,
          users_addresses_and_keys_reach_saker, the_log_names_users_and_addresses, keys_are_asked_for, requests_are_listed_and_cancelled,
          a_killed_web_server_frees_its_sequences_and_starts_again, a_killed_saker_is_followed_by_the_next,
-         a_client_of_http2_that_leaves_frees_its_sequence, answers_may_take_longer_than_any_default_time_out, tls_and_http2_stream, several_processes_stand_in_for_each_other,
+         a_client_of_http2_that_leaves_frees_its_sequence, answers_may_take_longer_than_any_default_time_out,
+         answers_of_an_ending_web_server_may_take_longer_than_any_limit_of_its_own, tls_and_http2_stream, several_processes_stand_in_for_each_other,
          without_saker_the_answer_is_json, saker_up_ends_with_503_and_then_refuses, two_hundred_streams_of_the_model]
 
 if __name__ == "__main__":

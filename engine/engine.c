@@ -445,10 +445,3 @@ sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params 
 	*ret_len = b.len - 1;
 	return SK_OK;
 }
-
-const char *sk_engine_chat_template(const struct sk_engine *e)
-{
-	const struct sk_text *t = atomic_load(&e->text);
-
-	return t ? sk_text_chat_template(t) : NULL;
-}

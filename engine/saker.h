@@ -258,9 +258,6 @@ struct sk_chat_params {
  */
 sk_status sk_engine_chat(const struct sk_engine *e, const struct sk_chat_params *p, char **ret_text, size_t *ret_len, struct sk_err *err);
 
-/* The embedded chat template (Jinja), lent until close; NULL when there is none. */
-const char *sk_engine_chat_template(const struct sk_engine *e);
-
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
 /*

@@ -5,17 +5,15 @@
  */
 #include "fcgi/api_chat.h"
 
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi/api_tokenize.h"
 #include "fcgi/json.h"
 #include "fcgi/request.h"
 #include "fcgi/route.h"
-
-#define TOKENS_MAX ((size_t)2 << 20)
 
 #define AT(name) offsetof(struct sk_chat_values, name)
 #define BODY(name, type, required, range, message, fallback, doc, knows) \
@@ -120,38 +118,17 @@ bool sk_chat_prompt(struct sk_request *r, struct json_object *body, char **ret_t
 
 void sk_api_chat_tokenize(struct sk_request *r, struct json_object *body)
 {
-	struct sk_token_at *tokens = NULL;
-	struct sk_err err = { 0 };
 	char *text = NULL;
-	size_t text_len = 0, len = 0;
-	sk_status st;
+	size_t len = 0;
 
-	if (!sk_chat_prompt(r, body, &text, &text_len))
+	if (!sk_chat_prompt(r, body, &text, &len))
 		return;
-	st = sk_engine_tokens(r->front->engine, text, text_len, false, true, TOKENS_MAX, &tokens, &len, &err);
-	if (st < 0) {
-		free(text);
-		sk_reply_status(r, st, &err);
-		return;
+	sk_buf_adds(&r->out, "{\"tokenize_response\":");
+	if (sk_tokens_add(r, text, len, false)) {
+		sk_buf_adds(&r->out, ",\"templated_text\":");
+		sk_json_add_str(&r->out, text, len);
+		sk_buf_addc(&r->out, '}');
+		sk_tokens_reply(r);
 	}
-	sk_buf_adds(&r->out, "{\"tokenize_response\":[");
-	for (size_t i = 0; i < len && !r->out.failed; i++) {
-		const struct sk_token_at *t = &tokens[i];
-
-		sk_buf_addf(&r->out, "%s{\"id\":%" PRId32 ",\"text\":", i ? "," : "", t->id);
-		sk_json_add_str(&r->out, text + t->start, t->stop - t->start);
-		sk_buf_addf(&r->out, ",\"start\":%" PRIu32 ",\"stop\":%" PRIu32 "}", t->start, t->stop);
-	}
-	sk_buf_adds(&r->out, "],\"templated_text\":");
-	sk_json_add_str(&r->out, text, text_len);
-	sk_buf_addc(&r->out, '}');
-	free(tokens);
 	free(text);
-	st = r->out.failed;
-	if (st == SK_ETOOBIG)
-		sk_fail(&err, st, "The answer has more than %zu bytes", r->out.max);
-	if (st < 0)
-		sk_reply_status(r, st, &err);
-	else if (sk_request_large(r))
-		sk_reply_out(r, 200, "application/json");
 }

@@ -83,8 +83,31 @@ static bool is_generate_request(struct sk_request *r, struct json_object *body)
 	return st >= 0;
 }
 
-/* Answer with what is in r->out, unless it is too much. */
-static void finish(struct sk_request *r)
+bool sk_tokens_add(struct sk_request *r, const char *text, size_t text_len, bool add_special)
+{
+	struct sk_token_at *tokens = NULL;
+	struct sk_err err = { 0 };
+	size_t len = 0;
+	sk_status st = sk_engine_tokens(r->front->engine, text, text_len, add_special, true, TOKENS_MAX, &tokens, &len, &err);
+
+	if (st < 0) {
+		sk_reply_status(r, st, &err);
+		return false;
+	}
+	sk_buf_addc(&r->out, '[');
+	for (size_t i = 0; i < len && !r->out.failed; i++) {
+		const struct sk_token_at *t = &tokens[i];
+
+		sk_buf_addf(&r->out, "%s{\"id\":%" PRId32 ",\"text\":", i ? "," : "", t->id);
+		sk_json_add_str(&r->out, text + t->start, t->stop - t->start);
+		sk_buf_addf(&r->out, ",\"start\":%" PRIu32 ",\"stop\":%" PRIu32 "}", t->start, t->stop);
+	}
+	sk_buf_addc(&r->out, ']');
+	free(tokens);
+	return true;
+}
+
+void sk_tokens_reply(struct sk_request *r)
 {
 	sk_status st = r->out.failed;
 	struct sk_err err = { 0 };
@@ -99,31 +122,12 @@ static void finish(struct sk_request *r)
 
 void sk_api_tokenize(struct sk_request *r, struct json_object *body)
 {
-	struct sk_token_at *tokens = NULL;
-	struct sk_err err = { 0 };
 	struct values v;
-	size_t len = 0;
-	sk_status st;
 
 	if (!is_generate_request(r, body) || !take(r, tokenize_fields, LEN(tokenize_fields), body, &v))
 		return;
-	st = sk_engine_tokens(r->front->engine, v.inputs.str.s, v.inputs.str.len, !v.add_special_tokens.set || v.add_special_tokens.yes, true,
-			      TOKENS_MAX, &tokens, &len, &err);
-	if (st < 0) {
-		sk_reply_status(r, st, &err);
-		return;
-	}
-	sk_buf_addc(&r->out, '[');
-	for (size_t i = 0; i < len && !r->out.failed; i++) {
-		const struct sk_token_at *t = &tokens[i];
-
-		sk_buf_addf(&r->out, "%s{\"id\":%" PRId32 ",\"text\":", i ? "," : "", t->id);
-		sk_json_add_str(&r->out, v.inputs.str.s + t->start, t->stop - t->start);
-		sk_buf_addf(&r->out, ",\"start\":%" PRIu32 ",\"stop\":%" PRIu32 "}", t->start, t->stop);
-	}
-	sk_buf_addc(&r->out, ']');
-	free(tokens);
-	finish(r);
+	if (sk_tokens_add(r, v.inputs.str.s, v.inputs.str.len, !v.add_special_tokens.set || v.add_special_tokens.yes))
+		sk_tokens_reply(r);
 }
 
 void sk_api_detokenize(struct sk_request *r, struct json_object *body)
@@ -145,5 +149,5 @@ void sk_api_detokenize(struct sk_request *r, struct json_object *body)
 	sk_json_add_str(&r->out, text, len);
 	sk_buf_addc(&r->out, '}');
 	free(text);
-	finish(r);
+	sk_tokens_reply(r);
 }

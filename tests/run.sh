@@ -49,7 +49,7 @@ finish() {
 
 # Debian's Python, which sees Debian's modules, before another one that is found first: cases would be skipped for want of a module.
 system_python() {
-	if [ -x /usr/bin/python3 ] && [ "$(command -v python3)" != /usr/bin/python3 ]; then
+	if [ -x /usr/bin/python3 ] && ! [ "$(command -v python3)" -ef /usr/bin/python3 ]; then
 		mkdir -p "$out/bin" &&
 			ln -sf /usr/bin/python3 "$out/bin/python3"
 		PATH=$out/bin:$PATH

@@ -796,12 +796,15 @@ static void read_ahead(const struct loader *ld, int32_t l, unsigned encoder)
 	const struct sk_arch *arch = ld->m->arch;
 
 	for (const struct sk_weight_rule *r = sk_rules(ld->w, arch); r->slot != SK_W_END; r++) {
-		const struct sk_tensor *t = NULL;
+		if (r->slot == SK_W_IGNORE || !sk_rule_per_layer(r) || (r->flags & SK_RULE_ENCODER) != encoder)
+			continue;
+		for (int32_t i = 0; i < sk_rule_layers(r, &ld->m->dims); i++) {
+			int32_t at = sk_rule_at(r, &ld->m->dims, i);    /* of an expert, too */
+			const struct sk_tensor *t = at % SK_LAYERS_MAX == l ? sk_rule_find(ld->w, arch, r, at) : NULL;
 
-		if (r->slot != SK_W_IGNORE && sk_rule_per_layer(r) && (r->flags & SK_RULE_ENCODER) == encoder)
-			t = sk_rule_find(ld->w, arch, r, l);
-		if (t)
-			sk_weights_ahead(ld->w, t);
+			if (t)
+				sk_weights_ahead(ld->w, t);
+		}
 	}
 }
 

@@ -220,26 +220,9 @@ static sk_status cpu_reserve(struct sk_dev *dev, const struct sk_dev_plan *plan,
 	return SK_OK;
 }
 
-/* ---- host_run: an item at a time on the pool ---- */
-
-struct host_job {
-	void (*fn)(void *arg, int32_t i, int worker);
-	void *arg;
-};
-
-static void host_items(void *arg, int32_t from, int32_t to, int worker)
-{
-	const struct host_job *j = arg;
-
-	for (int32_t i = from; i < to; i++)
-		j->fn(j->arg, i, worker);
-}
-
 static void cpu_host_run(struct sk_dev *dev, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg)
 {
-	struct host_job j = { fn, arg };
-
-	sk_cpu_run(dev, n, 1, host_items, &j);
+	sk_pool_each(dev->pool, n, fn, arg);
 }
 
 /* ---- operations: to the device's level ---- */

@@ -312,3 +312,28 @@ void sk_pool_close(struct sk_pool **pool)
 	pool_stop(*pool, (*pool)->threads);
 	*pool = NULL;
 }
+
+/* ---- an item at a time ---- */
+
+struct each {
+	void (*fn)(void *arg, int32_t i, int worker);
+	void *arg;
+};
+
+static void each_items(void *arg, int32_t from, int32_t to, int worker)
+{
+	const struct each *e = arg;
+
+	for (int32_t i = from; i < to; i++)
+		e->fn(e->arg, i, worker);
+}
+
+void sk_pool_each(struct sk_pool *pool, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg)
+{
+	struct each e = { fn, arg };
+
+	if (pool)
+		sk_pool_run(pool, n, 1, each_items, &e);
+	else
+		each_items(&e, 0, n, 0);
+}

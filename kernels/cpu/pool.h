@@ -40,4 +40,7 @@ int sk_pool_active(const struct sk_pool *pool);                 /* used by the l
  */
 void sk_pool_run(struct sk_pool *pool, int32_t n, int32_t grain, sk_pool_fn fn, void *arg);
 
+/* The same an item at a time, as a backend's host_run wants it. pool NULL: by the caller alone. */
+void sk_pool_each(struct sk_pool *pool, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg);
+
 #endif

@@ -298,29 +298,9 @@ const int32_t *sk_cuda_upload(struct sk_dev *dev, const int32_t *from, size_t n)
 	return to;
 }
 
-/* ---- host_run ---- */
-
-struct host_job {
-	void (*fn)(void *arg, int32_t i, int worker);
-	void *arg;
-};
-
-static void host_items(void *arg, int32_t from, int32_t to, int worker)
-{
-	const struct host_job *j = arg;
-
-	for (int32_t i = from; i < to; i++)
-		j->fn(j->arg, i, worker);
-}
-
 static void cuda_host_run(struct sk_dev *dev, int32_t n, void (*fn)(void *arg, int32_t i, int worker), void *arg)
 {
-	struct host_job j = { fn, arg };
-
-	if (dev->pool)
-		sk_pool_run(dev->pool, n, 1, host_items, &j);
-	else
-		host_items(&j, 0, n, 0);
+	sk_pool_each(dev->pool, n, fn, arg);
 }
 
 /* The module's one symbol. */

@@ -401,11 +401,6 @@ sk_status sk_engine_detect(const struct sk_engine *e, const char *text, size_t t
 	return SK_OK;
 }
 
-const char *sk_engine_chat_template(const struct sk_engine *e)
-{
-	return NULL;
-}
-
 /* ---- generations -------------------------------------------------------------------------------------------- */
 
 bool sk_gen_params_samples(const struct sk_gen_params *p)

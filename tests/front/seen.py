@@ -207,6 +207,20 @@ def an_answer_comes_token_by_token(argv):
         clean(page, web)
 
 
+def a_server_without_chat_says_so(argv):
+    with serve(argv) as srv, front(srv) as web, Chromium() as b:
+        spec = json.loads(http(web.port, "GET", "/openapi.json")[2])
+        spec["paths"].pop("/v1/chat/completions")
+        page = b.page()
+        page.answer(["*/openapi.json"], lambda r: (200, "application/json", json.dumps(spec).encode()))
+        page.goto(url(web))
+        page.wait("!document.querySelector('#go').disabled")
+        assert page.eval("document.querySelector('#tab-chat').hidden") and "no chat" in page.text("#no-chat")
+        generate(page, "My name is", 5)
+        ended(page)
+        assert tokens_of(page) > 0
+
+
 def all_of_it_works_without_a_mouse(argv):
     with serve(argv) as srv, front(srv) as web, Chromium() as b:
         page = opened(b, web, tab=None)
@@ -786,6 +800,7 @@ QUICK = [
     an_answer_comes_token_by_token,
 ]
 LONG = [
+    a_server_without_chat_says_so,
     all_of_it_works_without_a_mouse,
     everybody_can_read_it,
     a_generation_is_stopped_continued_and_made_again,

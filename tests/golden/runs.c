@@ -15,20 +15,41 @@ void run_fini(struct run *r)
 	memset(r, 0, sizeof(*r));
 }
 
+struct sk_engine *runs_open_named(const struct sk_engine_opts *o)
+{
+	struct sk_engine *e = NULL;
+	struct sk_err err = { .text = "" };
+
+	if (sk_engine_open(o, &e, &err) < 0 || sk_engine_wait_ready(e, &err) < 0) {
+		printf("%s: %s\n", o->model, err.text);
+		exit(1);
+	}
+	return e;
+}
+
 struct sk_engine *runs_open(const struct sk_engine_opts *o)
 {
 	struct sk_engine_opts opts = *o;
-	struct sk_engine *e = NULL;
-	struct sk_err err = { .text = "" };
 
 	if (!opts.model)
 		opts.model = golden_model();
 	sk_log_init(SK_LOG_WARN, false);
-	if (sk_engine_open(&opts, &e, &err) < 0 || sk_engine_wait_ready(e, &err) < 0) {
-		printf("%s: %s\n", opts.model, err.text);
-		exit(1);
-	}
-	return e;
+	return runs_open_named(&opts);
+}
+
+void runs_idle(struct sk_engine *e)
+{
+	struct sk_stats st;
+
+	sk_engine_drain(e, -1);
+	/* The snapshot of the last step follows its events. */
+	do
+		sk_engine_stats(e, &st);
+	while (st.running > 0);
+	if (st.blocks_free == st.blocks_total)
+		return;
+	printf("%u of %u blocks are free, and nothing runs\n", st.blocks_free, st.blocks_total);
+	exit(1);
 }
 
 static void prompt_take(struct run *r, const struct sk_event *ev)

@@ -22,6 +22,11 @@ void run_fini(struct run *r);
 
 /* The engine, READY, or the program ends: 77 when SmolLM2 is missing and no model is named, 1 with words when it does not open. */
 struct sk_engine *runs_open(const struct sk_engine_opts *o);
+/* The same of a model that is named, with the log as it is: engines that are open go on beside it. */
+struct sk_engine *runs_open_named(const struct sk_engine_opts *o);
+
+/* Nothing runs any more, and its last request's blocks are back in the pool, or the program ends with words. */
+void runs_idle(struct sk_engine *e);
 
 /* Submit all in order, then collect all. The program ends with words when one fails. */
 void runs_do(struct sk_engine *e, const struct sk_gen_params *params, size_t len, struct run *ret_runs);

@@ -115,18 +115,6 @@ static struct sk_gen *submit_and_hold(struct sk_engine *e, const struct sk_gen_p
 	return g;
 }
 
-static void all_blocks_are_free(struct sk_engine *e)
-{
-	struct sk_stats st;
-
-	sk_engine_drain(e, -1);
-	/* The snapshot of the last step follows its events. */
-	do
-		sk_engine_stats(e, &st);
-	while (st.running > 0);
-	ck_assert_uint_eq(st.blocks_free, st.blocks_total);
-}
-
 /* ---- the library's tokens ---- */
 
 static const struct { const char *name, *backend; int tokens; } goldens[] = {
@@ -170,7 +158,7 @@ START_TEST(test_the_answer_has_the_librarys_tokens_alone_and_among_others)
 				      (int)runs[1].ids[i], (int)f.penalised[i]);
 		}
 	}
-	all_blocks_are_free(e);
+	runs_idle(e);
 	sk_engine_close(&e);
 }
 END_TEST
@@ -253,7 +241,7 @@ static void same_bits(const char *backend, int settings, uint32_t tokens_max)
 			runs_do(e, p, LEN(requests), got);
 		sk_engine_stats(e, &st);
 		ck_assert_msg(around[k].blocks == 0 || st.preemptions > 0, "%s, %s: nobody was preempted", backend, around[k].name);
-		all_blocks_are_free(e);
+		runs_idle(e);
 		sk_engine_close(&e);
 		for (int i = 0; i < LEN(requests); i++) {
 			ck_assert_uint_eq(got[i].len, p[i].max_new_tokens);
@@ -443,7 +431,7 @@ START_TEST(test_what_does_not_fit_is_refused_by_name_and_all_else_ends)
 	}
 	for (int i = 0; i < LEN(fitting); i++)
 		ck_assert_int_eq(read_to_end(gens[i]), SK_OK);
-	all_blocks_are_free(e);
+	runs_idle(e);
 	sk_engine_close(&e);
 	o.total_tokens_max = 66;
 	ck_assert_int_eq(sk_engine_plan(&o, &info, &err), SK_ENOMEM);
@@ -558,7 +546,7 @@ START_TEST(test_a_request_that_is_cancelled_while_it_is_encoded_gives_its_blocks
 		sk_gen_close(&g);
 		p.max_new_tokens = 3;
 		ck_assert_int_eq(read_to_end(submit(e, &p)), SK_OK);
-		all_blocks_are_free(e);
+		runs_idle(e);
 		sk_engine_close(&e);
 	}
 }
@@ -583,7 +571,7 @@ START_TEST(test_a_failed_step_of_the_encoder_fails_its_requests_and_no_others)
 		ck_assert_int_eq(read_to_end(running), SK_OK);
 		p.max_new_tokens = 3;
 		ck_assert_int_eq(read_to_end(submit(e, &p)), SK_OK);
-		all_blocks_are_free(e);
+		runs_idle(e);
 		sk_engine_stats(e, &st);
 		ck_assert_uint_eq(st.failed, 1);
 		sk_engine_close(&e);
@@ -629,7 +617,7 @@ START_TEST(test_an_input_is_encoded_once_for_all_its_answers_which_are_those_it_
 					ck_assert_int_eq(ev.token.t.id, ids[i][ev.token.index]);
 			sk_gen_close(&g);
 		}
-		all_blocks_are_free(e);
+		runs_idle(e);
 		sk_engine_close(&e);
 	}
 }

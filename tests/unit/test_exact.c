@@ -13,6 +13,7 @@
 #include "engine/base/rand.h"
 #include "engine/base/utf8.h"
 #include "engine/saker.h"
+#include "tests/golden/runs.h"
 #include "tests/lib/tiny_gguf.h"
 
 enum { NEW = 60, STOPS = 4 };
@@ -20,12 +21,8 @@ enum { NEW = 60, STOPS = 4 };
 static struct sk_engine *engine_open(const char *path)
 {
 	struct sk_engine_opts o = { .model = path, .backend = "ref", .threads = 1, .kv_bytes = 1 << 22 };
-	struct sk_engine *e = NULL;
-	struct sk_err err;
 
-	ck_assert_msg(sk_engine_open(&o, &e, &err) == SK_OK, "%s", err.text);
-	ck_assert_msg(sk_engine_wait_ready(e, &err) == SK_OK, "%s", err.text);
-	return e;
+	return runs_open_named(&o);
 }
 
 /* One answer, with each token's text. */

@@ -8,39 +8,17 @@
 
 #include "engine/base/log.h"
 #include "engine/saker.h"
+#include "tests/golden/runs.h"
 #include "tests/lib/tiny_gguf.h"
+#include "tests/unit/rig.h"
 
 #define LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
-static char dir[64], path[96];
-
-static void model_write(void)
-{
-	struct tiny_gguf o = TINY_GGUF_INIT;
-
-	snprintf(dir, sizeof(dir), "/tmp/sk-plan-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/tiny.gguf", dir);
-	o.linear = SK_Q8_0;
-	tiny_gguf_write(&o, path);
-}
-
-static void model_remove(void)
-{
-	unlink(path);
-	rmdir(dir);
-}
-
 static struct sk_engine *engine_open(struct sk_engine_opts o)
 {
-	struct sk_engine *e;
-	struct sk_err err;
-
-	o.model = path;
+	o.model = rig_path;
 	o.kv_bytes = o.kv_bytes ? o.kv_bytes : 1 << 22;
-	ck_assert_msg(sk_engine_open(&o, &e, &err) == SK_OK, "%s", err.text);
-	ck_assert_msg(sk_engine_wait_ready(e, &err) == SK_OK, "%s", err.text);
-	return e;
+	return runs_open_named(&o);
 }
 
 /* ---- refused, shortened, planned, named ---- */
@@ -48,14 +26,14 @@ static struct sk_engine *engine_open(struct sk_engine_opts o)
 static const struct { const char *name; struct sk_engine_opts o; sk_status status; } bad_opts[] = {
 	{ "no model",                           { .backend = "ref" }, SK_EINVAL },
 	{ "a model that is not there",          { .model = "/nonexistent/x.gguf" }, SK_ENOENT },
-	{ "a backend that is not there",        { .model = path, .backend = "abacus" }, SK_ENOENT },
-	{ "more tokens than the context",       { .model = path, .backend = "ref", .total_tokens_max = 257 }, SK_EINVAL },
-	{ "more tokens than the pool",          { .model = path, .backend = "ref", .total_tokens_max = 256, .kv_bytes = 40000 },
+	{ "a backend that is not there",        { .model = rig_path, .backend = "abacus" }, SK_ENOENT },
+	{ "more tokens than the context",       { .model = rig_path, .backend = "ref", .total_tokens_max = 257 }, SK_EINVAL },
+	{ "more tokens than the pool",          { .model = rig_path, .backend = "ref", .total_tokens_max = 256, .kv_bytes = 40000 },
 	  SK_ENOMEM },
-	{ "no room for one block",              { .model = path, .backend = "ref", .kv_bytes = 1 }, SK_ENOMEM },
-	{ "a prompt as long as everything",     { .model = path, .backend = "ref", .input_tokens_max = 256 }, SK_EINVAL },
-	{ "a type that does not exist",         { .model = path, .backend = "ref", .dtype = "int3" }, SK_ENOTSUP },
-	{ "a cache type that does not exist",   { .model = path, .backend = "ref", .kv_dtype = "int3" }, SK_ENOTSUP },
+	{ "no room for one block",              { .model = rig_path, .backend = "ref", .kv_bytes = 1 }, SK_ENOMEM },
+	{ "a prompt as long as everything",     { .model = rig_path, .backend = "ref", .input_tokens_max = 256 }, SK_EINVAL },
+	{ "a type that does not exist",         { .model = rig_path, .backend = "ref", .dtype = "int3" }, SK_ENOTSUP },
+	{ "a cache type that does not exist",   { .model = rig_path, .backend = "ref", .kv_dtype = "int3" }, SK_ENOTSUP },
 };
 
 START_TEST(options_that_cannot_be_met_are_refused_before_loading)
@@ -64,7 +42,7 @@ START_TEST(options_that_cannot_be_met_are_refused_before_loading)
 	struct sk_info info;
 	struct sk_err err;
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	for (int i = 0; i < LEN(bad_opts); i++) {
 		memset(&err, 0, sizeof(err));
 		ck_assert_msg(sk_engine_open(&bad_opts[i].o, &e, &err) == bad_opts[i].status, "%s: %s", bad_opts[i].name, err.text);
@@ -72,7 +50,7 @@ START_TEST(options_that_cannot_be_met_are_refused_before_loading)
 		ck_assert_ptr_null(e);
 		ck_assert_int_eq(sk_engine_plan(&bad_opts[i].o, &info, &err), bad_opts[i].status);
 	}
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -90,17 +68,17 @@ START_TEST(the_plan_says_in_what_it_will_calculate)
 	struct tiny_gguf tiny = TINY_GGUF_INIT;
 	struct sk_info info;
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	for (int i = 0; i < LEN(types); i++) {
-		struct sk_engine_opts o = { .model = path, .dtype = types[i].dtype };
+		struct sk_engine_opts o = { .model = rig_path, .dtype = types[i].dtype };
 
 		tiny.linear = tiny.embed = types[i].weights;
-		tiny_gguf_write(&tiny, path);
+		tiny_gguf_write(&tiny, rig_path);
 		ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
 		ck_assert_msg(!strcmp(info.dtype, types[i].want), "%s: %s", types[i].name, info.dtype);
 		ck_assert_msg(!strcmp(info.model_dtype, types[i].word), "%s: %s", types[i].name, info.model_dtype);
 	}
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -111,9 +89,9 @@ START_TEST(the_plan_has_the_bytes_that_the_engine_takes)
 	struct sk_info plan, info;
 	struct sk_engine *e;
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	for (int i = 0; i < LEN(plan_threads); i++) {
-		struct sk_engine_opts o = { .model = path, .backend = "cpu", .threads = plan_threads[i], .kv_bytes = 1 << 22 };
+		struct sk_engine_opts o = { .model = rig_path, .backend = "cpu", .threads = plan_threads[i], .kv_bytes = 1 << 22 };
 
 		ck_assert_int_eq(sk_engine_plan(&o, &plan, NULL), SK_OK);
 		e = engine_open(o);
@@ -123,7 +101,7 @@ START_TEST(the_plan_has_the_bytes_that_the_engine_takes)
 		ck_assert_uint_eq(plan.weights_bytes, info.weights_bytes);
 		ck_assert_uint_eq(plan.kv_bytes, info.kv_bytes);
 	}
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -133,11 +111,11 @@ START_TEST(the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
 	struct sk_engine *e;
 	char want[64];
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	e = engine_open((struct sk_engine_opts){ .backend = "auto", .threads = 2 });
 	sk_engine_info(e, &info);
 	sk_engine_close(&e);
-	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .threads = 2 }, &plan, NULL), SK_OK);
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = rig_path, .threads = 2 }, &plan, NULL), SK_OK);
 	ck_assert_str_eq(plan.isa, info.isa);
 	ck_assert_str_eq(plan.device, info.device);
 	ck_assert(plan.isa[0] && plan.device[0]);
@@ -152,12 +130,12 @@ START_TEST(the_plan_names_the_device_and_why_each_backend_was_chosen_or_not)
 		if (!strcmp(plan.backends[i].name, "cuda-emu"))
 			ck_assert_str_eq(plan.backends[i].why, "cannot hold this model's weights");
 	}
-	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "ref" }, &plan, NULL), SK_OK);
+	ck_assert_int_eq(sk_engine_plan(&(struct sk_engine_opts){ .model = rig_path, .backend = "ref" }, &plan, NULL), SK_OK);
 	for (int i = 0; i < plan.backends_len; i++)
 		if (plan.backends[i].score > 0)
 			ck_assert_str_eq(plan.backends[i].why, plan.backends[i].chosen ? "it was asked for (plain)" :
 									 "ref was asked for");
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -182,20 +160,20 @@ START_TEST(a_device_is_a_name_and_perhaps_a_number)
 	struct sk_err err;
 	sk_status st;
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	tiny.linear = tiny.embed = SK_BF16;
-	tiny_gguf_write(&tiny, path);
+	tiny_gguf_write(&tiny, rig_path);
 	setenv("SK_EMU_DEVICES", "2", 1);
-	st = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = "cuda-emu" }, &info, &err);
+	st = sk_engine_plan(&(struct sk_engine_opts){ .model = rig_path, .backend = "cuda-emu" }, &info, &err);
 	ck_assert_msg(st == SK_OK || strstr(err.text, "saker-cuda-emu.so is not in"), "%s", st < 0 ? err.text : "");
 	for (int i = 0; i < LEN(devices) && st == SK_OK; i++) {
-		sk_status got = sk_engine_plan(&(struct sk_engine_opts){ .model = path, .backend = devices[i].device }, &info, &err);
+		sk_status got = sk_engine_plan(&(struct sk_engine_opts){ .model = rig_path, .backend = devices[i].device }, &info, &err);
 
 		ck_assert_msg(got == devices[i].want, "%s: %d %s", devices[i].name, got, got < 0 ? err.text : "");
 		ck_assert_msg(got >= 0 || strstr(err.text, devices[i].says), "%s: %s", devices[i].name, err.text);
 	}
 	unsetenv("SK_EMU_DEVICES");
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -232,14 +210,14 @@ static bool follow(const char *advice, struct sk_engine_opts *o)
 START_TEST(a_device_too_small_is_refused_with_the_setting_that_helps)
 {
 	struct tiny_gguf tiny = TINY_GGUF_INIT;
-	struct sk_engine_opts o = { .model = path, .backend = "cuda-emu" };
+	struct sk_engine_opts o = { .model = rig_path, .backend = "cuda-emu" };
 	struct sk_info info;
 	struct sk_err err;
 	bool there;
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	tiny.linear = tiny.embed = SK_BF16;
-	tiny_gguf_write(&tiny, path);
+	tiny_gguf_write(&tiny, rig_path);
 	there = sk_engine_plan(&o, &info, &err) == SK_OK;
 	ck_assert_msg(there || strstr(err.text, "saker-cuda-emu.so is not in"), "%s", err.text);
 	for (int i = 0; i < LEN(small_devices) && there; i++) {
@@ -247,7 +225,7 @@ START_TEST(a_device_too_small_is_refused_with_the_setting_that_helps)
 		const char *advice;
 
 		o = small_devices[i].o;
-		o.model = path;
+		o.model = rig_path;
 		o.backend = "cuda-emu";
 		snprintf(kib, sizeof(kib), "%d", small_devices[i].kib * 1024);
 		setenv("SK_EMU_MEMORY_BYTES", kib, 1);
@@ -261,7 +239,7 @@ START_TEST(a_device_too_small_is_refused_with_the_setting_that_helps)
 			ck_assert_msg(sk_engine_plan(&o, &info, &err) == SK_OK, "%s, done: %s", small_devices[i].name, err.text);
 	}
 	unsetenv("SK_EMU_MEMORY_BYTES");
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
@@ -269,15 +247,15 @@ END_TEST
 START_TEST(a_device_as_large_as_the_plan_holds_the_model)
 {
 	struct tiny_gguf tiny = TINY_GGUF_INIT;
-	struct sk_engine_opts o = { .model = path, .backend = "cuda-emu", .kv_bytes = 1 << 20 };
+	struct sk_engine_opts o = { .model = rig_path, .backend = "cuda-emu", .kv_bytes = 1 << 20 };
 	struct sk_engine *e;
 	struct sk_info info;
 	struct sk_err err;
 	char bytes[32];
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	tiny.linear = tiny.embed = SK_BF16;
-	tiny_gguf_write(&tiny, path);
+	tiny_gguf_write(&tiny, rig_path);
 	if (sk_engine_plan(&o, &info, &err) == SK_OK) {
 		uint64_t low = 1 << 16, high = 1 << 26;
 
@@ -292,16 +270,16 @@ START_TEST(a_device_as_large_as_the_plan_holds_the_model)
 		sk_engine_close(&e);
 		unsetenv("SK_EMU_MEMORY_BYTES");
 	}
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
 START_TEST(a_small_pool_shortens_the_longest_request)
 {
 	struct sk_info info;
-	struct sk_engine_opts o = { .model = path, .backend = "ref" };
+	struct sk_engine_opts o = { .model = rig_path, .backend = "ref" };
 
-	model_write();
+	rig_model_write(SK_Q8_0);
 	ck_assert_int_eq(sk_engine_plan(&o, &info, NULL), SK_OK);
 	ck_assert_uint_eq(info.total_tokens_max, 256);
 	ck_assert_uint_eq(info.input_tokens_max, 255);
@@ -311,7 +289,7 @@ START_TEST(a_small_pool_shortens_the_longest_request)
 	ck_assert_uint_eq(info.blocks, 5);
 	ck_assert_uint_eq(info.total_tokens_max, 80);
 	ck_assert_int_gt(info.backends_len, 0);
-	model_remove();
+	rig_model_remove();
 }
 END_TEST
 
